@@ -1,0 +1,12 @@
+//! Drivers for BMCs: what a controller may ask of a machine's power, boot override and restore policy, spoken in the protocol of the BMC.
+//! Must never take `Off` from anything but a fresh answer that says Off, never send a command to a box whose identity was not just read,
+//! and never send a command twice because its reply was lost.
+#![forbid(unsafe_code)]
+
+pub mod limits;
+mod quirks;
+mod redfish;
+pub mod registry;
+
+pub use limits::Patience;
+pub use registry::{Door, Driver, Fleet, Probe, open, probe};

@@ -1,0 +1,91 @@
+//! Every time-out and every bound of the BMC drivers, named, with its unit.
+//! Must never hold what belongs to one platform: that is a quirk.
+
+use std::time::Duration;
+
+/// A connection (TCP and TLS) not made by then counts as unreachable. A healthy BMC needs well under a second, a busy one two.
+pub const CONNECT: Duration = Duration::from_secs(4);
+/// One GET not answered by then counts as unreachable. Busy BMCs have been seen to need several seconds.
+pub const REQUEST: Duration = Duration::from_secs(10);
+/// One POST or PATCH not answered by then: whether it happened is unknown.
+pub const COMMAND_REQUEST: Duration = Duration::from_secs(30);
+/// Making a session and finding out where things are; much longer than a reading, so that a slow BMC gets there at all.
+pub const DISCOVERY: Duration = Duration::from_secs(60);
+/// The requests of one reading together.
+pub const READING: Duration = Duration::from_secs(15);
+/// A whole command: identity, command, reading back.
+pub const COMMAND: Duration = Duration::from_secs(60);
+/// Data that the kernel of the BMC has not acknowledged by then breaks the connection.
+pub const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// The farewell to a session; nobody waits for it longer.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Connections for readings kept open to one BMC: as many as one reading has requests.
+pub const IDLE_EYES_MAX: usize = 3;
+/// How long an idle connection for readings is kept.
+pub const IDLE_EYES: Duration = Duration::from_secs(60);
+/// Connections for commands kept open: one, so that a command goes out on the connection that has just answered who is there.
+pub const IDLE_HAND_MAX: usize = 1;
+/// How long an idle connection for commands is kept: shorter than any BMC's own patience, so that no command meets a stale one.
+pub const IDLE_HAND: Duration = Duration::from_secs(3);
+
+/// After the BMC refused the account, it is not tried again for so long: more attempts would lock the account.
+pub const LOGIN_PAUSE: Duration = Duration::from_secs(30);
+/// After the BMC had no free session, one is asked for again so much later; meanwhile each request carries the account itself.
+pub const SESSION_RETRY: Duration = Duration::from_secs(30);
+
+/// A setting is read back so many times before it counts as unconfirmed.
+pub const READ_BACK_ATTEMPTS: u32 = 5;
+/// Pause before a setting is read back again; doubled each time (100, 200, 400, 800 ms: 1.5 s in all).
+pub const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
+/// A power-on answered "conflict" while the machine is off is sent again so many times (the answer says that nothing was done).
+pub const POWER_ON_CONFLICTS_MAX: u32 = 2;
+/// Pause before that.
+pub const POWER_ON_CONFLICT_PAUSE: Duration = Duration::from_secs(1);
+/// Different forms of one PATCH (with and without If-Match, with and without Mode) that are tried, each after a refusal.
+pub const PATCH_FORMS_MAX: u32 = 4;
+
+/// Largest body taken from a BMC, bytes.
+pub const BODY_MAX: usize = 1024 * 1024;
+/// Longest text taken from a BMC's answer, characters.
+pub const TEXT_MAX: usize = 128;
+/// Longest explanation taken from a BMC's error body, characters.
+pub const EXPLANATION_MAX: usize = 240;
+/// Longest path taken from a BMC's link, bytes.
+pub const PATH_MAX: usize = 512;
+/// Longest session token taken, bytes.
+pub const TOKEN_MAX: usize = 4096;
+/// Systems looked at behind one BMC.
+pub const SYSTEMS_MAX: usize = 16;
+/// Allowable values taken from one list.
+pub const ALLOWABLE_MAX: usize = 64;
+
+/// How long one BMC is waited for. The default is the constants above; a lab or a test may be less patient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// See [`CONNECT`].
+    pub connect: Duration,
+    /// See [`REQUEST`].
+    pub request: Duration,
+    /// See [`COMMAND_REQUEST`].
+    pub command_request: Duration,
+    /// See [`DISCOVERY`].
+    pub discovery: Duration,
+    /// See [`READING`].
+    pub reading: Duration,
+    /// See [`COMMAND`].
+    pub command: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            connect: CONNECT,
+            request: REQUEST,
+            command_request: COMMAND_REQUEST,
+            discovery: DISCOVERY,
+            reading: READING,
+            command: COMMAND,
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! One machine's BMC over Redfish: one kept session, fresh readings, commands that are sent at most once and judged by what is read.
+//! Must never command a box whose identity was not read on the same session right before, and never report what was asked for
+//! instead of what was read.
+
+mod boot;
+mod command;
+mod http;
+mod identity;
+mod layout;
+mod policy;
+mod power;
+mod session;
+mod tls;
+mod trouble;
+mod view;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use vocabulary::WallTime;
+use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
+use vocabulary::request::AgentError;
+
+use crate::limits::{self, Patience};
+use crate::registry::{Door, Driver, Probe, Purpose};
+use command::Verdict;
+use http::{Http, Reply, Via};
+use layout::{Choice, Layout, Root};
+use power::Reset;
+use session::{Account, Numbers, Session};
+use tls::Pin;
+use trouble::Trouble;
+
+/// A BMC that speaks Redfish.
+#[derive(Debug)]
+pub(crate) struct Redfish {
+    address: String,
+    http: Arc<Http>,
+    account: Account,
+    expected: Identity,
+    choice: Choice,
+    patience: Patience,
+    numbers: Numbers,
+    held: tokio::sync::Mutex<Held>,
+}
+
+/// What is kept from one call to the next.
+#[derive(Debug, Default)]
+struct Held {
+    root: Option<Root>,
+    session: Option<Arc<Session>>,
+    layout: Option<Arc<Layout>>,
+    /// When and why the account was refused.
+    refused: Option<(Instant, String)>,
+}
+
+/// A session and what was found out on it.
+#[derive(Clone, Debug)]
+struct Link {
+    session: Arc<Session>,
+    layout: Arc<Layout>,
+}
+
+/// A reading and the system's own words behind it.
+#[derive(Debug)]
+struct Seen {
+    reading: MachineReading,
+    system: Value,
+    link: Link,
+}
+
+/// What a caller wants done.
+#[derive(Clone, Copy, Debug)]
+enum Errand {
+    Reset(Reset),
+    Boot(BootTarget),
+    PolicyOff,
+}
+
+/// The constructor in the registry's row.
+pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, AgentError> {
+    let address = door.bmc.address.to_string();
+    let refuse = |reason: String| AgentError::Rejected { reason: format!("BMC {address}: {reason}") };
+    let expected = view::told(&door.identity.uuid, &door.identity.serial);
+    if purpose == Purpose::Act && expected.uuid.is_empty() && expected.serial.is_empty() {
+        return Err(refuse("the estate names neither a usable UUID nor a usable serial; nothing could ever be checked".into()));
+    }
+    let pinned = match &door.pin {
+        Some(text) => {
+            Some(Pin::parse(text).ok_or_else(|| refuse("the pinned certificate is no SHA-256 in hex (64 digits)".into()))?)
+        }
+        None => Pin::parse(&door.bmc.certificate),
+    };
+    let http = Http::new(door.bmc.address, Pin::new(pinned), door.patience).map_err(|trouble| trouble.told(&address))?;
+    let choice = match purpose {
+        Purpose::Act => Choice::Expected(expected.clone()),
+        Purpose::Look => Choice::Look(expected.clone()),
+    };
+    Ok(Arc::new(Redfish {
+        address,
+        http: Arc::new(http),
+        account: Account { user: door.bmc.user.clone(), password: door.password.clone() },
+        expected,
+        choice,
+        patience: door.patience,
+        numbers: Numbers::default(),
+        held: tokio::sync::Mutex::default(),
+    }))
+}
+
+impl Redfish {
+    /// The kept session and layout, made now if there is none.
+    async fn link(&self) -> Result<Link, Trouble> {
+        let wait = self.patience.discovery;
+        let made = tokio::time::timeout(wait, async {
+            let mut held = self.held.lock().await;
+            self.establish(&mut held).await
+        });
+        made.await.unwrap_or_else(|_| Err(Trouble::Silent(format!("no session and discovery within {wait:?}"))))
+    }
+
+    async fn establish(&self, held: &mut Held) -> Result<Link, Trouble> {
+        if let Some((when, why)) = &held.refused
+            && when.elapsed() < limits::LOGIN_PAUSE
+        {
+            return Err(Trouble::Account(format!(
+                "{why}; not tried again for {:?}, lest the account be locked",
+                limits::LOGIN_PAUSE
+            )));
+        }
+        if held.session.as_ref().is_some_and(|session| session.is_due()) {
+            held.session = None;
+        }
+        let made = self.make(held).await;
+        match &made {
+            Err(Trouble::Account(why)) => {
+                held.refused = Some((Instant::now(), why.clone()));
+                held.session = None;
+            }
+            Err(Trouble::SessionLost) => held.session = None,
+            Err(Trouble::Silent(_)) => {
+                if let Some(session) = &held.session {
+                    session.interrupted(&self.numbers);
+                }
+            }
+            _ => {}
+        }
+        made
+    }
+
+    async fn make(&self, held: &mut Held) -> Result<Link, Trouble> {
+        let session = match &held.session {
+            Some(session) => Arc::clone(session),
+            None => {
+                (held.root, held.layout) = (None, None);
+                let root = Root::read(&self.http).await?;
+                let session = Arc::new(Session::open(&self.http, &root.sessions, &self.account, &self.numbers).await?);
+                tracing::debug!(bmc = %self.address, kept = session.is_kept(), "new session");
+                (held.root, held.session) = (Some(root), Some(Arc::clone(&session)));
+                session
+            }
+        };
+        if let Some(layout) = &held.layout {
+            return Ok(Link { session, layout: Arc::clone(layout) });
+        }
+        let root = match held.root.take() {
+            Some(root) => root,
+            None => Root::read(&self.http).await?,
+        };
+        let root = held.root.insert(root);
+        let layout = Arc::new(layout::discover(&self.http, root, &session.credential, &self.choice).await?);
+        held.layout = Some(Arc::clone(&layout));
+        Ok(Link { session, layout })
+    }
+
+    /// Draws the consequences of what went wrong on a link: a lost session is forgotten, a silence breaks it, a strange box is
+    /// discovered anew next time.
+    async fn noted<T>(&self, link: &Link, outcome: Result<T, Trouble>) -> Result<T, Trouble> {
+        match &outcome {
+            Ok(_) | Err(Trouble::Unsupported(_) | Trouble::Unconfirmed(_)) => {}
+            Err(Trouble::Silent(_) | Trouble::Certificate { .. }) => link.session.interrupted(&self.numbers),
+            Err(Trouble::SessionLost | Trouble::Account(_)) => {
+                let mut held = self.held.lock().await;
+                if held.session.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &link.session)) {
+                    held.session = None;
+                }
+            }
+            Err(Trouble::Identity(_) | Trouble::Answer(_)) => {
+                let mut held = self.held.lock().await;
+                if held.layout.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &link.layout)) {
+                    held.layout = None;
+                }
+            }
+        }
+        outcome
+    }
+
+    /// The system as it is now, after making sure that it is the expected machine.
+    async fn identified(&self, link: &Link, via: Via) -> Result<Reply, Trouble> {
+        let reply = self.system(link, via).await?;
+        identity::check(&self.expected, &view::identity(&reply.body))?;
+        Ok(reply)
+    }
+
+    async fn system(&self, link: &Link, via: Via) -> Result<Reply, Trouble> {
+        let path = &link.layout.system;
+        let reply = self.http.get(via, path, &link.session.credential).await?;
+        match reply.status {
+            401 => Err(layout::lost(&link.session.credential, &reply.explained())),
+            _ if reply.is_success() => Ok(reply),
+            _ => Err(Trouble::Answer(format!("GET {path} is answered {}", reply.explained()))),
+        }
+    }
+
+    /// A fresh reading; once more on a new session if the kept one is gone.
+    async fn see(&self) -> Result<Seen, Trouble> {
+        let mut again = true;
+        loop {
+            let link = self.link().await?;
+            let wait = self.patience.reading;
+            let seen = tokio::time::timeout(wait, self.look(&link)).await;
+            let seen = seen.unwrap_or_else(|_| Err(Trouble::Silent(format!("no complete reading within {wait:?}"))));
+            match self.noted(&link, seen).await {
+                Err(Trouble::SessionLost) if again => again = false,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Asks system, chassis and manager at once: every field of the reading was requested after this call began.
+    async fn look(&self, link: &Link) -> Result<Seen, Trouble> {
+        let who = &link.session.credential;
+        let before = link.session.number(&self.numbers);
+        let (system, chassis, manager) = futures::join!(
+            self.system(link, Via::Eyes),
+            layout::optional(&self.http, link.layout.chassis.as_deref(), who),
+            layout::optional(&self.http, link.layout.manager.as_deref(), who),
+        );
+        let system = system?.body;
+        let (chassis, manager) = (chassis?, manager?);
+        let told = view::identity(&system);
+        if let Choice::Expected(expected) = &self.choice {
+            identity::check(expected, &told)?;
+        }
+        let unbroken = !link.session.is_kept() || link.session.number(&self.numbers) == before;
+        let reading = MachineReading {
+            session: if unbroken { before } else { self.numbers.next() },
+            identity: told,
+            certificate: self.http.certificate(),
+            system_power: view::power(&system),
+            chassis_power: link.layout.chassis.as_ref().map(|_| view::power(&chassis)),
+            last_reset: view::time(&system, "LastResetTime"),
+            boot_progress: view::boot_progress(&system),
+            bmc_started: view::time(&manager, "LastResetTime"),
+            restore_policy: view::restore_policy(&system),
+            health: view::health(&system),
+            read_at: now(),
+        };
+        Ok(Seen { reading, system, link: link.clone() })
+    }
+
+    /// Sends a command; once more on a new session if the BMC says that it does not know the kept one (then nothing was done).
+    async fn order(&self, errand: Errand) -> Result<Verdict, Trouble> {
+        let mut again = true;
+        loop {
+            let link = self.link().await?;
+            let verdict = match errand {
+                Errand::Reset(reset) => power::reset(self, &link, reset).await,
+                Errand::Boot(target) => boot::set(self, &link, target).await,
+                Errand::PolicyOff => policy::set_off(self, &link).await,
+            };
+            match self.noted(&link, verdict).await {
+                Err(Trouble::SessionLost) if again => again = false,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// A power command and what is read afterwards. A refusal counts for nothing where the machine reads as wanted.
+    async fn powered(&self, reset: Reset, wanted: fn(&MachineReading) -> bool) -> Result<MachineReading, Trouble> {
+        let verdict = self.order(Errand::Reset(reset)).await?;
+        let word = reset.word();
+        match (verdict, self.see().await) {
+            (Verdict::Accepted | Verdict::NotNeeded, Ok(seen)) => Ok(seen.reading),
+            (Verdict::Denied(_) | Verdict::Failed(_), Ok(seen)) if wanted(&seen.reading) => Ok(seen.reading),
+            (Verdict::Denied(why), Ok(seen)) => {
+                Err(Trouble::Answer(format!("{word} is answered {why}, the machine reads {}", shown(&seen.reading))))
+            }
+            (Verdict::Failed(why), Ok(seen)) => {
+                Err(Trouble::Unconfirmed(format!("{word} is answered {why}, the machine reads {}", shown(&seen.reading))))
+            }
+            (Verdict::NotNeeded, Err(trouble)) => Err(trouble),
+            (Verdict::Denied(why), Err(trouble)) => {
+                Err(Trouble::Answer(format!("{word} is answered {why}; reading back: {trouble}")))
+            }
+            (Verdict::Accepted, Err(trouble)) => {
+                Err(Trouble::Unconfirmed(format!("{word} was accepted, but what is cannot be read: {trouble}")))
+            }
+            (Verdict::Failed(why), Err(trouble)) => {
+                Err(Trouble::Unconfirmed(format!("{word} is answered {why}; reading back: {trouble}")))
+            }
+        }
+    }
+
+    /// A setting and what is read back, several times: BMCs take a moment.
+    async fn settled(&self, errand: Errand, what: &str) -> Result<MachineReading, Trouble> {
+        let verdict = self.order(errand).await?;
+        let mut pause = limits::READ_BACK_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let read_back = async {
+                let seen = self.see().await?;
+                let (set, reads) = self.check_setting(errand, &seen).await?;
+                Ok::<_, Trouble>((seen, set, reads))
+            };
+            let reads = match (read_back.await, &verdict) {
+                (Ok((seen, true, _)), _) => return Ok(seen.reading),
+                (Ok((.., reads)), Verdict::Denied(why)) => {
+                    return Err(Trouble::Answer(format!("{what} is answered {why}; it reads {reads}")));
+                }
+                (Ok((.., reads)), _) => reads,
+                (Err(trouble), Verdict::Denied(why)) => {
+                    return Err(Trouble::Answer(format!("{what} is answered {why}; reading back: {trouble}")));
+                }
+                (Err(trouble), _) => return Err(Trouble::Unconfirmed(format!("{what}: reading back: {trouble}"))),
+            };
+            if attempt == limits::READ_BACK_ATTEMPTS {
+                let answered =
+                    if let Verdict::Failed(why) = &verdict { format!("answered {why}") } else { "accepted".to_owned() };
+                return Err(Trouble::Unconfirmed(format!("{what} was {answered}, but it still reads {reads}")));
+            }
+            tokio::time::sleep(pause).await;
+            (attempt, pause) = (attempt + 1, pause.saturating_mul(2));
+        }
+    }
+
+    /// Whether a setting reads as wanted, and how it reads.
+    async fn check_setting(&self, errand: Errand, seen: &Seen) -> Result<(bool, String), Trouble> {
+        match errand {
+            Errand::Boot(target) => {
+                let boot = boot::read_back(self, &seen.link, &seen.system).await?;
+                Ok((boot::is_set(&boot, target), boot::shown(&boot)))
+            }
+            Errand::PolicyOff => Ok((policy::is_off(&seen.system), format!("{:?}", seen.reading.restore_policy))),
+            // A power command is judged by `powered`.
+            Errand::Reset(_) => Ok((false, shown(&seen.reading))),
+        }
+    }
+
+    /// Bounds a whole command and puts its outcome into a caller's words.
+    async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
+        let wait = self.patience.command;
+        let late = || Trouble::Silent(format!("not finished within {wait:?}; whether it was done is unknown"));
+        tokio::time::timeout(wait, work).await.unwrap_or_else(|_| Err(late())).map_err(|trouble| trouble.told(&self.address))
+    }
+}
+
+#[async_trait]
+impl contract::bmc::Bmc for Redfish {
+    async fn read(&self) -> Result<MachineReading, AgentError> {
+        self.see().await.map(|seen| seen.reading).map_err(|trouble| trouble.told(&self.address))
+    }
+
+    async fn power_off(&self) -> Result<MachineReading, AgentError> {
+        self.bounded(self.powered(Reset::ForceOff, MachineReading::all_off)).await
+    }
+
+    async fn power_on(&self) -> Result<MachineReading, AgentError> {
+        let on = |reading: &MachineReading| matches!(reading.system_power, PowerState::On | PowerState::PoweringOn);
+        self.bounded(self.powered(Reset::On, on)).await
+    }
+
+    async fn shut_down(&self) -> Result<MachineReading, AgentError> {
+        self.bounded(self.powered(Reset::GracefulShutdown, MachineReading::all_off)).await
+    }
+
+    async fn set_boot_target(&self, target: BootTarget) -> Result<MachineReading, AgentError> {
+        let what = format!("boot target {}", boot::word(target));
+        self.bounded(self.settled(Errand::Boot(target), &what)).await
+    }
+
+    async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError> {
+        self.bounded(self.settled(Errand::PolicyOff, "restore policy AlwaysOff")).await
+    }
+}
+
+#[async_trait]
+impl Driver for Redfish {
+    async fn probe(&self) -> Result<Probe, AgentError> {
+        let seen = self.see().await.map_err(|trouble| trouble.told(&self.address))?;
+        let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
+        Ok(Probe {
+            certificate: seen.reading.certificate.clone().unwrap_or_default(),
+            platform: seen.link.layout.platform.to_string(),
+            reading: seen.reading,
+            matches,
+        })
+    }
+
+    async fn close(&self) {
+        let session = self.held.lock().await.session.take();
+        if let Some(session) = session {
+            session.close(&self.http).await;
+        }
+    }
+}
+
+impl Drop for Redfish {
+    fn drop(&mut self) {
+        let session = self.held.get_mut().session.take();
+        // Without a runtime nobody can say farewell: the session runs out by itself.
+        if let (Some(session), Ok(runtime)) = (session, tokio::runtime::Handle::try_current()) {
+            let http = Arc::clone(&self.http);
+            runtime.spawn(async move { session.close(&http).await });
+        }
+    }
+}
+
+fn shown(reading: &MachineReading) -> String {
+    match reading.chassis_power {
+        Some(chassis) => format!("{:?} (chassis {chassis:?})", reading.system_power),
+        None => format!("{:?}", reading.system_power),
+    }
+}
+
+fn now() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,118 @@
+//! What became of a command, and the forms in which a PATCH is sent.
+//! Must never send anything again whose reply was lost: only an answer that says "not done" leads to another form.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::http::{Reply, Via};
+use super::layout;
+use super::trouble::Trouble;
+use super::{Link, Redfish, view};
+use crate::limits;
+
+/// What a BMC answered to a command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It reads as wanted already: nothing was sent.
+    NotNeeded,
+    /// 2xx.
+    Accepted,
+    /// 4xx: nothing was done.
+    Denied(String),
+    /// Anything else: whether it was done is unknown.
+    Failed(String),
+}
+
+impl Verdict {
+    /// Reads the answer to a command on this link.
+    pub fn of(reply: &Reply, link: &Link) -> Result<Verdict, Trouble> {
+        match reply.status {
+            200..=299 => Ok(Verdict::Accepted),
+            401 => Err(layout::lost(&link.session.credential, &reply.explained())),
+            400..=499 => Ok(Verdict::Denied(reply.explained())),
+            _ => Ok(Verdict::Failed(reply.explained())),
+        }
+    }
+}
+
+/// Which ETag goes with a PATCH.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum IfMatch {
+    /// The resource's, if it is a strong one: the standard's way.
+    Strong,
+    /// None: after "it does not match" although it was just read, and where the platform refuses it.
+    Nothing,
+    /// Whatever there is: after "a condition is required".
+    Anything,
+}
+
+impl IfMatch {
+    fn header(self, etag: Option<&str>) -> Option<&str> {
+        match (self, etag) {
+            (IfMatch::Nothing, _) | (IfMatch::Strong, None) => None,
+            (IfMatch::Strong, Some(etag)) => (!etag.starts_with("W/")).then_some(etag),
+            (IfMatch::Anything, Some(etag)) => Some(etag.trim_start_matches("W/")),
+            (IfMatch::Anything, None) => Some("*"),
+        }
+    }
+}
+
+/// Sends the first form that the BMC takes, at `settings` or at the system itself. Who answers is checked before each form.
+pub async fn patch(bmc: &Redfish, link: &Link, settings: Option<&str>, bodies: &[Value]) -> Result<Verdict, Trouble> {
+    let mut bodies = bodies.iter().peekable();
+    let mut condition = if link.layout.quirks.refuses_if_match() { IfMatch::Nothing } else { IfMatch::Strong };
+    let mut refusal = Verdict::Denied("no form of the request was taken".into());
+    for _ in 0..limits::PATCH_FORMS_MAX {
+        let Some(body) = bodies.peek() else { break };
+        let pending = match settings {
+            Some(path) => Some(bmc.http.get(Via::Hand, path, &link.session.credential).await?),
+            None => None,
+        };
+        let system = bmc.identified(link, Via::Hand).await?;
+        let etag = pending.as_ref().map_or(system.etag.as_deref(), |reply| reply.etag.as_deref());
+        let if_match = condition.header(etag);
+        let path = settings.unwrap_or(&link.layout.system);
+        let reply = bmc.http.command(Method::PATCH, path, &link.session.credential, Some(body), if_match).await?;
+        refusal = Verdict::of(&reply, link)?;
+        match reply.status {
+            412 if if_match.is_some() => condition = IfMatch::Nothing,
+            428 if if_match.is_none() => condition = IfMatch::Anything,
+            400 => drop(bodies.next()),
+            _ => return Ok(refusal),
+        }
+    }
+    Ok(refusal)
+}
+
+/// Refuses what the BMC says it does not take; where it says nothing, everything may be tried.
+pub fn allowed(list: Option<&[String]>, value: &str, what: &str) -> Result<(), Trouble> {
+    match list {
+        Some(list) if !list.iter().any(|one| one == value) => {
+            let list = view::clean(&list.join(", "), limits::EXPLANATION_MAX);
+            Err(Trouble::Unsupported(format!("this platform has no {what} {value} (it has: {list}); nothing was sent")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weak_etags_are_sent_only_when_a_condition_is_required() {
+        assert_eq!(IfMatch::Strong.header(Some("\"1\"")), Some("\"1\""));
+        assert_eq!(IfMatch::Strong.header(Some("W/\"1\"")), None);
+        assert_eq!(IfMatch::Anything.header(Some("W/\"1\"")), Some("\"1\""));
+        assert_eq!(IfMatch::Anything.header(None), Some("*"));
+        assert_eq!(IfMatch::Nothing.header(Some("\"1\"")), None);
+    }
+
+    #[test]
+    fn a_list_that_is_told_is_respected() {
+        let list = ["On".to_owned(), "ForceOff".to_owned()];
+        assert!(allowed(Some(&list), "ForceOff", "reset").is_ok());
+        assert!(matches!(allowed(Some(&list), "GracefulShutdown", "reset"), Err(Trouble::Unsupported(_))));
+        assert!(allowed(None, "ForceOff", "reset").is_ok());
+    }
+}

@@ -1,0 +1,202 @@
+//! Where things are on one BMC: found out once per session by following links, never by guessing names.
+//! Must never choose a system that does not tell the expected identity (unless it is only looked at, by `probe`).
+
+use futures::future::join_all;
+use serde_json::Value;
+use vocabulary::power::Identity;
+
+use super::http::{Credential, Http, Via};
+use super::identity::{self, Likeness};
+use super::session::SESSIONS;
+use super::trouble::Trouble;
+use super::view;
+use crate::quirks::{Platform, Quirks};
+
+/// Where the service root is, by the specification.
+const ROOT: &str = "/redfish/v1/";
+/// Where systems are on every BMC whose service root does not say otherwise.
+const SYSTEMS: &str = "/redfish/v1/Systems";
+
+/// What the service root tells without an account.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// Where sessions are made.
+    pub sessions: String,
+    systems: String,
+    vendor: String,
+    product: String,
+}
+
+/// Which system is wanted.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// Exactly this one; any other is an error.
+    Expected(Identity),
+    /// This one if it is there, else whatever is: for `probe`, which only looks.
+    Look(Identity),
+}
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The system.
+    pub system: String,
+    /// The chassis that names the host's power rail.
+    pub chassis: Option<String>,
+    /// The manager: the BMC itself.
+    pub manager: Option<String>,
+    /// Reset types by the ActionInfo resource, where there is one.
+    pub resets: Option<Vec<String>>,
+    /// Who the BMC says it is.
+    pub platform: Platform,
+    /// What it does otherwise.
+    pub quirks: Quirks,
+}
+
+impl Root {
+    /// Reads the service root. One that cannot be read says nothing; the standard's own paths are taken then.
+    pub async fn read(http: &Http) -> Result<Root, Trouble> {
+        let root = match http.get(Via::Eyes, ROOT, &Credential::Nobody).await {
+            Ok(reply) if reply.is_success() => reply.body,
+            Ok(_) | Err(Trouble::Answer(_)) => Value::Null,
+            Err(trouble) => return Err(trouble),
+        };
+        let named = |list: &Value, key: &str| list.get(key).and_then(view::link);
+        let sessions = root.get("Links").and_then(|links| named(links, "Sessions"));
+        Ok(Root {
+            sessions: sessions.unwrap_or_else(|| SESSIONS.to_owned()),
+            systems: named(&root, "Systems").unwrap_or_else(|| SYSTEMS.to_owned()),
+            vendor: view::text(&root, "Vendor").unwrap_or_default(),
+            product: view::text(&root, "Product").unwrap_or_default(),
+        })
+    }
+}
+
+/// Follows the links from the root to everything that readings and commands need.
+pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choice) -> Result<Layout, Trouble> {
+    let members = view::members(&resource(http, &root.systems, who).await?);
+    let systems = join_all(members.into_iter().map(|path| async move {
+        let system = resource(http, &path, who).await;
+        system.map(|body| (path, body))
+    }))
+    .await
+    .into_iter()
+    .collect::<Result<Vec<_>, Trouble>>()?;
+    let (path, system) = choose(systems, choice)?;
+    let links = system.get("Links");
+    let chassis = view::first_link(links.and_then(|l| l.get("Chassis")));
+    let manager = view::first_link(links.and_then(|l| l.get("ManagedBy")));
+    let (manager_body, resets) = futures::join!(optional(http, manager.as_deref(), who), resets(http, &system, who));
+    let text = |resource: &Value, key: &str| view::text(resource, key).unwrap_or_default();
+    let manager_body = manager_body?;
+    let platform = Platform {
+        vendor: root.vendor.clone(),
+        product: root.product.clone(),
+        manufacturer: text(&system, "Manufacturer"),
+        model: text(&system, "Model"),
+        manager: text(&manager_body, "Model"),
+        firmware: text(&manager_body, "FirmwareVersion"),
+    };
+    let quirks = platform.quirks();
+    let chassis = chassis.filter(|_| !quirks.linked_chassis_is_not_the_host_rail());
+    tracing::debug!(%platform, ?quirks, system = path, "BMC discovered");
+    Ok(Layout { system: path, chassis, manager, resets: resets?, platform, quirks })
+}
+
+/// Picks the wanted system.
+fn choose(systems: Vec<(String, Value)>, choice: &Choice) -> Result<(String, Value), Trouble> {
+    let (Choice::Expected(expected) | Choice::Look(expected)) = choice;
+    let told: Vec<Identity> = systems.iter().map(|(_, body)| view::identity(body)).collect();
+    let wanted = told.iter().position(|told| identity::likeness(expected, told) == Likeness::Same);
+    let looks = matches!(choice, Choice::Look(_));
+    // A board that only groups accelerators has no reset of its own: it is not the host.
+    let host = || systems.iter().position(|(_, body)| body.get("Actions").is_some());
+    let position = wanted.or_else(|| looks.then(|| host().unwrap_or_default()));
+    position.and_then(|position| systems.into_iter().nth(position)).ok_or_else(|| match told.as_slice() {
+        [] => Trouble::Identity("the BMC lists no system; is its firmware still starting?".into()),
+        [only] => identity::check(expected, only).err().unwrap_or_else(|| Trouble::Identity("no system chosen".into())),
+        several => {
+            let shown: Vec<String> = several.iter().map(identity::shown).collect();
+            Trouble::Identity(format!(
+                "none of the systems behind this address is {}: {}; check cabling and address of the machine's `bmc`",
+                identity::shown(expected),
+                shown.join("; ")
+            ))
+        }
+    })
+}
+
+async fn resets(http: &Http, system: &Value, who: &Credential) -> Result<Option<Vec<String>>, Trouble> {
+    let action = system.get("Actions").and_then(|actions| actions.get("#ComputerSystem.Reset"));
+    let inline = action.is_some_and(|action| view::allowable(action, "ResetType").is_some());
+    let info = action.and_then(|action| action.get("@Redfish.ActionInfo")).and_then(Value::as_str).and_then(view::path);
+    match info {
+        Some(info) if !inline => Ok(view::action_info(&optional(http, Some(&info), who).await?, "ResetType")),
+        _ => Ok(None),
+    }
+}
+
+/// A resource that must be there.
+pub async fn resource(http: &Http, path: &str, who: &Credential) -> Result<Value, Trouble> {
+    let reply = http.get(Via::Eyes, path, who).await?;
+    match reply.status {
+        401 => Err(lost(who, &reply.explained())),
+        _ if reply.is_success() => Ok(reply.body),
+        _ => Err(Trouble::Answer(format!("GET {path} is answered {}", reply.explained()))),
+    }
+}
+
+/// A resource that may be missing or strange: then it is null. Silence and a lost session are not "missing".
+pub async fn optional(http: &Http, path: Option<&str>, who: &Credential) -> Result<Value, Trouble> {
+    let Some(path) = path else { return Ok(Value::Null) };
+    match resource(http, path, who).await {
+        Err(Trouble::Answer(why)) => {
+            tracing::debug!(why, "taken as not told");
+            Ok(Value::Null)
+        }
+        other => other,
+    }
+}
+
+/// What a 401 means: a session that is gone, or an account that is not taken.
+pub fn lost(who: &Credential, explained: &str) -> Trouble {
+    match who {
+        Credential::Token(_) => Trouble::SessionLost,
+        Credential::Nobody | Credential::Account { .. } => Trouble::Account(explained.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn systems() -> Vec<(String, Value)> {
+        vec![
+            ("/a".into(), json!({ "UUID": "ua", "SerialNumber": "sa" })),
+            ("/b".into(), json!({ "UUID": "UB", "SerialNumber": null, "Actions": {} })),
+        ]
+    }
+
+    fn of(uuid: &str, serial: &str) -> Identity {
+        Identity { uuid: uuid.into(), serial: serial.into() }
+    }
+
+    #[test]
+    fn the_system_is_chosen_by_who_it_says_it_is() {
+        let chosen = |uuid: &str, serial: &str| choose(systems(), &Choice::Expected(of(uuid, serial))).map(|(path, _)| path);
+        assert_eq!(chosen("ua", "sa").as_deref(), Ok("/a"));
+        assert_eq!(chosen("ub", "anything").as_deref(), Ok("/b"));
+        assert!(matches!(chosen("ua", "other"), Err(Trouble::Identity(_))));
+        assert!(matches!(chosen("", ""), Err(Trouble::Identity(_))));
+        assert!(matches!(choose(Vec::new(), &Choice::Expected(of("ua", "sa"))), Err(Trouble::Identity(_))));
+    }
+
+    #[test]
+    fn a_probe_takes_the_host_when_nothing_matches() {
+        let looked = |uuid: &str| choose(systems(), &Choice::Look(of(uuid, ""))).map(|(path, _)| path);
+        assert_eq!(looked("ua").as_deref(), Ok("/a"));
+        assert_eq!(looked("nobody").as_deref(), Ok("/b"));
+        assert!(choose(Vec::new(), &Choice::Look(of("", ""))).is_err());
+    }
+}

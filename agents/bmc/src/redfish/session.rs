@@ -1,0 +1,132 @@
+//! One session with one BMC: made once, kept, said farewell to. Where the BMC has no free session, each request carries the account.
+//! Must never leave a session behind that it could end, and never give two sessions the same number.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::json;
+use vocabulary::Secret;
+
+use super::http::{Credential, Http, Reply};
+use super::trouble::Trouble;
+use super::view;
+use crate::limits;
+
+/// Where sessions are made on every BMC whose service root does not say otherwise.
+pub const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+
+/// An account on a BMC.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Numbers for sessions; begins at random, so that two lives of an agent do not give the same one.
+#[derive(Debug)]
+pub struct Numbers(AtomicU64);
+
+impl Default for Numbers {
+    fn default() -> Numbers {
+        // 32 random bits above 20 counted ones: exact in every JSON reader.
+        Numbers(AtomicU64::new(u64::from(rand::random::<u32>()) << 20))
+    }
+}
+
+impl Numbers {
+    /// A number that was never given out before.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A session, or what stands for one.
+#[derive(Debug)]
+pub struct Session {
+    /// What its requests carry.
+    pub credential: Credential,
+    number: AtomicU64,
+    uri: Option<String>,
+    made: Instant,
+}
+
+impl Session {
+    /// Opens a session; falls back to the account itself where the BMC refuses a session for any reason but the account.
+    pub async fn open(http: &Http, sessions: &str, account: &Account, numbers: &Numbers) -> Result<Session, Trouble> {
+        let body = json!({ "UserName": account.user, "Password": account.password.expose() });
+        let reply = http.command(Method::POST, sessions, &Credential::Nobody, Some(&body), None).await?;
+        let (credential, uri) = match (reply.status, reply.token.clone()) {
+            (200..=299, Some(token)) => (Credential::Token(token), session_uri(&reply)),
+            (401 | 403, _) => return Err(Trouble::Account(reply.explained())),
+            _ => {
+                tracing::warn!(answer = %reply.explained(), "the BMC gives no session; each request carries the account instead");
+                (Credential::Account { user: account.user.clone(), password: account.password.clone() }, None)
+            }
+        };
+        Ok(Session { credential, number: AtomicU64::new(numbers.next()), uri, made: Instant::now() })
+    }
+
+    /// True for a session of the BMC's own, false where the account stands in for one.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.credential, Credential::Token(_))
+    }
+
+    /// True if a proper session should be asked for again.
+    pub fn is_due(&self) -> bool {
+        !self.is_kept() && self.made.elapsed() >= limits::SESSION_RETRY
+    }
+
+    /// The number that names this session. Where the account stands in for one nothing is unbroken: every reading has its own number.
+    pub fn number(&self, numbers: &Numbers) -> u64 {
+        if self.is_kept() { self.number.load(Ordering::Acquire) } else { numbers.next() }
+    }
+
+    /// A request met silence: what is read from here on is not on an unbroken session any more, even if the token still holds.
+    pub fn interrupted(&self, numbers: &Numbers) {
+        self.number.store(numbers.next(), Ordering::Release);
+    }
+
+    /// Ends it, so that the BMC's few sessions stay free. Nobody needs the outcome: a session that cannot be ended runs out by itself.
+    pub async fn close(&self, http: &Http) {
+        if let Some(uri) = &self.uri {
+            match http.command(Method::DELETE, uri, &self.credential, None, None).await {
+                Ok(reply) => tracing::debug!(status = reply.status, "session ended"),
+                Err(trouble) => tracing::debug!(%trouble, "session not ended"),
+            }
+        }
+    }
+}
+
+fn session_uri(reply: &Reply) -> Option<String> {
+    reply.location.as_deref().and_then(view::path).or_else(|| view::link(&reply.body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_differ_between_lives_and_fit_into_a_double() {
+        let (one, two) = (Numbers::default(), Numbers::default());
+        let (a, b) = (one.next(), one.next());
+        assert_ne!(a, b);
+        // One chance in 2^32 of being wrong.
+        assert_ne!(a, two.next());
+        assert!(a < 1 << 53);
+    }
+
+    #[test]
+    fn an_account_is_never_an_unbroken_session() {
+        let numbers = Numbers::default();
+        let of = |credential| Session { credential, number: AtomicU64::new(7), uri: None, made: Instant::now() };
+        let account = of(Credential::Account { user: "u".into(), password: Secret::new("p") });
+        assert_ne!(account.number(&numbers), account.number(&numbers));
+        let kept = of(Credential::Token(Secret::new("t")));
+        assert_eq!(kept.number(&numbers), kept.number(&numbers));
+        kept.interrupted(&numbers);
+        assert_ne!(kept.number(&numbers), 7);
+    }
+}

@@ -1,0 +1,157 @@
+//! Thin typed views on what a BMC said. Total: any JSON at all is a view, and whatever is missing, null or strange is `Unknown` or `None`.
+//! Must never turn anything but the text `Off` into Off.
+
+use serde_json::Value;
+use vocabulary::power::{Identity, PowerState, RestorePolicy};
+
+use crate::limits;
+
+/// Power as a resource tells it.
+pub fn power(resource: &Value) -> PowerState {
+    match resource.get("PowerState").and_then(Value::as_str) {
+        Some("On") => PowerState::On,
+        Some("Off") => PowerState::Off,
+        Some("PoweringOn") => PowerState::PoweringOn,
+        Some("PoweringOff") => PowerState::PoweringOff,
+        Some("Paused") => PowerState::Paused,
+        _ => PowerState::Unknown,
+    }
+}
+
+/// A text with control characters removed and of bounded length; `None` if it is not one, or empty.
+pub fn text(resource: &Value, key: &str) -> Option<String> {
+    let text = clean(resource.get(key)?.as_str()?, limits::TEXT_MAX);
+    (!text.is_empty()).then_some(text)
+}
+
+/// What may be shown of a foreign text.
+pub fn clean(text: &str, characters_max: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(characters_max).collect::<String>().trim().to_owned()
+}
+
+/// A time in the BMC's words; `None` where the BMC has no idea (missing, all zero, or from before its clock was set).
+pub fn time(resource: &Value, key: &str) -> Option<String> {
+    /// No server BMC with a clock that is set tells a year before this.
+    const FIRST_YEAR: u32 = 2000;
+    let text = text(resource, key)?;
+    let year: u32 = text.get(..4)?.parse().ok()?;
+    (year >= FIRST_YEAR).then_some(text)
+}
+
+/// Who the system says it is: UUID in lower case; what a factory writes when nobody filled it in counts as not told.
+pub fn identity(system: &Value) -> Identity {
+    told(text(system, "UUID").as_deref().unwrap_or_default(), text(system, "SerialNumber").as_deref().unwrap_or_default())
+}
+
+/// An identity in the form in which two are compared.
+pub fn told(uuid: &str, serial: &str) -> Identity {
+    /// Written by factories into thousands of boxes.
+    const NO_SERIAL: [&str; 9] = [
+        "none",
+        "n/a",
+        "na",
+        "not specified",
+        "default string",
+        "to be filled by o.e.m.",
+        "system serial number",
+        "0123456789",
+        "123456789",
+    ];
+    /// The sample in a BIOS vendor's source.
+    const NO_UUID: &str = "03000200-0400-0500-0006-000700080009";
+    let uuid = uuid.trim().to_ascii_lowercase();
+    let same = |digit: char| uuid.chars().all(|c| c == digit || c == '-');
+    let uuid = if same('0') || same('f') || uuid == NO_UUID { String::new() } else { uuid };
+    let serial = serial.trim();
+    let filler = NO_SERIAL.contains(&serial.to_ascii_lowercase().as_str()) || serial.chars().all(|c| c == '0');
+    Identity { uuid, serial: if filler { String::new() } else { serial.to_owned() } }
+}
+
+/// The active restore policy.
+pub fn restore_policy(system: &Value) -> RestorePolicy {
+    match system.get("PowerRestorePolicy").and_then(Value::as_str) {
+        Some("AlwaysOff") => RestorePolicy::AlwaysOff,
+        Some("AlwaysOn") => RestorePolicy::AlwaysOn,
+        Some("LastState") => RestorePolicy::LastState,
+        _ => RestorePolicy::Unknown,
+    }
+}
+
+/// Health roll-up; the resource's own health where it rolls nothing up.
+pub fn health(system: &Value) -> Option<String> {
+    let status = system.get("Status")?;
+    text(status, "HealthRollup").or_else(|| text(status, "Health"))
+}
+
+/// Where the boot stands.
+pub fn boot_progress(system: &Value) -> Option<String> {
+    text(system.get("BootProgress")?, "LastState")
+}
+
+/// The values a property or parameter may take, where the BMC tells them.
+pub fn allowable(resource: &Value, key: &str) -> Option<Vec<String>> {
+    values(resource.get(format!("{key}@Redfish.AllowableValues"))?)
+}
+
+/// The allowable values of a parameter as an ActionInfo resource tells them.
+pub fn action_info(info: &Value, parameter: &str) -> Option<Vec<String>> {
+    let parameters = info.get("Parameters")?.as_array()?;
+    let named = parameters.iter().find(|p| p.get("Name").and_then(Value::as_str) == Some(parameter))?;
+    values(named.get("AllowableValues")?)
+}
+
+/// An empty list says nothing: it is taken as not told.
+fn values(list: &Value) -> Option<Vec<String>> {
+    let texts = list.as_array()?.iter().take(limits::ALLOWABLE_MAX).filter_map(Value::as_str).map(str::to_owned);
+    Some(texts.collect::<Vec<_>>()).filter(|values| !values.is_empty())
+}
+
+/// The path that a reference object names.
+pub fn link(reference: &Value) -> Option<String> {
+    path(reference.get("@odata.id")?.as_str()?)
+}
+
+/// The first of the references in a list (or the only one, where it is not a list).
+pub fn first_link(list: Option<&Value>) -> Option<String> {
+    match list? {
+        Value::Array(list) => list.iter().find_map(link),
+        single => link(single),
+    }
+}
+
+/// The members of a collection, bounded.
+pub fn members(collection: &Value) -> Vec<String> {
+    let list = collection.get("Members").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(link).take(limits::SYSTEMS_MAX).collect()
+}
+
+/// A path on this BMC. Host and port of an absolute link are dropped: no link leads to another host. Anything odd is no path.
+pub fn path(link: &str) -> Option<String> {
+    let path = match link.split_once("://") {
+        Some((_, rest)) => rest.get(rest.find('/')?..)?,
+        None => link,
+    };
+    let fits = path.len() <= limits::PATH_MAX
+        && path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.split('/').any(|part| part == "." || part == "..")
+        && path.bytes().all(|b| b.is_ascii_graphic() && !b"#?\\%<>\"{}|^`".contains(&b));
+    fits.then(|| path.to_owned())
+}
+
+/// What an error body says, for people.
+pub fn explanation(body: &Value) -> Option<String> {
+    let error = body.get("error")?;
+    let extended = error.get("@Message.ExtendedInfo").and_then(Value::as_array).and_then(|list| list.first());
+    let said = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let text = extended
+        .and_then(|info| said(info, "Message").or_else(|| said(info, "MessageId")))
+        .or_else(|| said(error, "message"))
+        .or_else(|| said(error, "code"))?;
+    let text = clean(&text, limits::EXPLANATION_MAX);
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+pub(super) mod tests;

@@ -1,0 +1,160 @@
+//! Whole trees of other platforms, replayed over TLS: hand-written ones always, recorded ones where `UNDERSTUDY_RECORDINGS` names a folder
+//! (a folder a machine, `redfish/v1/**/index.json`, or the same without that prefix).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::common::{door, identity, is_rejected};
+use crate::replay::{self, Replay};
+use serde_json::Value;
+use vocabulary::power::{BootTarget, PowerState, RestorePolicy};
+
+type Tree = BTreeMap<String, Value>;
+
+/// A server for a tree: sessions and resets are accepted, settings are answered 405, nothing ever changes.
+async fn serve(tree: Tree) -> Replay {
+    Replay::start(move |asked, _| {
+        let path = asked.path.trim_end_matches('/');
+        match asked.method.as_str() {
+            "POST" if path.ends_with("/Sessions") => replay::session(),
+            "POST" => Some((204, Vec::new(), String::new())),
+            "DELETE" => Some((204, Vec::new(), String::new())),
+            "GET" => match tree.get(path) {
+                Some(resource) => replay::json(200, resource),
+                None => replay::json(404, &serde_json::json!({ "error": { "message": "no such resource" } })),
+            },
+            _ => replay::json(405, &Value::Null),
+        }
+    })
+    .await
+}
+
+fn hand_written(name: &str) -> Tree {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn two_systems_behind_one_bmc_are_told_apart() {
+    let server = serve(hand_written("two-systems.json")).await;
+    let mut door = door(server.address, Some(server.pin.clone()));
+    door.identity = identity("aaaaaaaa-0000-4000-8000-000000000001", "HOST1");
+    let driver = bmc::open(&door).unwrap();
+    let reading = driver.read().await.unwrap();
+    assert_eq!(reading.identity, identity("aaaaaaaa-0000-4000-8000-000000000001", ""));
+    assert_eq!((reading.system_power, reading.chassis_power), (PowerState::Off, None), "the BMC's own board is no host rail");
+    assert_eq!(reading.restore_policy, RestorePolicy::LastState);
+    assert_eq!(reading.health.as_deref(), Some("Warning"));
+    assert_eq!(reading.boot_progress.as_deref(), Some("OSRunning"));
+    assert_eq!(reading.last_reset.as_deref(), Some("2026-01-02T03:04:05+00:00"));
+    assert_eq!(reading.bmc_started.as_deref(), Some("2026-01-01T00:00:00+00:00"));
+    driver.shut_down().await.unwrap();
+    driver.power_off().await.unwrap();
+    let resets: Vec<_> = server.asked("POST").into_iter().filter(|asked| asked.path.contains("Reset")).collect();
+    assert_eq!(resets.len(), 1, "only the power-off: a machine that is off is not asked to stop");
+    assert_eq!(resets[0].path, "/redfish/v1/Systems/Host/Actions/ComputerSystem.Reset");
+    assert_eq!(resets[0].body, serde_json::json!({ "ResetType": "ForceOff" }));
+    assert!(is_rejected(&driver.set_boot_target(BootTarget::Pxe).await), "no boot override on this system");
+    assert!(server.asked("PATCH").is_empty());
+
+    door.identity = identity("aaaaaaaa-0000-4000-8000-000000000002", "BOARD2");
+    let board = bmc::open(&door).unwrap();
+    assert_eq!(board.read().await.unwrap().last_reset, None);
+    assert!(is_rejected(&board.power_off().await), "a board without a reset action");
+    door.identity = identity("aaaaaaaa-0000-4000-8000-000000000003", "");
+    assert!(is_rejected(&bmc::open(&door).unwrap().read().await));
+}
+
+#[tokio::test]
+async fn nulls_and_missing_resources_are_not_told() {
+    let server = serve(hand_written("nulls.json")).await;
+    let mut door = door(server.address, Some(server.pin.clone()));
+    door.identity = identity("", "NULLS1");
+    let driver = bmc::open(&door).unwrap();
+    let reading = driver.read().await.unwrap();
+    assert_eq!((reading.system_power, reading.chassis_power), (PowerState::Unknown, Some(PowerState::Unknown)));
+    assert!(!reading.all_off());
+    assert_eq!((reading.last_reset, reading.boot_progress, reading.bmc_started, reading.health), (None, None, None, None));
+    assert!(is_rejected(&driver.set_restore_policy_off().await), "it tells no policy");
+    assert!(is_rejected(&driver.set_boot_target(BootTarget::Pxe).await), "405");
+    let patches = server.asked("PATCH");
+    assert_eq!(patches.len(), 1);
+    assert!(patches[0].headers.iter().all(|(name, _)| name != "if-match"), "a weak ETag is no condition");
+    let boot = serde_json::json!({ "BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once" });
+    assert_eq!(patches[0].body, serde_json::json!({ "Boot": boot }), "no mode where the platform has none");
+}
+
+#[tokio::test]
+async fn a_bare_system_still_powers_off() {
+    let server = serve(hand_written("bare.json")).await;
+    let mut door = door(server.address, Some(server.pin.clone()));
+    door.identity = identity("ffffffff-1111-4000-8000-000000000001", "BARE1");
+    let reading = bmc::open(&door).unwrap().power_off().await.unwrap();
+    assert_eq!((reading.system_power, reading.chassis_power, reading.all_off()), (PowerState::Off, None, true));
+    assert_eq!((reading.bmc_started, reading.restore_policy), (None, RestorePolicy::Unknown));
+}
+
+#[tokio::test]
+async fn recorded_trees_read_as_they_say() {
+    let folder = std::env::var_os("UNDERSTUDY_RECORDINGS").map(PathBuf::from);
+    let mut machines = 0;
+    let mut systems = 0;
+    for machine in folder.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()) {
+        if machine.is_dir() {
+            machines += 1;
+            let found = replay_machine(recorded(&machine)).await;
+            assert!(found > 0, "{} has no system that tells who it is", machine.display());
+            systems += found;
+        }
+    }
+    println!("replayed {systems} systems of {machines} recorded machines (UNDERSTUDY_RECORDINGS names the folder)");
+}
+
+/// Reads every system of a tree that tells who it is, and cuts its power where it has a reset. Returns how many there were.
+async fn replay_machine(tree: Tree) -> usize {
+    let server = serve(tree.clone()).await;
+    let is_system = |path: &str| path.strip_prefix("/redfish/v1/Systems/").is_some_and(|id| !id.contains('/'));
+    let mut count = 0;
+    for (path, system) in tree.iter().filter(|(path, _)| is_system(path)) {
+        let text = |key: &str| system[key].as_str().unwrap_or_default().to_owned();
+        let mut door = door(server.address, Some(server.pin.clone()));
+        door.identity = identity(&text("UUID"), &text("SerialNumber"));
+        let Ok(driver) = bmc::open(&door) else { continue };
+        count += 1;
+        let reading = driver.read().await.unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert_eq!(reading.system_power == PowerState::Off, system["PowerState"] == "Off", "{path}");
+        assert_eq!(reading.system_power == PowerState::On, system["PowerState"] == "On", "{path}");
+        assert_eq!(reading.identity.uuid, text("UUID").to_lowercase(), "{path}");
+        assert!(reading.health.is_some(), "{path}");
+        let before = server.asked("POST").len();
+        let cut = driver.power_off().await;
+        let resets = server.asked("POST").len() - before;
+        let can = system["Actions"]["#ComputerSystem.Reset"]["target"].is_string();
+        assert_eq!((cut.is_ok(), resets), (can, usize::from(can)), "{path}: {cut:?}");
+        door.identity = identity("99999999-9999-4999-8999-999999999999", "SOMEBODY");
+        assert!(is_rejected(&bmc::open(&door).unwrap().power_off().await), "{path}");
+        println!("{path}: {reading:?}");
+    }
+    count
+}
+
+/// A recorded tree: each `index.json` under its folder's path.
+fn recorded(root: &Path) -> Tree {
+    let prefix = if root.join("redfish").is_dir() { "" } else { "/redfish/v1" };
+    let mut tree = Tree::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.file_name().is_some_and(|name| name == "index.json") {
+                let relative = folder.strip_prefix(root).unwrap().display().to_string();
+                let path = if relative.is_empty() { prefix.to_owned() } else { format!("{prefix}/{relative}") };
+                if let Ok(resource) = serde_json::from_str(&std::fs::read_to_string(&entry).unwrap()) {
+                    tree.insert(path, resource);
+                }
+            }
+        }
+    }
+    tree
+}

@@ -1,0 +1,24 @@
+//! What may be asked of one BMC.
+
+use async_trait::async_trait;
+use vocabulary::power::{BootTarget, MachineReading};
+use vocabulary::request::AgentError;
+
+/// One machine's BMC. Every method first makes sure that the box behind the address has the expected serial and UUID (and certificate);
+/// if not, it answers `Rejected` and has sent no command. No mutating request is ever replayed by itself after a lost reply:
+/// the caller reads instead. The result is what was read back, never what was asked.
+#[async_trait]
+pub trait Bmc: Send + Sync {
+    /// A fresh reading on the kept session.
+    async fn read(&self) -> Result<MachineReading, AgentError>;
+    /// ForceOff (never graceful, never a cycle). Ok means accepted or already off; the reading may still say On.
+    async fn power_off(&self) -> Result<MachineReading, AgentError>;
+    /// On. Ok means accepted; a machine that is on already is left alone.
+    async fn power_on(&self) -> Result<MachineReading, AgentError>;
+    /// Asks the operating system to stop.
+    async fn shut_down(&self) -> Result<MachineReading, AgentError>;
+    /// Sets the next boot's device and reads it back; `Unconfirmed` if it reads otherwise.
+    async fn set_boot_target(&self, target: BootTarget) -> Result<MachineReading, AgentError>;
+    /// Sets restore policy AlwaysOff and reads the active value back; `Unconfirmed` if it is pending or ignored, `Rejected` if unsupported.
+    async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError>;
+}

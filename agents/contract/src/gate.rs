@@ -1,0 +1,217 @@
+//! The gate: decides whether a command may touch a device, and remembers durably what it must never forget: per resource the highest
+//! epoch, its plan, the holder, the bar, and the commands of that epoch with their outcomes.
+//!
+//! It writes before it acts; it never acts on a command of a lower epoch, of another plan's epoch, of another estate, lineage or life;
+//! it never lets two mutations of one resource overlap; it never takes a recorded outcome for evidence; and without a memory it can
+//! trust it only observes and takes away. A lost connection never cancels a command halfway: it runs to its end in a task of its own.
+
+pub mod clock;
+mod confirm;
+mod disk;
+mod inner;
+mod memory;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use clock::Clock;
+
+use crate::agent::{Client, Device, Readopt, Standing};
+use crate::limits;
+use async_trait::async_trait;
+use inner::{Admission, Inner};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request};
+use vocabulary::{AgentBootId, AgentId, EstateUuid, Lineage};
+
+/// How the text of a refusal begins that is worth asking again: an older operation is still in flight.
+pub const BUSY: &str = "busy";
+
+/// True if the gate refused only because something is in flight: the same command may be sent again.
+pub fn is_busy(error: &AgentError) -> bool {
+    matches!(error, AgentError::Refused { reason } if reason.starts_with(BUSY))
+}
+
+/// Who an agent is, and what its enrolment says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The agent.
+    pub agent: AgentId,
+    /// The estate.
+    pub estate: EstateUuid,
+    /// The store's lineage at the time of enrolment; used only for a new memory.
+    pub lineage: Lineage,
+    /// True if the estate never had a memory of this agent: then, and only once, an absent file is a first start.
+    pub fresh: bool,
+    /// Names this enrolment, so that a used one can be told from a new one.
+    pub enrolment: String,
+    /// Where, besides next to the gate file, the use of the enrolment is marked.
+    pub mark: Option<PathBuf>,
+}
+
+impl Identity {
+    /// An agent inside `serve`. `fresh` comes from the journal: true only if it has no record of this gate ever having been opened.
+    pub fn in_process(agent: AgentId, estate: EstateUuid, lineage: Lineage, fresh: bool) -> Identity {
+        let enrolment = format!("in-process {agent} {estate} {lineage}");
+        Identity { agent, estate, lineage, fresh, enrolment, mark: None }
+    }
+}
+
+/// Why a gate does not open. A file whose content cannot be trusted is no reason: then it opens untrusted.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The disk said no.
+    #[error("cannot {what} gate file {path}: check that the directory exists, is writable by the agent and has room")]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// The gate file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("gate file {path} is in use by another process: one device, one agent instance; stop the other one")]
+    Locked {
+        /// The gate file.
+        path: PathBuf,
+    },
+}
+
+/// A gate in front of one agent's devices. Clones share it.
+pub struct Gate<D> {
+    inner: Arc<Inner<D>>,
+}
+
+impl<D> Clone for Gate<D> {
+    fn clone(&self) -> Self {
+        Gate { inner: self.inner.clone() }
+    }
+}
+
+impl<D: Device + 'static> Gate<D> {
+    /// Opens the gate's file, or begins it. Blocks on the disk: called at start.
+    pub fn open(path: impl AsRef<Path>, identity: Identity, device: D) -> Result<Gate<D>, GateError> {
+        Gate::open_with(path, identity, device, Arc::new(clock::Monotonic::start()))
+    }
+
+    /// The same with a given clock.
+    pub fn open_with(path: impl AsRef<Path>, identity: Identity, device: D, clock: Arc<dyn Clock>) -> Result<Gate<D>, GateError> {
+        let (store, memory) = disk::open(path.as_ref(), &identity)?;
+        Ok(Gate::over(Arc::new(store), memory, device, clock))
+    }
+
+    fn over(store: Arc<dyn disk::Store>, memory: memory::Memory, device: D, clock: Arc<dyn Clock>) -> Gate<D> {
+        let boot = AgentBootId(uuid::Uuid::new_v4().to_string());
+        let settle_until = clock.tick().saturating_add(limits::INTERRUPTED_SETTLE_MS);
+        let settling = memory
+            .kept
+            .values()
+            .filter_map(|kept| {
+                let unfinished = kept.ops.iter().filter(|record| record.outcome.is_none());
+                unfinished.map(|record| record.op.epoch).min().map(|epoch| (kept.resource.clone(), epoch))
+            })
+            .collect();
+        let durable = Arc::new(tokio::sync::Mutex::new(memory.serial));
+        let live = Mutex::new(inner::Live { memory, in_flight: BTreeMap::new(), settling, settle_until });
+        Gate { inner: Arc::new(Inner { store, durable, live, device, clock, boot }) }
+    }
+
+    /// What the gate keeps, by resource.
+    pub fn entries(&self) -> Vec<GateEntry> {
+        self.inner.live().memory.entries()
+    }
+
+    /// What each device was last set to or is to be kept at: what a driver re-applies after a restart, bars first.
+    pub fn standing(&self) -> Vec<Standing> {
+        let live = self.inner.live();
+        let mut standing: Vec<Standing> =
+            live.memory.kept.values().map(|kept| Standing { entry: kept.entry(), action: kept.standing.clone() }).collect();
+        standing.sort_by_key(|s| s.entry.barred.is_none());
+        standing
+    }
+
+    /// Hands the standing settings to the driver. An agent calls this before it serves and before it lets ports up.
+    pub async fn restore(&self) -> Result<(), AgentError> {
+        self.inner.device.restore(&self.standing()).await
+    }
+
+    /// True if the memory may be trusted: only then does the agent grant.
+    pub fn trusted(&self) -> bool {
+        self.inner.live().memory.trusted
+    }
+
+    /// The device behind the gate, for its own background work (watching bars). Whoever mutates it past the gate breaks the gate.
+    pub fn device(&self) -> &D {
+        &self.inner.device
+    }
+
+    async fn hello(&self) -> AgentHello {
+        let serial = self.inner.live().memory.serial;
+        // What is told must be durable: an agent that cannot write tells it, but is not to be relied on.
+        let durable = self.inner.persist(serial).await.is_ok();
+        let tick = self.inner.clock.tick();
+        let live = self.inner.live();
+        AgentHello {
+            boot: self.inner.boot.clone(),
+            tick,
+            estate: Some(live.memory.estate.clone()),
+            lineage: Some(live.memory.lineage.clone()),
+            trusted: live.memory.trusted && durable,
+            entries: live.memory.entries(),
+        }
+    }
+
+    async fn read(&self, action: &Action) -> Result<Answer, AgentError> {
+        if let Some(foreign) = action.resources().iter().find(|r| !self.inner.device.owns(r)) {
+            return Err(rules::refused(format!("not mine: {} belongs to another agent", rules::name(foreign))));
+        }
+        match tokio::time::timeout(limits::READ_MAX, self.inner.device.perform(action)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(AgentError::Unreachable { reason: "the device did not answer in time".to_owned() }),
+        }
+    }
+
+    async fn mutate(&self, request: Request) -> Result<Answer, AgentError> {
+        let Request { token, action } = request;
+        let token = token.ok_or_else(|| rules::refused("no token: a command that changes something needs one"))?;
+        loop {
+            match self.inner.admit(&token, &action)? {
+                Admission::Answer(answer) => return answer,
+                Admission::Durably { serial, answer } => {
+                    self.inner.persist(serial).await.map_err(|error| inner::not_written(&error))?;
+                    return Ok(answer);
+                }
+                Admission::Join(ended) => return inner::outcome_of(ended).await,
+                Admission::Wait(ended) => {
+                    // The epoch, the expiry and everything else is asked anew once the other command has ended.
+                    let _ = inner::outcome_of(ended).await;
+                }
+                Admission::Run { serial, before, ended } => {
+                    tokio::spawn(self.inner.clone().run(serial, before, token, action));
+                    return inner::outcome_of(ended).await;
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<D: Device + 'static> Client for Gate<D> {
+    async fn call(&self, request: Request) -> Result<Answer, AgentError> {
+        match &request.action {
+            Action::Hello => Ok(Answer::Hello(self.hello().await)),
+            action if action.is_read() => self.read(action).await,
+            _ => self.mutate(request).await,
+        }
+    }
+
+    async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
+        let serial = self.inner.readopt(seed)?;
+        self.inner.persist(serial).await.map_err(|error| inner::not_written(&error))?;
+        Ok(self.hello().await)
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the gate: by example, over all small pairs, at random against a simple model, and with a crash at every write.
+
+mod by_example;
+mod crash;
+mod model;
+mod pairs;
+mod race;
+mod shelf;
+mod trust;

@@ -1,0 +1,244 @@
+//! When an agent may be trusted: first start, lost, torn, newer, copied and interrupted memories; and how `readopt` mends them.
+
+use super::shelf::*;
+use crate::agent::{Client, Readopt};
+use crate::gate::clock::Manual;
+use crate::gate::memory::Memory;
+use crate::gate::{Gate, GateError, Identity};
+use crate::limits;
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+use vocabulary::request::{Action, AgentError, Answer, GateEntry, Request};
+use vocabulary::{Epoch, EstateUuid, Lineage};
+
+fn open(path: &Path, identity: Identity) -> Gate<Arc<Shelf>> {
+    Gate::open_with(path, identity, Arc::new(Shelf::default()), Arc::new(Manual::default())).unwrap()
+}
+
+async fn send(gate: &Gate<Arc<Shelf>>, epoch: u64, number: u64, action: Action) -> Result<Answer, AgentError> {
+    let disk = Arc::new(Disk::default());
+    let bench = Bench { gate: gate.clone(), shelf: Arc::default(), disk, clock: Arc::default() };
+    bench.send(epoch, number, action).await
+}
+
+/// It observes and revokes, and does nothing else.
+async fn only_takes_away(gate: &Gate<Arc<Shelf>>) {
+    assert!(!gate.trusted());
+    let Answer::Hello(hello) = gate.call(Request { token: None, action: Action::Hello }).await.unwrap() else { panic!() };
+    assert!(!hello.trusted);
+    for (number, action) in [
+        power_on(),
+        boot_target(),
+        join_port(50),
+        park_port(),
+        grant_volume("m1", 50),
+        grant_permit(50),
+        lift(machine_1()),
+        Action::ShutDown { machine: machine("m1") },
+        Action::SetRestorePolicyOff { machine: machine("m1") },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let outcome = send(gate, 50, number as u64, action).await;
+        assert!(refused(&outcome, "untrusted"), "{outcome:?}");
+    }
+    let takes = [advance(&[machine_1(), port_1()]), power_off(), bar_port(), revoke_volume(None), revoke_permit()];
+    for (number, action) in takes.into_iter().enumerate() {
+        assert!(send(gate, 50, 100 + number as u64, action).await.is_ok());
+    }
+    assert!(gate.call(Request { token: None, action: Action::ReadPort { port: port("p1") } }).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_first_start_is_trusted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.json");
+    let gate = open(&path, identity(true));
+    assert!(gate.trusted());
+    send(&gate, 3, 1, power_off()).await.unwrap();
+    drop(gate);
+    let gate = open(&path, identity(true));
+    assert!(gate.trusted());
+    assert_eq!(gate.entries().len(), 1);
+    drop(gate);
+    std::fs::remove_file(&path).unwrap();
+    only_takes_away(&open(&path, identity(true))).await;
+}
+
+#[tokio::test]
+async fn the_mark_beside_the_bundle_counts_as_well_and_a_new_enrolment_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle.json");
+    let enrolment = |name: &str| Identity { enrolment: name.into(), mark: Some(bundle.clone()), ..identity(true) };
+    assert!(open(&folder.path().join("a"), enrolment("first")).trusted());
+    let elsewhere = folder.path().join("b");
+    assert!(!open(&elsewhere, enrolment("first")).trusted(), "the disk with the gate file was replaced");
+    assert!(!open(&elsewhere, enrolment("second")).trusted(), "an untrusted file stays untrusted");
+    assert!(open(&folder.path().join("c"), enrolment("second")).trusted());
+}
+
+#[tokio::test]
+async fn without_a_fresh_enrolment_an_empty_memory_is_untrusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.json");
+    only_takes_away(&open(&path, identity(false))).await;
+    assert!(!open(&path, identity(true)).trusted(), "it has begun a memory of its own");
+}
+
+#[tokio::test]
+async fn a_crash_while_seeding_neither_forgets_nor_wastes_the_enrolment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.json");
+    let seeding = Memory { seeding: true, ..Memory::new("sw1".parse().unwrap(), estate(), lineage()) };
+    std::fs::write(&path, seeding.encode().unwrap()).unwrap();
+    std::fs::write(folder.path().join("gate.json.seeded"), identity(true).enrolment).unwrap();
+    assert!(open(&path, identity(true)).trusted(), "nothing was served yet");
+}
+
+#[tokio::test]
+async fn a_foreign_or_newer_file_is_kept_aside_and_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = Memory { trusted: true, ..Memory::new("sw1".parse().unwrap(), estate(), lineage()) };
+    let other_agent = Memory { agent: "sw2".parse().unwrap(), ..sound.clone() }.encode().unwrap();
+    let other_estate = Memory { estate: EstateUuid("else".into()), ..sound.clone() }.encode().unwrap();
+    let newer = String::from_utf8(sound.encode().unwrap()).unwrap().replacen("\"version\":1", "\"version\":2", 1).into_bytes();
+    for (name, bytes) in [("agent", other_agent), ("estate", other_estate), ("newer", newer), ("empty", vec![])] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &bytes).unwrap();
+        only_takes_away(&open(&path, identity(true))).await;
+        let aside = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|p| p.to_string_lossy().contains(&format!("{name}.refused-")))
+            .unwrap();
+        assert_eq!(std::fs::read(aside).unwrap(), bytes);
+        assert!(!open(&path, identity(true)).trusted(), "{name}: still not at the next start");
+    }
+}
+
+#[test]
+fn one_device_one_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.json");
+    let first = open(&path, identity(true));
+    let second = Gate::open(&path, identity(true), Arc::new(Shelf::default()));
+    assert!(matches!(second.err(), Some(GateError::Locked { .. })));
+    drop(first);
+    assert!(Gate::open(&path, identity(true), Arc::new(Shelf::default())).is_ok());
+    let nowhere = Gate::open(folder.path().join("no/such"), identity(true), Arc::new(Shelf::default()));
+    assert!(matches!(nowhere.err(), Some(GateError::Disk { .. })));
+}
+
+#[tokio::test]
+async fn a_write_that_was_cut_leaves_the_old_file_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.json");
+    let gate = open(&path, identity(true));
+    send(&gate, 3, 1, power_off()).await.unwrap();
+    drop(gate);
+    std::fs::write(folder.path().join("gate.json.new"), b"{\"version\":1,\"len").unwrap();
+    let gate = open(&path, identity(true));
+    assert!(gate.trusted());
+    assert_eq!(gate.entries()[0].barred, Some(Epoch(3)));
+    assert!(refused(&send(&gate, 4, 1, power_on()).await, "barred"));
+}
+
+fn real_file() -> Vec<u8> {
+    let mut memory = Memory { trusted: true, ..Memory::new("sw1".parse().unwrap(), estate(), lineage()) };
+    memory.kept_mut(&machine_1()).barred = Some(Epoch(9));
+    memory.kept_mut(&port_1()).holder = Some(holder("m1", 4));
+    memory.encode().unwrap()
+}
+
+#[test]
+fn a_file_cut_anywhere_is_not_a_memory() {
+    let whole = real_file();
+    assert!(Memory::decode(&whole).is_ok());
+    for length in 0..whole.len() {
+        assert!(Memory::decode(&whole[..length]).is_err(), "cut at {length}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_changed_byte_is_noticed(at in 0usize..4096, change in 1u8..=255) {
+        let mut bytes = real_file();
+        let whole = Memory::decode(&bytes).unwrap();
+        let at = at % bytes.len();
+        bytes[at] ^= change;
+        // Only the spelling of the header may differ without harm: what is read is then the same.
+        if let Ok(read) = Memory::decode(&bytes) {
+            prop_assert_eq!(read, whole);
+        }
+    }
+
+    #[test]
+    fn reading_is_total(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert!(Memory::decode(&bytes).is_err());
+    }
+}
+
+fn ledger(floor: u64, entries: Vec<GateEntry>) -> Readopt {
+    Readopt { estate: estate(), lineage: Lineage("lineage-2".into()), floor: Epoch(floor), entries }
+}
+
+#[tokio::test]
+async fn readopt_gives_the_ledger_back_and_drops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = open(&folder.path().join("gate.json"), identity(false));
+    send(&gate, 6, 1, power_off()).await.unwrap();
+    let entry = |resource, epoch, barred: Option<u64>| GateEntry {
+        resource,
+        epoch: Epoch(epoch),
+        plan: None,
+        holder: Some(holder("m1", 4)),
+        barred: barred.map(Epoch),
+    };
+    let entries = vec![entry(port_1(), 5, Some(5)), entry(machine_1(), 4, None)];
+    assert!(gate.readopt(Readopt { estate: EstateUuid("x".into()), ..ledger(9, vec![]) }).await.is_err());
+    assert!(gate.readopt(ledger(5, entries.clone())).await.is_err(), "a store older than the gate must be adopted first");
+    let hello = gate.readopt(ledger(9, entries)).await.unwrap();
+    assert!(hello.trusted && gate.trusted());
+    assert_eq!(hello.lineage, Some(Lineage("lineage-2".into())));
+    let find = |resource| hello.entries.iter().find(|e| e.resource == resource).unwrap().clone();
+    assert_eq!((find(machine_1()).epoch, find(machine_1()).barred), (Epoch(6), Some(Epoch(6))), "its own bar stays");
+    assert_eq!((find(port_1()).epoch, find(port_1()).barred), (Epoch(5), Some(Epoch(5))), "the ledger's bar is taken");
+    let old = send(&gate, 10, 1, join_port(10)).await;
+    assert!(refused(&old, "foreign lineage"));
+}
+
+#[tokio::test]
+async fn nothing_below_the_floor_is_taken_even_where_the_ledger_is_silent() {
+    let bench = Bench::new();
+    bench.gate.readopt(Readopt { lineage: lineage(), ..ledger(9, vec![]) }).await.unwrap();
+    assert!(refused(&bench.send(8, 1, power_on()).await, "lower epoch"));
+    assert!(bench.send(10, 1, power_on()).await.is_ok());
+    let bench = bench.restart();
+    assert!(refused(&bench.send(8, 1, join_port(8)).await, "lower epoch"), "the floor is durable");
+}
+
+#[tokio::test]
+async fn what_a_crash_interrupted_is_unknown_and_busy_for_a_while() {
+    let bench = Bench::new();
+    let saves = bench.disk.plan.lock().unwrap().saves;
+    // The intent reaches the disk, the outcome does not.
+    bench.disk.plan.lock().unwrap().fails_at = Some((saves + 2, false));
+    bench.send(3, 1, power_on()).await.unwrap();
+    let bench = bench.restart();
+    let again = bench.send(3, 1, power_on()).await;
+    assert!(matches!(again, Err(AgentError::Unconfirmed { .. })), "{again:?}");
+    assert_eq!(bench.shelf.acted(), 1, "never blindly again");
+    let busy = Answer::Advanced { clear: vec![], busy: vec![machine_1()] };
+    assert_eq!(bench.send(4, 1, advance(&[machine_1()])).await.unwrap(), busy);
+    assert!(refused(&bench.send(4, 2, power_off()).await, "busy"));
+    let bench = bench.restart();
+    assert_eq!(bench.send(4, 1, advance(&[machine_1()])).await.unwrap(), busy, "and over another restart");
+    bench.clock.advance(limits::INTERRUPTED_SETTLE_MS);
+    let clear = Answer::Advanced { clear: vec![machine_1()], busy: vec![] };
+    assert_eq!(bench.send(4, 1, advance(&[machine_1()])).await.unwrap(), clear);
+    assert!(bench.send(4, 2, power_off()).await.is_ok());
+    let bench = bench.restart();
+    assert_eq!(bench.send(5, 1, advance(&[machine_1()])).await.unwrap(), clear, "settled once and for all");
+}

@@ -1,0 +1,94 @@
+//! Every time-out and limit of this crate, by name and with its unit. A number that bounds something stands here and nowhere else.
+
+use std::time::Duration;
+use vocabulary::request::Action;
+
+/// How many commands of the newest epoch a gate remembers for one resource.
+pub const OPS_PER_RESOURCE_MAX: usize = 16;
+/// How many resources one request may name.
+pub const RESOURCES_PER_REQUEST_MAX: usize = 4_096;
+/// How many resources one gate keeps. An agent owns a bounded set of devices; more means that something invents names.
+pub const RESOURCES_MAX: usize = 65_536;
+/// Longest text of a token's field that the gate keeps or repeats.
+pub const TOKEN_TEXT_BYTES_MAX: usize = 256;
+/// Largest gate file that is read.
+pub const GATE_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// How long a command that an earlier life of the agent left unfinished still counts as in flight: the device may be working on it.
+pub const INTERRUPTED_SETTLE_MS: u64 = 5_000;
+/// How long a driver may work on one mutation before the gate gives up on it and calls the outcome unknown.
+pub const PERFORM_MAX: Duration = Duration::from_secs(120);
+/// How long a driver may work on one read.
+pub const READ_MAX: Duration = Duration::from_secs(60);
+
+/// Largest body of a request.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Largest body of an answer, and of a ledger given back by `readopt`: some 60,000 entries of a gate.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest header list of a request or an answer.
+pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// How many requests one connection may have open.
+pub const STREAMS_MAX: u32 = 256;
+/// How many connections an agent serves at once.
+pub const CONNECTIONS_MAX: usize = 64;
+/// How long a TLS handshake may take at the agent.
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long a body may take to arrive at the agent.
+pub const BODY_ARRIVAL: Duration = Duration::from_secs(10);
+/// How long a controller waits for a connection: TCP, TLS and HTTP/2 together.
+pub const CONNECT: Duration = Duration::from_secs(3);
+/// How often an idle connection is probed.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How long a probe may stay unanswered before the connection is given up.
+pub const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(3);
+/// How long an agent waits before it accepts again after `accept` failed (out of file descriptors).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a wait for boot contacts may last at the agent; the controller's deadline is longer.
+pub const CONTACTS_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a certificate of an agent or a controller is valid, in days.
+pub const CERTIFICATE_DAYS: u64 = 10 * 365;
+/// How long the estate's certificate authority is valid, in days.
+pub const AUTHORITY_DAYS: u64 = 20 * 365;
+/// Largest enrolment bundle that is read.
+pub const BUNDLE_BYTES_MAX: u64 = 64 * 1024;
+
+const ASK: Duration = Duration::from_secs(5);
+const PERMIT: Duration = Duration::from_secs(10);
+const PORT: Duration = Duration::from_secs(20);
+const VOLUME: Duration = Duration::from_secs(30);
+const MACHINE_READ: Duration = Duration::from_secs(20);
+const MACHINE: Duration = Duration::from_secs(45);
+const BEYOND: Duration = Duration::from_secs(3);
+
+/// How long a controller waits for `readopt`: the whole ledger goes over and is written.
+pub const READOPT: Duration = Duration::from_secs(30);
+
+/// How long a controller waits for the answer to this action, connection included. The longest that healthy equipment takes, and a margin.
+pub fn deadline(action: &Action) -> Duration {
+    match action {
+        Action::Hello | Action::AdvanceEpoch { .. } | Action::LiftBar { .. } => ASK,
+        Action::ReadPermit { .. } => ASK,
+        Action::RevokePermit { .. } | Action::GrantPermit { .. } => PERMIT,
+        Action::ReadPort { .. } => PERMIT,
+        Action::BarPort { .. } | Action::JoinPort { .. } | Action::ParkPort { .. } => PORT,
+        Action::ReadVolume { .. } => PERMIT,
+        Action::RevokeVolume { .. } | Action::GrantVolume { .. } => VOLUME,
+        Action::ReadMachine { .. } => MACHINE_READ,
+        Action::PowerOff { .. }
+        | Action::PowerOn { .. }
+        | Action::ShutDown { .. }
+        | Action::SetBootTarget { .. }
+        | Action::SetRestorePolicyOff { .. } => MACHINE,
+        Action::ReadContacts { .. } => CONTACTS_WAIT + BEYOND,
+        Action::RunCheck { check } => check_deadline(check) + BEYOND,
+    }
+}
+
+fn check_deadline(check: &vocabulary::check::Check) -> Duration {
+    use vocabulary::check::Check;
+    let span = match check {
+        Check::Tcp(tcp) => tcp.deadline,
+        Check::Http(http) => http.deadline,
+    };
+    span.as_duration().min(READ_MAX)
+}

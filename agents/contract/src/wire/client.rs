@@ -1,0 +1,215 @@
+//! The controller's side of the wire: one kept connection to one agent. A request goes out at most once; a lost or unclear reply is
+//! `Unreachable`, and only a request that provably never left is tried on a second connection.
+
+use super::enrol::{ControllerIdentity, agent_name};
+use super::{READOPT_PATH, REQUEST_PATH, Reply, WireError, tls};
+use crate::agent::{Client, Readopt};
+use crate::limits;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use vocabulary::AgentId;
+use vocabulary::request::{AgentError, AgentHello, Answer};
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// An agent over the wire.
+pub struct WireClient {
+    address: SocketAddr,
+    agent: AgentId,
+    name: ServerName<'static>,
+    connector: TlsConnector,
+    connection: Mutex<Connection>,
+    /// Attempts to connect that have ended.
+    attempts: AtomicU64,
+}
+
+/// The kept connection. Each has its own number, so that a request which failed on an old one does not drop its successor.
+#[derive(Default)]
+struct Connection {
+    number: u64,
+    sender: Option<Sender>,
+    /// Why the last attempt to connect failed: the answer to all who waited for it.
+    failure: String,
+}
+
+fn unreachable(reason: impl Into<String>) -> AgentError {
+    AgentError::Unreachable { reason: reason.into() }
+}
+
+impl WireClient {
+    /// Prepares the way to an agent. Connects with the first request, and again whenever the connection is gone.
+    pub fn connect(address: SocketAddr, agent: &AgentId, identity: &ControllerIdentity) -> Result<WireClient, WireError> {
+        let connector = TlsConnector::from(tls::client(identity)?);
+        let name = ServerName::try_from(agent_name(agent))
+            .map_err(|e| WireError::Certificates { reason: format!("agent's name {agent}: {e}") })?;
+        Ok(WireClient {
+            address,
+            agent: agent.clone(),
+            name,
+            connector,
+            connection: Mutex::default(),
+            attempts: AtomicU64::new(0),
+        })
+    }
+
+    /// The agent at the other end.
+    pub fn agent(&self) -> &AgentId {
+        &self.agent
+    }
+
+    async fn exchange<Q, A>(&self, path: &str, request: &Q, most: usize, deadline: Duration) -> Result<A, AgentError>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
+        let body = serde_json::to_vec(request)
+            .map_err(|e| AgentError::Refused { reason: format!("the request cannot be written: {e}") })?;
+        if body.len() > most {
+            let has = body.len();
+            return Err(AgentError::Refused { reason: format!("the request has {has} bytes, an agent takes {most}; split it") });
+        }
+        let mut used = None;
+        match timeout(deadline, self.exchange_bytes(path, Bytes::from(body), &mut used)).await {
+            Ok(Ok((status, bytes))) => self.understand(status, &bytes),
+            Ok(Err(reason)) => {
+                self.abandon(used).await;
+                Err(unreachable(format!("agent {} at {}: {reason}", self.agent, self.address)))
+            }
+            Err(_) => {
+                self.abandon(used).await;
+                let waited = deadline.as_secs_f32();
+                Err(unreachable(format!("agent {} at {} did not answer within {waited} s", self.agent, self.address)))
+            }
+        }
+    }
+
+    async fn exchange_bytes(&self, path: &str, body: Bytes, used: &mut Option<u64>) -> Result<(StatusCode, Bytes), String> {
+        let mut response = self.send(path, &body, used).await;
+        if matches!(response, Err(Unsent::Stale(_))) {
+            // Provably never sent (the kept connection had just ended): once more, on a new one.
+            self.abandon(*used).await;
+            response = self.send(path, &body, used).await;
+        }
+        let response = response.map_err(|unsent| match unsent {
+            Unsent::Stale(reason) | Unsent::Failed(reason) => reason,
+        })?;
+        let status = response.status();
+        let bytes = Limited::new(response.into_body(), limits::ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| format!("the answer did not arrive whole: {error}"))?;
+        Ok((status, bytes.to_bytes()))
+    }
+
+    async fn send(&self, path: &str, body: &Bytes, used: &mut Option<u64>) -> Result<Response<Incoming>, Unsent> {
+        let (number, mut sender) = self.sender().await.map_err(Unsent::Failed)?;
+        *used = Some(number);
+        sender.ready().await.map_err(|error| Unsent::Stale(error.to_string()))?;
+        let request = Request::post(format!("https://{}{path}", agent_name(&self.agent)))
+            .header(hyper::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body.clone()))
+            .map_err(|error| Unsent::Failed(error.to_string()))?;
+        sender.try_send_request(request).await.map_err(|mut failed| {
+            let unsent = failed.take_message().is_some();
+            let reason = failed.into_error().to_string();
+            if unsent { Unsent::Stale(reason) } else { Unsent::Failed(reason) }
+        })
+    }
+
+    /// The kept connection, or a new one. Whoever needs it meanwhile waits for the same attempt and shares its failure.
+    async fn sender(&self) -> Result<(u64, Sender), String> {
+        let ended = self.attempts.load(Ordering::SeqCst);
+        let mut kept = self.connection.lock().await;
+        if let Some(sender) = kept.sender.as_ref().filter(|sender| !sender.is_closed()) {
+            return Ok((kept.number, sender.clone()));
+        }
+        if self.attempts.load(Ordering::SeqCst) != ended && !kept.failure.is_empty() {
+            return Err(kept.failure.clone());
+        }
+        let dialled = timeout(limits::CONNECT, self.dial()).await;
+        let dialled = dialled.unwrap_or_else(|_| Err("no connection within the time-out".to_owned()));
+        kept.number = kept.number.wrapping_add(1);
+        kept.failure = dialled.as_ref().err().cloned().unwrap_or_default();
+        kept.sender = dialled.as_ref().ok().cloned();
+        self.attempts.fetch_add(1, Ordering::SeqCst);
+        dialled.map(|sender| (kept.number, sender))
+    }
+
+    async fn dial(&self) -> Result<Sender, String> {
+        let stream = TcpStream::connect(self.address).await.map_err(|e| format!("cannot connect: {e}"))?;
+        let _ = stream.set_nodelay(true);
+        let stream = self.connector.connect(self.name.clone(), stream).await.map_err(|e| format!("TLS: {e}"))?;
+        let (sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_header_list_size(limits::HEADER_BYTES_MAX)
+            .keep_alive_interval(limits::KEEP_ALIVE_EVERY)
+            .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| format!("HTTP/2: {e}"))?;
+        let agent = self.agent.clone();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%agent, %error, "connection ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    /// Drops a connection that failed, unless somebody has replaced it already. Its other requests run to their end.
+    async fn abandon(&self, used: Option<u64>) {
+        let mut kept = self.connection.lock().await;
+        if used == Some(kept.number) {
+            kept.sender = None;
+        }
+    }
+
+    fn understand<A: DeserializeOwned>(&self, status: StatusCode, bytes: &[u8]) -> Result<A, AgentError> {
+        let reply: Result<Reply<A>, _> = serde_json::from_slice(bytes);
+        match (status, reply) {
+            (StatusCode::OK, Ok(reply)) => reply.into(),
+            (status, Ok(Reply::Error(error))) if status.is_client_error() => Err(error),
+            (StatusCode::OK, Err(_)) => Err(unreachable(format!(
+                "agent {}: its answer is not understood, whether it happened is unknown; is the agent newer than the controller?",
+                self.agent
+            ))),
+            (status, _) => Err(unreachable(format!("agent {} answered with status {status}", self.agent))),
+        }
+    }
+}
+
+/// Why a request has no response.
+enum Unsent {
+    /// The kept connection had ended, and the request never left this process.
+    Stale(String),
+    /// Nobody could be reached, or the request may have arrived.
+    Failed(String),
+}
+
+#[async_trait]
+impl Client for WireClient {
+    async fn call(&self, request: vocabulary::request::Request) -> Result<Answer, AgentError> {
+        let deadline = limits::deadline(&request.action);
+        self.exchange(REQUEST_PATH, &request, limits::REQUEST_BYTES_MAX, deadline).await
+    }
+
+    async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
+        self.exchange(READOPT_PATH, &seed, limits::ANSWER_BYTES_MAX, limits::READOPT).await
+    }
+}

@@ -1,0 +1,122 @@
+//! The agent's side of the wire: accepts a controller, reads one bounded request, lets the agent answer, writes one bounded answer.
+//! It decides nothing about the request; the gate behind it does.
+
+use super::enrol::Bundle;
+use super::{AnswerReply, READOPT_PATH, REQUEST_PATH, ReadoptReply, WireError, tls};
+use crate::agent::{Client, Readopt};
+use crate::limits;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use vocabulary::request::AgentError;
+
+/// Serves an agent until the future is dropped; dropping it ends every connection. Returns only if the bundle is unusable.
+pub async fn serve(listener: TcpListener, bundle: &Bundle, agent: Arc<dyn Client>) -> Result<(), WireError> {
+    let acceptor = TlsAcceptor::from(tls::server(bundle)?);
+    let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (acceptor, agent) = (acceptor.clone(), agent.clone());
+                connections.spawn(async move {
+                    if let Err(reason) = connection(stream, acceptor, agent).await {
+                        tracing::warn!(%peer, reason, "connection ended");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, agent: Arc<dyn Client>) -> Result<(), String> {
+    let _ = stream.set_nodelay(true);
+    let stream = timeout(limits::HANDSHAKE, acceptor.accept(stream))
+        .await
+        .map_err(|_| "TLS handshake took too long".to_owned())?
+        .map_err(|error| format!("TLS: {error}"))?;
+    let service = hyper::service::service_fn(move |request| {
+        let agent = agent.clone();
+        async move { Ok::<_, Infallible>(answer(request, agent).await) }
+    });
+    hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::STREAMS_MAX)
+        .max_header_list_size(limits::HEADER_BYTES_MAX)
+        .keep_alive_interval(limits::KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .map_err(|error| format!("HTTP/2: {error}"))
+}
+
+async fn answer(request: Request<Incoming>, agent: Arc<dyn Client>) -> Response<Full<Bytes>> {
+    let path = request.uri().path().to_owned();
+    let most = match path.as_str() {
+        REQUEST_PATH => limits::REQUEST_BYTES_MAX,
+        READOPT_PATH => limits::ANSWER_BYTES_MAX,
+        _ => return problem(StatusCode::NOT_FOUND, "no such path; is the controller newer than the agent?"),
+    };
+    if request.method() != Method::POST {
+        return problem(StatusCode::METHOD_NOT_ALLOWED, "use POST");
+    }
+    let body = match timeout(limits::BODY_ARRIVAL, Limited::new(request.into_body(), most).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("a request has at most {most} bytes"));
+        }
+        Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "the body did not arrive whole"),
+        Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+    };
+    if path == REQUEST_PATH {
+        match serde_json::from_slice::<vocabulary::request::Request>(&body) {
+            Ok(request) => json(&AnswerReply::from(agent.call(request).await)),
+            Err(error) => not_understood(&error),
+        }
+    } else {
+        match serde_json::from_slice::<Readopt>(&body) {
+            Ok(seed) => json(&ReadoptReply::from(agent.readopt(seed).await)),
+            Err(error) => not_understood(&error),
+        }
+    }
+}
+
+/// Says where the JSON is wrong, never what stands there: it may be a secret.
+fn not_understood(error: &serde_json::Error) -> Response<Full<Bytes>> {
+    let place = format!("request not understood at line {} column {}", error.line(), error.column());
+    problem(StatusCode::BAD_REQUEST, &format!("{place}; is the controller newer than the agent?"))
+}
+
+fn json<T: Serialize>(reply: &T) -> Response<Full<Bytes>> {
+    match serde_json::to_vec(reply) {
+        Ok(bytes) if bytes.len() <= limits::ANSWER_BYTES_MAX => Response::new(Full::new(Bytes::from(bytes))),
+        Ok(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer is too long"),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"),
+    }
+}
+
+/// A 4xx says that nothing was done: the controller reads it as `Refused`.
+fn problem(status: StatusCode, reason: &str) -> Response<Full<Bytes>> {
+    let reply: AnswerReply = AnswerReply::Error(AgentError::Refused { reason: reason.to_owned() });
+    let body = serde_json::to_vec(&reply).unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,281 @@
+//! The driver for the Linux SCSI target daemon.
+//!
+//! The daemon starts empty and forgets everything; only this driver makes targets, from its durable state. An admission is one initiator
+//! name and one CHAP account, never an address: the daemon lets in whoever matches either a name or an address. Removing the admission
+//! alone cuts nobody off: sessions live on, and a login that had begun may still end well. See `revoke` for what does.
+
+mod command;
+mod enforce;
+mod look;
+mod parse;
+mod served;
+mod state;
+mod steps;
+
+use crate::limits::CREDENTIAL_BYTES_MAX;
+use crate::registry::{Kept, OpenError};
+use async_trait::async_trait;
+use command::{CommandError, Tool};
+use contract::AgentError;
+use contract::storage::{Admission, Storage};
+use enforce::Inner;
+use serde::Deserialize;
+use state::{Admitted, StateFile};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use tokio::sync::Mutex;
+use vocabulary::storage::{InitiatorName, VolumeReading};
+use vocabulary::{StorageId, VolumeName};
+
+/// What this driver needs to know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TgtConfig {
+    /// The administration tool.
+    #[serde(default = "tgtadm")]
+    pub tgtadm: PathBuf,
+    /// The daemon's control port (`tgtd -C`).
+    #[serde(default)]
+    pub control_port: u16,
+    /// Environment of the tool, such as `TGT_IPC_SOCKET`. Nothing else is inherited.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The volumes and their one export each.
+    pub volumes: BTreeMap<VolumeName, Export>,
+}
+
+fn tgtadm() -> PathBuf {
+    PathBuf::from("/usr/sbin/tgtadm")
+}
+
+/// The one export of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// The target's name; no two volumes share one, since admissions stand at targets.
+    pub target: String,
+    /// The logical unit; the daemon keeps 0 for itself.
+    pub lun: u64,
+    /// The backing file or block device.
+    pub file: PathBuf,
+}
+
+/// Why a target was not brought into the wanted state, or not read.
+#[derive(Debug, thiserror::Error)]
+enum TgtError {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error("the state file cannot be written: {0}; free the disk it is on")]
+    State(#[from] std::io::Error),
+    #[error("{0}")]
+    Remains(String),
+}
+
+/// The driver of one daemon.
+#[derive(Debug)]
+pub struct Tgt {
+    storage: StorageId,
+    volumes: BTreeMap<VolumeName, Export>,
+    /// The daemon is driven by one hand: calls of the tool are sequential.
+    inner: Mutex<Inner>,
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+fn contradiction(config: &TgtConfig) -> Option<String> {
+    let (mut targets, mut files) = (BTreeSet::new(), BTreeSet::new());
+    for (name, export) in &config.volumes {
+        if !targets.insert(&export.target) {
+            return Some(format!(
+                "volume `{name}` shares the target {} with another volume: admissions would mix",
+                export.target
+            ));
+        }
+        if !files.insert(&export.file) {
+            return Some(format!("volume `{name}` shares the file {} with another volume", export.file.display()));
+        }
+        if export.lun == 0 {
+            return Some(format!("volume `{name}` has logical unit 0, which the daemon keeps for itself: use 1"));
+        }
+        let plain = |c: char| c.is_ascii_graphic() && c != ',';
+        if !parse::is_initiator_name(&export.target) || !export.target.chars().all(plain) {
+            return Some(format!("volume `{name}`: `{}` is not a target name: it begins with iqn.", export.target));
+        }
+        if let Some((other, _)) = config.volumes.iter().find(|(other, twin)| *other < name && same_file(&twin.file, &export.file))
+        {
+            return Some(format!("volumes `{other}` and `{name}` are one file under two names"));
+        }
+        if !export.file.is_absolute() {
+            return Some(format!("volume `{name}`: {} is not an absolute path", export.file.display()));
+        }
+    }
+    None
+}
+
+impl Tgt {
+    /// Opens the driver; its state file lies in `folder`. The daemon is not asked yet.
+    pub fn open(storage: StorageId, config: TgtConfig, folder: &Path) -> Result<Tgt, OpenError> {
+        if let Some(reason) = contradiction(&config) {
+            return Err(OpenError::Config { storage, reason });
+        }
+        let path = folder.join(format!("storage-{storage}.json"));
+        let state = StateFile::open(&path).map_err(|reason| OpenError::State {
+            storage: storage.clone(),
+            path: path.display().to_string(),
+            reason,
+        })?;
+        let tool = Tool { tgtadm: config.tgtadm, control_port: config.control_port, environment: config.environment };
+        let inner = Inner { tool, state, counters: HashMap::new(), tids: HashMap::new(), vetted: HashSet::new() };
+        Ok(Tgt { storage, volumes: config.volumes, inner: Mutex::new(inner) })
+    }
+
+    fn export(&self, volume: &VolumeName) -> Result<&Export, AgentError> {
+        self.volumes.get(volume).ok_or_else(|| AgentError::Rejected {
+            reason: format!("storage `{}` has no volume `{volume}`: add it to the agent's configuration", self.storage),
+        })
+    }
+
+    /// The reading, or why it does not confirm that `wanted` alone can reach the volume.
+    async fn confirm(
+        &self,
+        inner: &mut Inner,
+        volume: &VolumeName,
+        export: &Export,
+        wanted: Option<&InitiatorName>,
+    ) -> Result<VolumeReading, AgentError> {
+        let reading = inner.read(&self.storage, volume, export).await.map_err(|error| unconfirmed(volume, &error))?;
+        match excess(&reading, wanted) {
+            Some(reason) => Err(AgentError::Unconfirmed { reason: format!("volume `{volume}`: {reason}") }),
+            None => Ok(reading),
+        }
+    }
+}
+
+/// What of a reading is more, or less, than `wanted` alone.
+fn excess(reading: &VolumeReading, wanted: Option<&InitiatorName>) -> Option<String> {
+    if reading.open_to_others {
+        return Some("an export admits initiators by address or without a secret".into());
+    }
+    if let Some(other) = reading.allowed.iter().find(|name| Some(*name) != wanted) {
+        return Some(format!("{other} is still admitted"));
+    }
+    if let Some(session) = reading.sessions.iter().find(|session| Some(&session.initiator) != wanted) {
+        return Some(format!("session {} of {} from {} still stands", session.number, session.initiator, session.address));
+    }
+    if reading.exports != 1 {
+        return Some(format!("the backing file has {} exports instead of one", reading.exports));
+    }
+    if !reading.persistent || reading.allowed.len() != usize::from(wanted.is_some()) {
+        return Some("what is admitted is not what the durable state says".into());
+    }
+    None
+}
+
+fn unconfirmed(volume: &VolumeName, error: &TgtError) -> AgentError {
+    AgentError::Unconfirmed { reason: format!("volume `{volume}`: {error}") }
+}
+
+fn unread(volume: &VolumeName, error: &TgtError) -> AgentError {
+    let reason = format!("volume `{volume}`: {error}");
+    match error {
+        TgtError::Command(CommandError::Garbled { .. } | CommandError::Refused { .. }) => AgentError::Unconfirmed { reason },
+        _ => AgentError::Unreachable { reason },
+    }
+}
+
+/// Why the admission cannot be told to the daemon as it is.
+fn unusable(admission: &Admission) -> Option<String> {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+    let fits = |text: &str| (1..=CREDENTIAL_BYTES_MAX).contains(&text.len());
+    let name = &admission.initiator.0;
+    if !parse::is_initiator_name(name) || !plain(name) || !fits(name) {
+        return Some(format!("`{}` is not an initiator name", name.escape_debug()));
+    }
+    if !plain(&admission.user) || !fits(&admission.user) || admission.user.starts_with('-') {
+        return Some("the CHAP user is empty, too long, or has characters other than printable ASCII".into());
+    }
+    let secret = admission.secret.expose();
+    if !plain(secret) || !fits(secret) || secret.starts_with('-') {
+        return Some("the CHAP secret is empty, too long, begins with '-' or has characters other than printable ASCII".into());
+    }
+    None
+}
+
+#[async_trait]
+impl Storage for Tgt {
+    async fn read(&self, volume: &VolumeName) -> Result<VolumeReading, AgentError> {
+        let export = self.export(volume)?;
+        let mut inner = self.inner.lock().await;
+        inner.read(&self.storage, volume, export).await.map_err(|error| unread(volume, &error))
+    }
+
+    async fn revoke(&self, volume: &VolumeName, keep: Option<&InitiatorName>) -> Result<VolumeReading, AgentError> {
+        let export = self.export(volume)?;
+        let mut inner = self.inner.lock().await;
+        let admitted = inner.state.decided(volume).flatten();
+        let kept = admitted.filter(|admitted| Some(&admitted.initiator) == keep).cloned();
+        inner.decide(volume, kept.clone()).map_err(|error| unconfirmed(volume, &error))?;
+        inner.enforce(volume, export, kept.as_ref(), true).await.map_err(|error| unconfirmed(volume, &error))?;
+        self.confirm(&mut inner, volume, export, kept.as_ref().map(|kept| &kept.initiator)).await
+    }
+
+    async fn grant(&self, volume: &VolumeName, admission: &Admission) -> Result<VolumeReading, AgentError> {
+        let export = self.export(volume)?;
+        if let Some(reason) = unusable(admission) {
+            return Err(AgentError::Rejected { reason });
+        }
+        if !export.file.exists() {
+            let reason = format!("volume `{volume}`: its backing file {} does not exist", export.file.display());
+            return Err(AgentError::Rejected { reason });
+        }
+        let wanted =
+            Admitted { initiator: admission.initiator.clone(), user: admission.user.clone(), secret: admission.secret.clone() };
+        let mut inner = self.inner.lock().await;
+        if let Some((other, taken)) = inner.state.user_elsewhere(volume, &wanted.user)
+            && taken.secret != wanted.secret
+        {
+            let reason =
+                format!("the CHAP user `{}` has another secret at volume `{other}`: use one user a placement", wanted.user);
+            return Err(AgentError::Rejected { reason });
+        }
+        inner.decide(volume, Some(wanted.clone())).map_err(|error| unconfirmed(volume, &error))?;
+        let done = match inner.enforce(volume, export, Some(&wanted), false).await {
+            Ok(()) => self.confirm(&mut inner, volume, export, Some(&wanted.initiator)).await,
+            Err(error) => Err(unconfirmed(volume, &error)),
+        };
+        if done.is_err() {
+            // half an admission is none: whoever retries begins from nobody
+            let shut = inner.decide(volume, None);
+            let shut = match shut {
+                Ok(()) => inner.enforce(volume, export, None, true).await,
+                failed => failed,
+            };
+            if let Err(error) = shut {
+                tracing::error!(%volume, %error, "an admission that failed could not be taken back; it is tried again by the clock");
+            }
+        }
+        done
+    }
+}
+
+#[async_trait]
+impl Kept for Tgt {
+    async fn restore(&self) -> Result<(), AgentError> {
+        let volumes = self.inner.lock().await.misfits(&self.volumes).await;
+        let volumes = volumes.map_err(|error| AgentError::Unreachable { reason: error.to_string() })?;
+        let mut first = Ok(());
+        for volume in volumes {
+            let Some(export) = self.volumes.get(&volume) else { continue };
+            // the lock is taken anew for each volume: a fence never waits for the whole round
+            let mut inner = self.inner.lock().await;
+            if let Err(error) = inner.restore(&volume, export).await
+                && first.is_ok()
+            {
+                first = Err(unconfirmed(&volume, &error));
+            }
+        }
+        first
+    }
+}

@@ -1,0 +1,152 @@
+//! What the driver knows for ever: who is admitted to which volume, with which secret, and which target numbers were used.
+//! Written and fsynced before the target is touched. Must never be guessed: an unreadable file stops the driver.
+
+use crate::durable;
+use crate::limits::STATE_BYTES_MAX;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use vocabulary::storage::InitiatorName;
+use vocabulary::{Secret, VolumeName};
+
+/// The form of the file; another form is refused.
+const VERSION: u32 = 1;
+
+/// One admitted initiator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admitted {
+    /// Who.
+    pub initiator: InitiatorName,
+    /// CHAP user.
+    pub user: String,
+    /// CHAP secret.
+    pub secret: Secret,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    version: u32,
+    /// The next target number. A number is never used twice while a daemon lives: see `tgt::revoke`.
+    next_tid: u32,
+    /// Decided volumes; `null` means that nobody is admitted. A volume that is not here was never decided by this agent.
+    volumes: BTreeMap<VolumeName, Option<Admitted>>,
+}
+
+/// The durable state.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    content: Content,
+}
+
+impl StateFile {
+    /// Reads the file; an absent one is an empty state, an unreadable one an error that says what to do.
+    pub fn open(path: &Path) -> Result<StateFile, String> {
+        let fresh = Content { version: VERSION, next_tid: 1, volumes: BTreeMap::new() };
+        let content = match durable::read(path, STATE_BYTES_MAX) {
+            Ok(None) => fresh,
+            Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(|error| {
+                format!("it is damaged ({error}); move it away, then have the agent readopted: it admits nobody by itself before")
+            })?,
+            Err(error) => return Err(format!("it cannot be read: {error}")),
+        };
+        if content.version != VERSION {
+            return Err(format!(
+                "it has form {}, and this agent reads form {VERSION}; run the agent that wrote it",
+                content.version
+            ));
+        }
+        Ok(StateFile { path: path.to_owned(), content })
+    }
+
+    /// What was decided: `None` if never, `Some(None)` if nobody is admitted.
+    pub fn decided(&self, volume: &VolumeName) -> Option<Option<&Admitted>> {
+        self.content.volumes.get(volume).map(Option::as_ref)
+    }
+
+    /// Decides, durably.
+    pub fn decide(&mut self, volume: &VolumeName, admitted: Option<Admitted>) -> io::Result<()> {
+        if self.content.volumes.get(volume) == Some(&admitted) {
+            return Ok(());
+        }
+        let mut next = self.content.clone();
+        next.volumes.insert(volume.clone(), admitted);
+        self.write(next)
+    }
+
+    /// A target number that was never used and is larger than `seen`, durably taken.
+    pub fn take_tid(&mut self, seen: u32) -> io::Result<u32> {
+        let tid = self.content.next_tid.max(seen.saturating_add(1)).max(1);
+        self.write(Content { next_tid: tid.saturating_add(1), ..self.content.clone() })?;
+        Ok(tid)
+    }
+
+    /// Another volume's admission that uses this CHAP user.
+    pub fn user_elsewhere(&self, volume: &VolumeName, user: &str) -> Option<(&VolumeName, &Admitted)> {
+        let admitted = self.content.volumes.iter().filter_map(|(name, admitted)| Some((name, admitted.as_ref()?)));
+        admitted.into_iter().find(|(name, admitted)| *name != volume && admitted.user == user)
+    }
+
+    fn write(&mut self, next: Content) -> io::Result<()> {
+        let bytes = serde_json::to_vec_pretty(&next).map_err(io::Error::other)?;
+        durable::replace(&self.path, &bytes)?;
+        self.content = next;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(n: u32) -> Admitted {
+        Admitted {
+            initiator: InitiatorName(format!("iqn.2026-01.org.understudy:web1.e{n}")),
+            user: format!("web1.e{n}"),
+            secret: Secret::new(format!("secret{n}")),
+        }
+    }
+
+    #[test]
+    fn it_survives_and_tells_never_from_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        let (web1, web2, web3): (VolumeName, VolumeName, VolumeName) =
+            ("web1".parse().unwrap(), "web2".parse().unwrap(), "web3".parse().unwrap());
+        let mut state = StateFile::open(&path).unwrap();
+        state.decide(&web1, Some(admitted(1))).unwrap();
+        state.decide(&web2, None).unwrap();
+        assert_eq!(state.take_tid(0).unwrap(), 1);
+        assert_eq!(state.take_tid(7).unwrap(), 8);
+        let again = StateFile::open(&path).unwrap();
+        assert_eq!(again.decided(&web1), Some(Some(&admitted(1))));
+        assert_eq!(again.decided(&web2), Some(None));
+        assert_eq!(again.decided(&web3), None);
+        assert_eq!(again.user_elsewhere(&web2, "web1.e1").map(|(name, _)| name), Some(&web1));
+        assert!(again.user_elsewhere(&web1, "web1.e1").is_none());
+        assert_eq!(again.content.next_tid, 9, "a target number is never used twice");
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_empty_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        for damaged in [&b""[..], b"{", b"{\"version\":1}", b"{\"version\":2,\"next_tid\":1,\"volumes\":{}}"] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(StateFile::open(&path).is_err());
+        }
+    }
+
+    #[test]
+    fn an_unwritable_folder_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone").join("s.json");
+        let mut state = StateFile::open(&path).unwrap();
+        let web1: VolumeName = "web1".parse().unwrap();
+        assert!(state.decide(&web1, Some(admitted(1))).is_err());
+        assert_eq!(state.decided(&web1), None);
+    }
+}

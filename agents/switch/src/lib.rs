@@ -1,0 +1,13 @@
+//! Drives switches: exactly which VLANs a port carries, read back from forwarding state.
+//! Must never leave a VLAN on a port that was not asked for, and never let a port up before its setting is known.
+#![forbid(unsafe_code)]
+
+pub mod device;
+mod limits;
+pub mod linux_bridge;
+pub mod registry;
+pub mod selftest;
+pub mod vlans;
+
+pub use device::SwitchDevice;
+pub use registry::{Kept, SwitchConfig, open};

@@ -1,0 +1,230 @@
+//! The driver for a VLAN-filtering bridge of the Linux kernel, over routing netlink.
+//!
+//! A new native VLAN leaves the port an untagged member of the old one, and deleting a VLAN that is not there is no error: so a move sets
+//! the new, deletes every other, and believes only what it reads back.
+
+pub(crate) mod netlink;
+mod watch;
+
+use crate::limits::{INTERFACE_NAME_BYTES_MAX, NETLINK_TIMEOUT, PORTS_MAX};
+use crate::registry::{Kept, OpenError};
+use crate::vlans::Carried;
+use async_trait::async_trait;
+use contract::AgentError;
+use contract::switch::Switch;
+use netlink::{Link, NetlinkError, Talk};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use vocabulary::network::PortReading;
+use vocabulary::{PortId, PortName, PortSetting, SwitchId, WallTime};
+use watch::Watch;
+
+/// What this driver needs to know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinuxBridgeConfig {
+    /// The bridge's interface. It must filter VLANs.
+    pub bridge: String,
+    /// The ports that the agent owns, by the names of their interfaces. Others, such as uplinks, are never touched.
+    pub ports: BTreeSet<PortName>,
+}
+
+/// The driver of one bridge.
+pub struct LinuxBridge {
+    switch: SwitchId,
+    bridge: String,
+    ports: BTreeMap<PortName, Port>,
+    watch: Watch,
+}
+
+/// One port.
+#[derive(Default)]
+struct Port {
+    /// One change at a time; ports do not wait for each other.
+    turn: tokio::sync::Mutex<()>,
+    /// What it was last asked to carry.
+    wanted: Mutex<Option<PortSetting>>,
+}
+
+impl Port {
+    fn wanted(&self) -> MutexGuard<'_, Option<PortSetting>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A port as it was just seen.
+struct Seen {
+    link: Link,
+    carried: Carried,
+}
+
+fn contradiction(config: &LinuxBridgeConfig) -> Option<String> {
+    let fits = |name: &str| (1..=INTERFACE_NAME_BYTES_MAX).contains(&name.len()) && !name.contains(['/', ' ']);
+    if !fits(&config.bridge) {
+        return Some(format!("`{}` is not the name of an interface", config.bridge.escape_debug()));
+    }
+    if config.ports.is_empty() || config.ports.len() > PORTS_MAX {
+        return Some(format!("it needs 1 to {PORTS_MAX} ports, not {}", config.ports.len()));
+    }
+    let odd = config.ports.iter().find(|port| !fits(port.as_str()) || port.as_str() == config.bridge);
+    odd.map(|port| format!("`{port}` cannot be a port's interface"))
+}
+
+fn now() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A failure before anything was changed.
+fn unread(error: NetlinkError) -> AgentError {
+    match error {
+        NetlinkError::Unfit(reason) => AgentError::Rejected { reason },
+        other => AgentError::Unreachable { reason: other.to_string() },
+    }
+}
+
+/// A failure after something may have been changed.
+fn unconfirmed(error: NetlinkError) -> AgentError {
+    AgentError::Unconfirmed { reason: error.to_string() }
+}
+
+async fn in_time<T>(what: impl Future<Output = Result<T, AgentError>>) -> Result<T, AgentError> {
+    let late = || AgentError::Unconfirmed { reason: format!("the kernel did not answer within {} s", NETLINK_TIMEOUT.as_secs()) };
+    tokio::time::timeout(NETLINK_TIMEOUT, what).await.unwrap_or_else(|_| Err(late()))
+}
+
+impl LinuxBridge {
+    /// Opens the driver and begins to listen; needs a running tokio runtime.
+    pub fn open(switch: SwitchId, config: LinuxBridgeConfig) -> Result<LinuxBridge, OpenError> {
+        if let Some(reason) = contradiction(&config) {
+            return Err(OpenError { switch, reason });
+        }
+        let watch = Watch::start(config.ports.clone());
+        let ports = config.ports.into_iter().map(|port| (port, Port::default())).collect();
+        Ok(LinuxBridge { switch, bridge: config.bridge, ports, watch })
+    }
+
+    fn port(&self, port: &PortName) -> Result<&Port, AgentError> {
+        self.ports.get(port).ok_or_else(|| AgentError::Rejected {
+            reason: format!("switch `{}` has no port `{port}` that this agent owns: add it to the agent's configuration", self.switch),
+        })
+    }
+
+    /// The port now. `Unfit` if it is no port of a bridge that filters.
+    async fn see(&self, talk: &Talk, port: &PortName) -> Result<Seen, NetlinkError> {
+        let bridge = talk.bridge(&self.bridge).await?;
+        let link = talk.link(port.as_str()).await?;
+        if link.controller != Some(bridge) {
+            return Err(NetlinkError::Unfit(format!("the interface {port} is not a port of the bridge {}: attach it", self.bridge)));
+        }
+        let carried = talk.vlans(link.index).await?;
+        Ok(Seen { link, carried })
+    }
+
+    async fn reading(&self, talk: &Talk, port: &PortName, mtu: bool) -> Result<PortReading, NetlinkError> {
+        let seen = self.see(talk, port).await?;
+        let (mut setting, leaks) = seen.carried.setting();
+        // an MTU that nobody asked for is not part of the setting
+        setting.mtu = seen.link.mtu.filter(|_| mtu).and_then(|mtu| u16::try_from(mtu).ok());
+        Ok(PortReading {
+            port: PortId { switch: self.switch.clone(), port: port.clone() },
+            setting,
+            leaks,
+            admin_up: seen.link.up,
+            link_up: seen.link.carrier,
+            learnt: talk.learnt(seen.link.index).await?,
+            frames_in: seen.link.frames_in,
+            // the kernel forgets everything; whoever keeps the setting says so
+            saved: false,
+            read_at: now(),
+        })
+    }
+
+    /// Makes the port carry exactly the setting, and its link up or down; reads back.
+    async fn apply(&self, port: &PortName, setting: &PortSetting, up: bool) -> Result<PortReading, AgentError> {
+        let talk = Talk::open().map_err(unread)?;
+        let seen = self.see(&talk, port).await.map_err(unread)?;
+        let index = seen.link.index;
+        if let Some(mtu) = setting.mtu.map(u32::from)
+            && seen.link.mtu != Some(mtu)
+        {
+            let refused = |error| AgentError::Rejected { reason: format!("port {port} does not take an MTU of {mtu}: {error}") };
+            talk.set_mtu(index, mtu).await.map_err(refused)?;
+        }
+        if !up {
+            talk.put(index, false).await.map_err(unconfirmed)?;
+        }
+        let change = seen.carried.change_to(setting);
+        talk.set_vlans(index, &change.set).await.map_err(unconfirmed)?;
+        talk.delete_vlans(index, &change.delete).await.map_err(unconfirmed)?;
+        if up && !seen.link.up {
+            talk.put(index, true).await.map_err(unconfirmed)?;
+        }
+        talk.flush(index).await.map_err(unconfirmed)?;
+        let reading = self.reading(&talk, port, setting.mtu.is_some()).await.map_err(unconfirmed)?;
+        if reading.setting != *setting || reading.leaks || reading.admin_up != up {
+            let seen = format!("{:?}, leaks: {}, up: {}", reading.setting, reading.leaks, reading.admin_up);
+            return Err(AgentError::Unconfirmed { reason: format!("port {port} reads back as {seen}, not as {setting:?}") });
+        }
+        Ok(reading)
+    }
+}
+
+#[async_trait]
+impl Switch for LinuxBridge {
+    async fn read(&self, port: &PortName) -> Result<PortReading, AgentError> {
+        let mtu = self.port(port)?.wanted().as_ref().is_some_and(|wanted| wanted.mtu.is_some());
+        in_time(async {
+            let talk = Talk::open().map_err(unread)?;
+            self.reading(&talk, port, mtu).await.map_err(unread)
+        })
+        .await
+    }
+
+    async fn set(&self, port: &PortName, setting: &PortSetting) -> Result<PortReading, AgentError> {
+        let state = self.port(port)?;
+        if setting.native.is_some_and(|native| setting.tagged.contains(&native)) {
+            return Err(AgentError::Rejected { reason: format!("port {port}: its native VLAN cannot be tagged as well") });
+        }
+        let _turn = state.turn.lock().await;
+        let before = state.wanted().replace(setting.clone());
+        let done = in_time(self.apply(port, setting, true)).await;
+        if matches!(done, Err(AgentError::Rejected { .. })) {
+            *state.wanted() = before;
+        }
+        done
+    }
+
+    async fn changed(&self) -> PortId {
+        loop {
+            let name = self.watch.next().await;
+            let Some(port) = self.ports.get(&name) else { continue };
+            let _turn = port.turn.lock().await;
+            let wanted = port.wanted().clone();
+            let same = match in_time(async { self.see(&Talk::open().map_err(unread)?, &name).await.map_err(unread) }).await {
+                Ok(seen) => wanted.map_or(seen.carried.is_empty(), |wanted| seen.carried.is_exactly(&wanted)),
+                Err(_) => false,
+            };
+            if !same {
+                return PortId { switch: self.switch.clone(), port: name };
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Kept for LinuxBridge {
+    fn ports(&self) -> Vec<PortName> {
+        self.ports.keys().cloned().collect()
+    }
+
+    async fn shut(&self, port: &PortName) -> Result<PortReading, AgentError> {
+        let nothing = PortSetting { native: None, tagged: BTreeSet::new(), mtu: None };
+        let state = self.port(port)?;
+        let _turn = state.turn.lock().await;
+        *state.wanted() = Some(nothing.clone());
+        in_time(self.apply(port, &nothing, false)).await
+    }
+}

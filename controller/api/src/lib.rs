@@ -1,0 +1,12 @@
+//! The one way in: views of the state, requests, problems, routes and the client. The API only adds intents and reads views; it
+//! decides nothing and touches no device.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod present;
+pub mod problem;
+pub mod request;
+pub mod routes;
+pub mod serve;
+pub mod story;
+pub mod view;

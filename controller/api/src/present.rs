@@ -1,0 +1,261 @@
+//! State into views: the one place. It reads, it never concludes: where the core has a word for something, that word is shown.
+
+use crate::view::*;
+use pipeline::State;
+use pipeline::fit;
+use pipeline::ledger::{PlanRow, Standing};
+use pipeline::plan::Body;
+use pipeline::s2_decide;
+use std::collections::BTreeMap;
+use vocabulary::check::CheckOutcome;
+use vocabulary::estate::Mode;
+use vocabulary::{Instant, MachineId, PlanId, ServerId};
+
+/// A mode as people write it.
+pub fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Manual => "manual",
+        Mode::Approve => "approve",
+        Mode::Auto => "auto",
+    }
+}
+
+/// Everything at a glance.
+pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> StatusView {
+    StatusView {
+        estate: estate.to_owned(),
+        revision,
+        blind: state.watch.blind_since.is_some(),
+        servers: state.estate.servers.keys().filter_map(|id| server(state, id)).collect(),
+        machines: state.estate.machines.keys().filter_map(|id| machine(state, id, now)).collect(),
+        plans: state.ledger.open_plans().map(summary).collect(),
+        standing_orders: orders(state),
+    }
+}
+
+fn orders(state: &State) -> Vec<OrderView> {
+    let view = |((plan, machine, what), reason): (&(PlanId, MachineId, String), &String)| OrderView {
+        plan: plan.to_string(),
+        machine: machine.to_string(),
+        what: what.clone(),
+        reason: reason.clone(),
+    };
+    state.ledger.orders.iter().map(view).collect()
+}
+
+/// A server; `None` if the estate has none of that name.
+pub fn server(state: &State, id: &ServerId) -> Option<ServerView> {
+    let profile = state.estate.servers.get(id)?;
+    let row = state.ledger.servers.get(id);
+    let placement = row.and_then(|row| row.placement.as_ref());
+    let plan = state.ledger.open_plan_of(id).map(summary);
+    let checks: BTreeMap<String, String> = state
+        .watch
+        .servers
+        .get(id)
+        .map(|watch| watch.vantages.iter().map(|(vantage, seen)| (vantage.to_string(), outcome(&seen.outcome))).collect())
+        .unwrap_or_default();
+    let held = row.and_then(|row| row.held.as_ref()).map(|(code, reason, ends, since)| HeldView {
+        code: code.clone(),
+        reason: reason.clone(),
+        ends: ends.clone(),
+        since: since.0,
+    });
+    let healthy = checks.values().any(|seen| seen == "healthy");
+    let word = match (&plan, placement, row) {
+        (Some(plan), _, _) => plan.kind.clone(),
+        (None, None, _) => "never-placed".to_owned(),
+        (None, Some(_), Some(row)) if !row.desired => "stopped".to_owned(),
+        (None, Some(_), Some(row)) if row.held.is_some() => "held".to_owned(),
+        (None, Some(_), Some(row)) if row.verdict.is_some() => "failed".to_owned(),
+        (None, Some(_), Some(row)) if row.suspected.is_some() && !healthy => "suspect".to_owned(),
+        (None, Some(_), _) if healthy => "running".to_owned(),
+        (None, Some(_), _) => "unknown".to_owned(),
+    };
+    Some(ServerView {
+        name: id.to_string(),
+        group: profile.group.to_string(),
+        tier: state.estate.tier_of(id).map(|(tier, _)| tier.to_string()).unwrap_or_default(),
+        mode: mode_word(s2_decide::mode(state, id)).to_owned(),
+        machine: placement.map(|placement| placement.machine.to_string()),
+        epoch: placement.map(|placement| placement.epoch.0),
+        state: word,
+        desired: if row.is_some_and(|row| row.desired) { "running" } else { "stopped" }.to_owned(),
+        checks,
+        symptom: row.and_then(|row| row.suspected.as_ref()).map(|(at, kind)| (at.0, kind.clone())),
+        held,
+        plan,
+    })
+}
+
+fn outcome(outcome: &CheckOutcome) -> String {
+    match outcome {
+        CheckOutcome::Healthy => "healthy".to_owned(),
+        CheckOutcome::Wrong(what) => format!("wrong: {what}"),
+        CheckOutcome::Silent(what) => format!("silent: {what}"),
+    }
+}
+
+/// A machine; `None` if the estate has none of that name.
+pub fn machine(state: &State, id: &MachineId, now: Instant) -> Option<MachineView> {
+    let document = state.estate.machines.get(id)?;
+    let row = state.ledger.machines.get(id);
+    let watch = state.watch.machines.get(id);
+    let enrolled = row.and_then(|row| row.enrolled.as_ref());
+    let in_pool = state.estate.pools.values().any(|pool| pool.machines.contains(id)) || row.is_some_and(|row| row.pool.is_some());
+    let (word, server, plan) = match state.ledger.standing(id) {
+        Standing::Free if enrolled.is_none() => ("not-enrolled", None, None),
+        Standing::Free if in_pool => ("spare", None, None),
+        Standing::Free => ("free", None, None),
+        Standing::Reserved(plan) => ("reserved", None, Some(plan)),
+        Standing::Bearing(server) => ("bearing", Some(server), None),
+        Standing::Quarantined { server, plan } => ("quarantine", server, Some(plan)),
+    };
+    let reading = watch.and_then(|watch| watch.last.as_ref());
+    let power = match (reading, watch.and_then(|watch| watch.failing_since)) {
+        (_, Some(_)) | (None, _) => "unknown".to_owned(),
+        (Some((_, reading)), None) => format!("{:?}", reading.system_power).to_lowercase(),
+    };
+    Some(MachineView {
+        name: id.to_string(),
+        state: word.to_owned(),
+        server: server.map(|id| id.to_string()),
+        plan: plan.map(|plan| plan.to_string()),
+        power,
+        read_ms_ago: reading.map(|(at, _)| now.since(*at).0),
+        trouble: watch.and_then(|watch| watch.failure.clone()),
+        place: format!(
+            "{} {} {}",
+            document.site,
+            document.rack,
+            document.feeds.iter().map(|f| f.to_string()).collect::<Vec<_>>().join("+")
+        ),
+        serial: document.serial.clone(),
+        returns_by_itself: enrolled.is_some_and(|enrolled| enrolled.returns_by_itself),
+        health: reading.and_then(|(_, reading)| reading.health.clone()),
+        ports: document.nics.iter().map(|nic| (nic.role.to_string(), nic.port_id().to_string())).collect(),
+        standing_orders: state.ledger.orders.keys().filter(|(_, of, _)| of == id).map(|(_, _, what)| what.clone()).collect(),
+    })
+}
+
+/// Every machine that some pool could give, with what it fits.
+pub fn spares(state: &State, now: Instant) -> Vec<SpareView> {
+    let mut spares: BTreeMap<MachineId, SpareView> = BTreeMap::new();
+    for server in state.estate.servers.keys() {
+        for machine in fit::candidates(state, server) {
+            let reasons = fit::obstacles(state, server, &machine, now);
+            let pools = || {
+                let listed =
+                    state.estate.pools.iter().filter(|(_, pool)| pool.machines.contains(&machine)).map(|(id, _)| id.to_string());
+                let released = state.ledger.machines.get(&machine).and_then(|row| row.pool.as_ref()).map(|id| id.to_string());
+                let all: std::collections::BTreeSet<String> = listed.chain(released).collect();
+                all.into_iter().collect()
+            };
+            let view = spares.entry(machine.clone()).or_insert_with(|| SpareView {
+                machine: machine.to_string(),
+                pools: pools(),
+                fits: Vec::new(),
+                lacks: BTreeMap::new(),
+            });
+            if reasons.is_empty() {
+                view.fits.push(server.to_string());
+            } else {
+                view.lacks.insert(server.to_string(), reasons);
+            }
+        }
+    }
+    spares.into_values().collect()
+}
+
+/// A plan in one line.
+pub fn summary(row: &PlanRow) -> PlanSummary {
+    let body = row.plan.body();
+    let (word, result) = match &row.closed {
+        None => ("open", None),
+        Some(Ok(text)) => ("done", Some(text.clone())),
+        Some(Err(ended)) => ("failed", Some(format!("{}: {}", ended.code, ended.reason))),
+    };
+    PlanSummary {
+        id: row.plan.id().to_string(),
+        kind: body.kind.to_string(),
+        server: body.server.as_ref().map(|id| id.to_string()),
+        from: body.fence.iter().map(|id| id.to_string()).collect(),
+        to: body.target.to_string(),
+        stage: row.entered.last().map(|(stage, _)| stage.to_string()),
+        state: word.to_owned(),
+        result,
+        sealed: row.times.0.0,
+        closed: row.times.1.map(|at| at.0),
+    }
+}
+
+/// A plan in full.
+pub fn plan(state: &State, id: PlanId) -> Option<PlanView> {
+    let row = state.ledger.plans.get(&id)?;
+    let body = row.plan.body();
+    let waits = state
+        .works
+        .get(&id)
+        .map(|work| {
+            let open = work.tasks.iter().filter(|(_, task)| !task.is_confirmed());
+            open.map(|(key, task)| format!("{key:?}: {}", task.reason.clone().unwrap_or_else(|| "no answer yet".into())))
+                .collect()
+        })
+        .unwrap_or_default();
+    Some(PlanView {
+        summary: summary(row),
+        hash: row.plan.hash().to_owned(),
+        steps: body.steps.clone(),
+        passed_over: body.passed_over.clone(),
+        revisions: body.revisions.clone(),
+        stages: row.entered.iter().map(|(stage, at)| (stage.to_string(), at.0)).collect(),
+        waits,
+    })
+}
+
+/// A plan that was not sealed: a dry run. It has no id and no stage, and the hash that a sealed one would have.
+pub fn dry_run(body: &Body) -> PlanView {
+    PlanView {
+        summary: PlanSummary {
+            id: "dry-run".to_owned(),
+            kind: body.kind.to_string(),
+            server: body.server.as_ref().map(|id| id.to_string()),
+            from: body.fence.iter().map(|id| id.to_string()).collect(),
+            to: body.target.to_string(),
+            stage: None,
+            state: "dry-run".to_owned(),
+            result: None,
+            sealed: 0,
+            closed: None,
+        },
+        hash: body.hash(),
+        steps: body.steps.clone(),
+        passed_over: body.passed_over.clone(),
+        revisions: body.revisions.clone(),
+        stages: Vec::new(),
+        waits: Vec::new(),
+    }
+}
+
+/// An agent.
+pub fn agent(view: &engine::AgentView) -> AgentStateView {
+    let (word, reason) = match &view.hello {
+        Err(reason) => ("unreachable", Some(reason.clone())),
+        Ok(hello) if hello.trusted => ("trusted", None),
+        Ok(_) => {
+            let text = format!("its memory is empty, older or copied; `understudy agent readopt {}` seeds it", view.agent);
+            ("untrusted", Some(text))
+        }
+    };
+    let entries = view.hello.as_ref().map(|hello| hello.entries.as_slice()).unwrap_or_default();
+    AgentStateView {
+        name: view.agent.clone(),
+        address: view.address.map(|address| address.to_string()),
+        state: word.to_owned(),
+        reason,
+        resources: entries.len(),
+        barred: entries.iter().filter(|entry| entry.barred.is_some()).count(),
+        epoch: entries.iter().map(|entry| entry.epoch.0).max().unwrap_or(0),
+    }
+}

@@ -1,0 +1,32 @@
+//! Faults on the way out: `{code, message, remedy}` with a fitting status.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use vocabulary::Fault;
+
+/// A fault as an answer.
+#[derive(Debug)]
+pub struct Problem(pub Fault);
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        Problem(fault)
+    }
+}
+
+/// The status of a fault code: unknown names are not found, everything the core refuses is a conflict.
+pub fn status(fault: &Fault) -> StatusCode {
+    match fault.code.0 {
+        3 => StatusCode::SERVICE_UNAVAILABLE,
+        4 => StatusCode::BAD_REQUEST,
+        20..=22 | 25 | 1003 => StatusCode::NOT_FOUND,
+        _ => StatusCode::CONFLICT,
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (status(&self.0), Json(self.0)).into_response()
+    }
+}

@@ -1,0 +1,27 @@
+//! Bodies of requests.
+
+use serde::{Deserialize, Serialize};
+use vocabulary::ServerId;
+use vocabulary::estate::Mode;
+
+/// `POST /v1/failovers`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartFailover {
+    /// Which server.
+    pub server: ServerId,
+    /// Why; recorded.
+    #[serde(default)]
+    pub reason: String,
+    /// Only the plan that would be sealed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/tiers/{tier}/mode`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetMode {
+    /// The new ceiling.
+    pub mode: Mode,
+}

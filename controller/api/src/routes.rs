@@ -1,0 +1,299 @@
+//! The routes: each adds an intent or reads a view.
+
+use crate::present;
+use crate::problem::Problem;
+use crate::request::{SetMode, StartFailover};
+use crate::serve::Context;
+use crate::view::*;
+use crate::{story, view};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Query, State as Extension};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures::StreamExt;
+use journal::Entry;
+use pipeline::event::Intent;
+use pipeline::record::Fact;
+use pipeline::s4_place;
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use vocabulary::{AgentId, Fault, Instant, MachineId, PlanId, ServerId, TierId};
+
+/// Most entries in one answer.
+const PAGE: usize = 1000;
+/// Most entries that a failover's story reads.
+const STORY: usize = 100_000;
+
+type Answer<T> = Result<Json<T>, Problem>;
+type Peer = ConnectInfo<crate::serve::Peer>;
+
+/// All routes.
+pub fn router(context: Context) -> axum::Router {
+    axum::Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/servers", get(servers))
+        .route("/v1/servers/{id}", get(server))
+        .route("/v1/servers/{id}/{verb}", post(server_verb))
+        .route("/v1/machines", get(machines))
+        .route("/v1/machines/{id}", get(machine))
+        .route("/v1/machines/{id}/{verb}", post(machine_verb))
+        .route("/v1/spares", get(spares))
+        .route("/v1/plans/{id}", get(plan))
+        .route("/v1/failovers", get(failovers).post(start_failover))
+        .route("/v1/failovers/{id}", get(failover))
+        .route("/v1/agents", get(agents))
+        .route("/v1/agents/{id}/enroll", post(enroll_agent))
+        .route("/v1/agents/{id}/readopt", post(readopt_agent))
+        .route("/v1/tiers/{id}/mode", post(tier_mode))
+        .route("/v1/watch", get(watch))
+        .fallback(|| async { Problem(missing("path")) })
+        .layer(axum::extract::DefaultBodyLimit::max(crate::serve::BODY_BYTES_MAX))
+        .with_state(context)
+}
+
+fn missing(what: &str) -> Fault {
+    Fault::new(25, format!("there is no such {what}"), "the `list` verbs of the command line show what there is")
+}
+
+/// A name in a path: a bad one is a name that does not exist.
+fn name<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem(missing(what)))
+}
+
+impl Context {
+    fn now(&self) -> Instant {
+        Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+async fn status(Extension(context): Extension<Context>) -> Answer<StatusView> {
+    let now = context.now();
+    let revision = context.revision();
+    let estate = context.estate.clone();
+    Ok(Json(context.engine.query(move |state| present::status(state, &estate, revision, now)).await?))
+}
+
+async fn servers(Extension(context): Extension<Context>) -> Answer<Vec<ServerView>> {
+    let all =
+        context.engine.query(|state| state.estate.servers.keys().filter_map(|id| present::server(state, id)).collect()).await?;
+    Ok(Json(all))
+}
+
+async fn server(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<ServerView> {
+    let id: ServerId = name(&id, "server")?;
+    let found = context.engine.query(move |state| present::server(state, &id)).await?;
+    found.map(Json).ok_or_else(|| Problem(missing("server")))
+}
+
+async fn machines(Extension(context): Extension<Context>) -> Answer<Vec<MachineView>> {
+    let now = context.now();
+    let all =
+        move |state: &pipeline::State| state.estate.machines.keys().filter_map(|id| present::machine(state, id, now)).collect();
+    Ok(Json(context.engine.query(all).await?))
+}
+
+async fn machine(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<MachineView> {
+    let id: MachineId = name(&id, "machine")?;
+    let now = context.now();
+    let found = context.engine.query(move |state| present::machine(state, &id, now)).await?;
+    found.map(Json).ok_or_else(|| Problem(missing("machine")))
+}
+
+async fn spares(Extension(context): Extension<Context>) -> Answer<Vec<SpareView>> {
+    let now = context.now();
+    Ok(Json(context.engine.query(move |state| present::spares(state, now)).await?))
+}
+
+async fn agents(Extension(context): Extension<Context>) -> Answer<Vec<AgentStateView>> {
+    Ok(Json(context.engine.agents().await.iter().map(present::agent).collect()))
+}
+
+async fn plan(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<PlanView> {
+    let id: PlanId = name(&id, "plan")?;
+    let found = context.engine.query(move |state| present::plan(state, id)).await?;
+    found.map(Json).ok_or_else(|| Problem(missing("plan")))
+}
+
+async fn accept(context: &Context, peer: &Peer, intent: Intent) -> Answer<AcceptedView> {
+    let plan = context.engine.intent(peer.0.principal(), intent).await?;
+    Ok(Json(AcceptedView { plan: plan.map(|plan| plan.to_string()) }))
+}
+
+async fn server_verb(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Path((id, verb)): Path<(String, String)>,
+) -> Answer<AcceptedView> {
+    let server: ServerId = name(&id, "server")?;
+    let intent = match verb.as_str() {
+        "start" => Intent::StartServer { server },
+        "stop" => Intent::StopServer { server },
+        "restart" => Intent::RestartServer { server },
+        _ => return Err(Problem(missing("verb"))),
+    };
+    accept(&context, &peer, intent).await
+}
+
+async fn machine_verb(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Path((id, verb)): Path<(String, String)>,
+) -> Answer<AcceptedView> {
+    let machine: MachineId = name(&id, "machine")?;
+    let intent = match verb.as_str() {
+        "enroll" => Intent::EnrolMachine { machine },
+        "release" => Intent::ReleaseMachine { machine },
+        _ => return Err(Problem(missing("verb"))),
+    };
+    accept(&context, &peer, intent).await
+}
+
+async fn tier_mode(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Path(id): Path<String>,
+    Json(request): Json<SetMode>,
+) -> Answer<AcceptedView> {
+    let tier: TierId = name(&id, "tier")?;
+    accept(&context, &peer, Intent::SetTierMode { tier, mode: request.mode }).await
+}
+
+async fn start_failover(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Json(request): Json<StartFailover>,
+) -> Result<Response, Problem> {
+    if request.dry_run {
+        let now = context.now();
+        let body = context.engine.query(move |state| s4_place::failover(state, &request.server, now)).await??;
+        return Ok(Json(present::dry_run(&body)).into_response());
+    }
+    let intent = Intent::StartFailover { server: request.server, reason: request.reason };
+    accept(&context, &peer, intent).await.map(IntoResponse::into_response)
+}
+
+async fn enroll_agent(Extension(context): Extension<Context>, peer: Peer, Path(id): Path<String>) -> Answer<serde_json::Value> {
+    let agent: AgentId = name(&id, "agent")?;
+    let bundle = context.engine.enroll_agent(peer.0.principal(), agent).await?;
+    let value =
+        serde_json::to_value(&bundle).map_err(|error| Fault::new(1004, error.to_string(), "look at the controller's log"))?;
+    Ok(Json(value))
+}
+
+async fn readopt_agent(Extension(context): Extension<Context>, peer: Peer, Path(id): Path<String>) -> Answer<AgentStateView> {
+    let agent: AgentId = name(&id, "agent")?;
+    let hello = context.engine.readopt(peer.0.principal(), agent.clone()).await?;
+    let view = engine::AgentView { agent: agent.to_string(), address: None, hello: Ok(hello) };
+    Ok(Json(present::agent(&view)))
+}
+
+async fn failovers(Extension(context): Extension<Context>) -> Answer<Vec<PlanSummary>> {
+    let of_kind = |row: &&pipeline::ledger::PlanRow| row.plan.body().kind == pipeline::plan::Kind::Failover;
+    let all =
+        context.engine.query(move |state| state.ledger.plans.values().filter(of_kind).map(present::summary).collect()).await?;
+    Ok(Json(all))
+}
+
+async fn failover(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<FailoverView> {
+    let id: PlanId = name(&id, "failover")?;
+    let plan = context.engine.query(move |state| present::plan(state, id)).await?.ok_or_else(|| Problem(missing("failover")))?;
+    let (entries, _) = context.engine.follow(0, STORY).await?;
+    Ok(Json(tell_failover(id, plan, &entries)))
+}
+
+/// A failover's story, from the one chain.
+fn tell_failover(id: PlanId, plan: PlanView, entries: &[Arc<Entry>]) -> FailoverView {
+    let mut view =
+        FailoverView { plan, suspected: None, verdict: None, evidence: Vec::new(), proof: None, operations: Vec::new() };
+    let server = view.plan.summary.server.clone();
+    let ours = |of: &ServerId| server.as_deref() == Some(of.as_str());
+    for entry in entries {
+        let at = entry.record.at.0;
+        let before = at <= view.plan.summary.sealed;
+        match &entry.record.fact {
+            Fact::Suspected { server, .. } if before && ours(server) => {
+                view.suspected.get_or_insert(at);
+            }
+            Fact::Cleared { server } if before && ours(server) => view.suspected = None,
+            Fact::Closed { .. } if before => view.suspected = None,
+            Fact::Verdict { server, symptom, evidence, .. } if before && ours(server) => {
+                view.verdict = Some(symptom.clone());
+                view.evidence.clone_from(evidence);
+            }
+            Fact::Proven { plan, machines, sets, evidence } if *plan == id => {
+                let machines = machines.iter().map(|machine| machine.to_string()).collect();
+                view.proof = Some(ProofView { machines, sets: sets.clone(), evidence: evidence.clone(), at });
+            }
+            Fact::Intent { plan, stage, op, agent, what } if *plan == id => view.operations.push(OperationView {
+                op: op.to_string(),
+                stage: stage.to_string(),
+                agent: agent.clone(),
+                what: what.clone(),
+                asked: at,
+                answered: None,
+                ok: None,
+                read_back: None,
+            }),
+            Fact::Outcome { plan, op, ok, read_back } if *plan == id => {
+                let op = op.to_string();
+                if let Some(operation) = view.operations.iter_mut().find(|operation| operation.op == op) {
+                    operation.answered = Some(at);
+                    operation.ok = Some(*ok);
+                    operation.read_back = Some(read_back.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    view
+}
+
+/// Where to go on from.
+#[derive(Debug, Deserialize)]
+struct After {
+    /// Entries after this number; without it, only what comes.
+    after: Option<u64>,
+}
+
+/// Journal entries as sentences, one JSON object a line, for ever: from a number on, nothing lost and nothing twice.
+async fn watch(Extension(context): Extension<Context>, Query(from): Query<After>) -> Result<Response, Problem> {
+    let after = match from.after {
+        Some(after) => after,
+        None => context.revision(),
+    };
+    let (known, receiver) = context.engine.follow(after, PAGE).await?;
+    let start = (context, VecDeque::from(known), receiver, after);
+    let lines = futures::stream::unfold(start, |(context, mut waiting, mut receiver, mut last)| async move {
+        loop {
+            if let Some(entry) = waiting.pop_front() {
+                if entry.number <= last {
+                    continue;
+                }
+                last = entry.number;
+                return Some((line(&entry), (context, waiting, receiver, last)));
+            }
+            match receiver.recv().await {
+                Ok(entry) if entry.number == last + 1 => waiting.push_back(entry),
+                Ok(entry) if entry.number <= last => {}
+                // a gap, or too slow: read on from the journal
+                Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                    let (known, fresh) = context.engine.follow(last, PAGE).await.ok()?;
+                    waiting.extend(known);
+                    receiver = fresh;
+                }
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    });
+    let body = Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>));
+    Ok(([(http::header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+fn line(entry: &Entry) -> bytes::Bytes {
+    let told: view::WatchView = story::tell(entry);
+    let mut text = serde_json::to_vec(&told).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}

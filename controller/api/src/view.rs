@@ -1,0 +1,264 @@
+//! What the API shows. `--output json` prints exactly these. Fields are only ever added.
+
+use pipeline::plan::{PassedOver, Step};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The whole estate at a glance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The estate's UUID.
+    pub estate: String,
+    /// Number of the newest journal entry.
+    pub revision: u64,
+    /// True while no canary answers: nothing is done.
+    pub blind: bool,
+    /// Servers.
+    pub servers: Vec<ServerView>,
+    /// Machines.
+    pub machines: Vec<MachineView>,
+    /// Open plans.
+    pub plans: Vec<PlanSummary>,
+    /// Parts of fences that are not confirmed yet.
+    pub standing_orders: Vec<OrderView>,
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerView {
+    /// Its name.
+    pub name: String,
+    /// Its group and tier.
+    pub group: String,
+    /// See `group`.
+    pub tier: String,
+    /// The mode that acts.
+    pub mode: String,
+    /// The machine that bears it.
+    pub machine: Option<String>,
+    /// The placement's epoch.
+    pub epoch: Option<u64>,
+    /// `running`, `stopped`, `never-placed`, `suspect`, `failed`, `held`, or the open plan's kind.
+    pub state: String,
+    /// Whether it is meant to run.
+    pub desired: String,
+    /// What each vantage point saw last.
+    pub checks: BTreeMap<String, String>,
+    /// The symptom, if there is one, since when (milliseconds since 1970).
+    pub symptom: Option<(u64, String)>,
+    /// Why nothing is done although something is wrong.
+    pub held: Option<HeldView>,
+    /// Its open plan.
+    pub plan: Option<PlanSummary>,
+}
+
+/// A wait with its reason and what ends it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldView {
+    /// Fault code.
+    pub code: String,
+    /// Why.
+    pub reason: String,
+    /// What ends it.
+    pub ends: String,
+    /// Since when, milliseconds since 1970.
+    pub since: u64,
+}
+
+/// A machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MachineView {
+    /// Its name.
+    pub name: String,
+    /// `spare`, `free`, `reserved`, `bearing`, `quarantine`, `not-enrolled`.
+    pub state: String,
+    /// The server it bears, or bore before its quarantine.
+    pub server: Option<String>,
+    /// The plan that reserved or fenced it.
+    pub plan: Option<String>,
+    /// Power as its BMC told last.
+    pub power: String,
+    /// How long ago that was, milliseconds.
+    pub read_ms_ago: Option<u64>,
+    /// Why its BMC could not be read.
+    pub trouble: Option<String>,
+    /// Site, rack, feeds.
+    pub place: String,
+    /// Serial number by the estate.
+    pub serial: String,
+    /// True if restore policy AlwaysOff could not be verified.
+    pub returns_by_itself: bool,
+    /// Health roll-up in the BMC's words.
+    pub health: Option<String>,
+    /// Its ports by role.
+    pub ports: BTreeMap<String, String>,
+    /// Open parts of its fence.
+    pub standing_orders: Vec<String>,
+}
+
+/// A spare.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SpareView {
+    /// Its name.
+    pub machine: String,
+    /// Its pools.
+    pub pools: Vec<String>,
+    /// Servers it could bear now.
+    pub fits: Vec<String>,
+    /// For every other server of its pools, why not.
+    pub lacks: BTreeMap<String, Vec<String>>,
+}
+
+/// A plan in one line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Its id.
+    pub id: String,
+    /// What for.
+    pub kind: String,
+    /// Its server.
+    pub server: Option<String>,
+    /// Machines to be fenced.
+    pub from: Vec<String>,
+    /// The target.
+    pub to: String,
+    /// The stage it is in.
+    pub stage: Option<String>,
+    /// `open`, `done` or `failed`.
+    pub state: String,
+    /// How it ended.
+    pub result: Option<String>,
+    /// When it was sealed, milliseconds since 1970.
+    pub sealed: u64,
+    /// When it was closed.
+    pub closed: Option<u64>,
+}
+
+/// A plan in full; a dry run shows the same without an id.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanView {
+    /// In one line.
+    #[serde(flatten)]
+    pub summary: PlanSummary,
+    /// The hash that is approved.
+    pub hash: String,
+    /// What is done.
+    pub steps: Vec<Step>,
+    /// Machines that were not chosen, and why.
+    pub passed_over: Vec<PassedOver>,
+    /// Documents it rests on.
+    pub revisions: BTreeMap<String, String>,
+    /// Stages entered, with the time in milliseconds since 1970.
+    pub stages: Vec<(String, u64)>,
+    /// What each unconfirmed task waits for.
+    pub waits: Vec<String>,
+}
+
+/// A failover with its seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailoverView {
+    /// Its plan.
+    pub plan: PlanView,
+    /// When its symptom was first suspected, milliseconds since 1970.
+    pub suspected: Option<u64>,
+    /// The verdict and its evidence.
+    pub verdict: Option<String>,
+    /// See `verdict`.
+    pub evidence: Vec<String>,
+    /// The proof: machines, sets, evidence.
+    pub proof: Option<ProofView>,
+    /// What was asked of agents, and what was read back.
+    pub operations: Vec<OperationView>,
+}
+
+/// A proven fence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProofView {
+    /// Which machines.
+    pub machines: Vec<String>,
+    /// By which sets.
+    pub sets: Vec<String>,
+    /// On what evidence.
+    pub evidence: Vec<String>,
+    /// When, milliseconds since 1970.
+    pub at: u64,
+}
+
+/// One command of a plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OperationView {
+    /// Its id.
+    pub op: String,
+    /// The stage.
+    pub stage: String,
+    /// Who was asked.
+    pub agent: String,
+    /// What.
+    pub what: String,
+    /// When it was asked, milliseconds since 1970.
+    pub asked: u64,
+    /// When it was answered.
+    pub answered: Option<u64>,
+    /// Whether it was done.
+    pub ok: Option<bool>,
+    /// What was read back, or why not.
+    pub read_back: Option<String>,
+}
+
+/// A part of a fence that is not confirmed yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OrderView {
+    /// Its plan.
+    pub plan: String,
+    /// The machine.
+    pub machine: String,
+    /// What is to be done.
+    pub what: String,
+    /// Why it is not.
+    pub reason: String,
+}
+
+/// An agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AgentStateView {
+    /// Its name.
+    pub name: String,
+    /// Where it listens; `null` for the one inside `serve`.
+    pub address: Option<String>,
+    /// `trusted`, `untrusted` or `unreachable`.
+    pub state: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Resources its gate keeps.
+    pub resources: usize,
+    /// How many of them are barred.
+    pub barred: usize,
+    /// Highest epoch it knows.
+    pub epoch: u64,
+}
+
+/// One line of `watch`: a journal entry as a sentence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WatchView {
+    /// The entry's number: the place to go on from.
+    pub revision: u64,
+    /// When, milliseconds since 1970.
+    pub at: u64,
+    /// The record's kind.
+    pub kind: String,
+    /// The plan, where it belongs to one.
+    pub plan: Option<String>,
+    /// The stage, where it belongs to one.
+    pub stage: Option<String>,
+    /// The server or machine it is about.
+    pub subject: Option<String>,
+    /// In one sentence.
+    pub text: String,
+}
+
+/// What a request that may open a plan is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AcceptedView {
+    /// The plan it opened; `null` if there was nothing to do.
+    pub plan: Option<String>,
+}

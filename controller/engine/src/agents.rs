@@ -1,0 +1,206 @@
+//! The agents of an estate: how each is reached, which life it is in, and what its clock says. A request is sent at most once; only a
+//! request that an agent provably refused because it has restarted is made anew for its new life.
+
+use crate::handle::AgentView;
+use crate::limits;
+use bmc::registry::{Door, Fleet};
+use contract::agent::{Client, Readopt};
+use contract::check::Vantage;
+use contract::gate::Gate;
+use contract::wire::{ControllerIdentity, WireClient};
+use pipeline::effect::Agent;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use vocabulary::estate::Estate;
+use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Token};
+use vocabulary::{AgentId, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, PlanId};
+
+/// The name of the agent inside `serve`.
+pub const BMC_AGENT: &str = "bmc";
+
+/// One agent.
+struct Link {
+    client: Arc<dyn Client>,
+    address: Option<SocketAddr>,
+    life: Mutex<Option<Life>>,
+}
+
+/// What an agent said of itself, and when.
+#[derive(Clone)]
+struct Life {
+    hello: AgentHello,
+    at: Instant,
+}
+
+/// All agents.
+pub struct Agents {
+    estate: EstateUuid,
+    lineage: Lineage,
+    links: BTreeMap<Agent, Link>,
+    fleet: Gate<Arc<Fleet>>,
+    vantage: Arc<dyn Vantage>,
+}
+
+/// What a command's token says besides the agent's own part.
+pub struct Stamp {
+    /// The plan.
+    pub plan: PlanId,
+    /// The step, for people.
+    pub step: &'static str,
+    /// The command.
+    pub op: OpId,
+}
+
+fn unreachable(reason: impl Into<String>) -> AgentError {
+    AgentError::Unreachable { reason: reason.into() }
+}
+
+impl Agents {
+    /// Prepares the way to every agent of the estate; talks to nobody yet.
+    pub fn new(
+        uuid: EstateUuid,
+        lineage: Lineage,
+        estate: &Estate,
+        identity: &ControllerIdentity,
+        fleet: Gate<Arc<Fleet>>,
+        vantage: Arc<dyn Vantage>,
+    ) -> Result<Agents, contract::wire::WireError> {
+        let mut links = BTreeMap::new();
+        let bmc: Arc<dyn Client> = Arc::new(fleet.clone());
+        links.insert(Agent::Bmc, Link { client: bmc, address: None, life: Mutex::default() });
+        let remote = estate
+            .switches
+            .iter()
+            .map(|(id, doc)| (Agent::Switch(id.clone()), id.as_str(), doc.agent))
+            .chain(estate.storages.iter().map(|(id, doc)| (Agent::Storage(id.clone()), id.as_str(), doc.agent)))
+            .chain(estate.boot_services.iter().map(|(id, doc)| (Agent::Boot(id.clone()), id.as_str(), doc.agent)));
+        for (key, name, address) in remote {
+            // names of devices are names of agents: the same alphabet
+            let Ok(agent) = name.parse::<AgentId>() else { continue };
+            let client: Arc<dyn Client> = Arc::new(WireClient::connect(address, &agent, identity)?);
+            links.insert(key, Link { client, address: Some(address), life: Mutex::default() });
+        }
+        Ok(Agents { estate: uuid, lineage, links, fleet, vantage })
+    }
+
+    /// True if the estate has an agent of this name beyond the one inside `serve`.
+    pub fn knows(&self, agent: &AgentId) -> bool {
+        self.links.iter().any(|(key, link)| link.address.is_some() && key.to_string() == agent.as_str())
+    }
+
+    /// Takes a machine's BMC in, or in anew.
+    pub fn admit(&self, machine: MachineId, door: &Door) -> Result<(), AgentError> {
+        self.fleet.device().admit(machine, door)
+    }
+
+    /// Ends the BMC sessions.
+    pub async fn close(&self) {
+        self.fleet.device().close().await;
+    }
+
+    fn link(&self, agent: &Agent) -> Option<&Link> {
+        match agent {
+            // a vantage point is the agent of a switch
+            Agent::Vantage(id) => self.links.iter().find(|(key, _)| key.to_string() == id.as_str()).map(|(_, link)| link),
+            other => self.links.get(other),
+        }
+    }
+
+    /// Observes: no token, no life needed.
+    pub async fn read(&self, agent: &Agent, action: Action, deadline: Duration) -> Result<Answer, AgentError> {
+        if let (Agent::Vantage(id), Action::RunCheck { check }) = (agent, &action)
+            && id.as_str() == pipeline::watch::CONTROLLER
+        {
+            return Ok(Answer::Check { outcome: self.vantage.run(check).await });
+        }
+        let link = self.link(agent).ok_or_else(|| unreachable(format!("the estate has no agent {agent}")))?;
+        call(link, Request { token: None, action }, deadline).await
+    }
+
+    /// Changes something: stamped for the agent's present life, with an expiry on its own clock.
+    pub async fn change(&self, agent: &Agent, stamp: &Stamp, action: Action, deadline: Duration) -> Result<Answer, AgentError> {
+        let link = self.link(agent).ok_or_else(|| unreachable(format!("the estate has no agent {agent}")))?;
+        let started = Instant::now();
+        let life = link.life(false, deadline).await?;
+        let request = self.stamped(&life, stamp, action.clone(), deadline);
+        let outcome = call(link, request, deadline).await;
+        let Err(AgentError::Refused { .. } | AgentError::Unreachable { .. }) = &outcome else { return outcome };
+        let refused = matches!(outcome, Err(AgentError::Refused { .. }));
+        let now = match link.life(true, limits::HELLO_DEADLINE).await {
+            Ok(now) => now,
+            Err(_) => return outcome,
+        };
+        // refused because the agent has restarted since: nothing was done, so it is asked in its new life
+        if refused && now.hello.boot != life.hello.boot && started.elapsed() < deadline {
+            let request = self.stamped(&now, stamp, action, deadline);
+            return call(link, request, deadline).await;
+        }
+        outcome
+    }
+
+    fn stamped(&self, life: &Life, stamp: &Stamp, action: Action, deadline: Duration) -> Request {
+        let since = life.at.elapsed().saturating_add(deadline);
+        let expires_tick = life.hello.tick.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let token = Token {
+            estate: self.estate.clone(),
+            lineage: self.lineage.clone(),
+            plan: stamp.plan,
+            step: stamp.step.to_owned(),
+            epoch: stamp.plan.0,
+            op: stamp.op,
+            agent_boot: life.hello.boot.clone(),
+            expires_tick,
+        };
+        Request { token: Some(token), action }
+    }
+
+    /// Every agent, asked now.
+    pub async fn views(&self) -> Vec<AgentView> {
+        let mut views = Vec::new();
+        for (key, link) in &self.links {
+            let hello = link.life(true, limits::HELLO_DEADLINE).await.map(|life| life.hello).map_err(|error| error.to_string());
+            views.push(AgentView { agent: key.to_string(), address: link.address, hello });
+        }
+        views
+    }
+
+    /// Seeds an agent's memory.
+    pub async fn readopt(&self, agent: &AgentId, floor: Epoch, entries: Vec<GateEntry>) -> Result<AgentHello, Fault> {
+        let found = self.links.iter().find(|(key, _)| key.to_string() == agent.as_str());
+        let (_, link) = found
+            .ok_or_else(|| Fault::new(1003, format!("there is no agent `{agent}`"), "`understudy agent list` shows them"))?;
+        let seed = Readopt { estate: self.estate.clone(), lineage: self.lineage.clone(), floor, entries };
+        link.client.readopt(seed).await.map_err(|error| {
+            Fault::new(1005, format!("agent {agent} did not take the ledger: {error}"), "mend what it says, then try again")
+        })
+    }
+}
+
+impl Link {
+    /// The agent's life; asked anew if wanted or never asked.
+    async fn life(&self, anew: bool, deadline: Duration) -> Result<Life, AgentError> {
+        if let Some(life) = self.life.lock().await.clone().filter(|_| !anew) {
+            return Ok(life);
+        }
+        // not held while asking: one dead agent must not queue up those who wait for it
+        match call(self, Request { token: None, action: Action::Hello }, deadline.min(limits::HELLO_DEADLINE)).await? {
+            Answer::Hello(hello) => {
+                // the tick was read before the answer came: an expiry made from it errs on the early side by the way back
+                let life = Life { hello, at: Instant::now() };
+                *self.life.lock().await = Some(life.clone());
+                Ok(life)
+            }
+            _ => Err(unreachable("the agent answered something else to Hello")),
+        }
+    }
+}
+
+async fn call(link: &Link, request: Request, deadline: Duration) -> Result<Answer, AgentError> {
+    match tokio::time::timeout(deadline, link.client.call(request)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(unreachable(format!("no answer within {} ms", deadline.as_millis()))),
+    }
+}

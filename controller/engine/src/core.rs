@@ -1,0 +1,261 @@
+//! The ring: one thread that steps the core, makes its records durable, and only then lets its effects out.
+//! A journal that cannot be written stops effects, never watching.
+
+use crate::agents::Agents;
+use crate::limits;
+use crate::perform::perform;
+use journal::chain::Head;
+use journal::store::Held;
+use journal::{Entry, Error};
+use pipeline::effect::Command;
+use pipeline::event::{Event, Intent, What};
+use pipeline::record::Fact;
+use pipeline::stage::Stage;
+use pipeline::{Effect, Record, State, step};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use vocabulary::request::AgentError;
+use vocabulary::{Fault, Instant, OpId, PlanId, WallTime};
+
+/// A question on the state.
+pub type Question = Box<dyn FnOnce(&State) + Send>;
+
+/// What the core's thread is told.
+pub enum Message {
+    /// Something happened.
+    Event(What),
+    /// Somebody wants something.
+    Intent {
+        /// Who.
+        principal: String,
+        /// What.
+        intent: Intent,
+        /// Where the answer goes, once it is durable.
+        reply: oneshot::Sender<Result<Option<PlanId>, Fault>>,
+    },
+    /// Somebody asks.
+    Query(Question),
+    /// Somebody wants entries after a number.
+    Entries {
+        /// After which.
+        after: u64,
+        /// How many at most.
+        limit: usize,
+        /// Where they go.
+        reply: oneshot::Sender<Vec<Arc<Entry>>>,
+    },
+    /// The process ends.
+    Stop,
+}
+
+/// The core's thread.
+pub struct Core {
+    pub(crate) state: Option<State>,
+    pub(crate) held: Held,
+    pub(crate) head: Head,
+    pub(crate) started: std::time::Instant,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) queue: mpsc::Sender<Message>,
+    pub(crate) revision: Arc<std::sync::atomic::AtomicU64>,
+    pub(crate) broadcast: broadcast::Sender<Arc<Entry>>,
+    pub(crate) recent: VecDeque<Arc<Entry>>,
+    pub(crate) runtime: Runtime,
+    pub(crate) crash_after: Option<Stage>,
+    pub(crate) replies: BTreeMap<u64, oneshot::Sender<Result<Option<PlanId>, Fault>>>,
+    pub(crate) next_ticket: u64,
+    pub(crate) stuck: Option<Stuck>,
+    pub(crate) wake: Option<Instant>,
+}
+
+/// A journal that could not be written: what waits for it.
+pub struct Stuck {
+    records: Vec<Record>,
+    unsent: Vec<OpId>,
+    replies: Vec<(u64, Result<Option<PlanId>, Fault>)>,
+    again: std::time::Instant,
+}
+
+impl Core {
+    fn now(&self) -> (Instant, WallTime) {
+        let monotonic = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+        (Instant(monotonic), WallTime(wall))
+    }
+
+    /// Runs until it is told to stop or nobody can tell it anything any more.
+    pub fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
+        loop {
+            let message = self.runtime.clone().block_on(tokio::time::timeout_at(self.next_wake().into(), receiver.recv()));
+            match message {
+                Ok(None | Some(Message::Stop)) => return,
+                Ok(Some(message)) => self.handle(message),
+                Err(_) => self.event(What::Tick),
+            }
+            self.unstick();
+        }
+    }
+
+    fn next_wake(&self) -> std::time::Instant {
+        let idle = std::time::Instant::now() + limits::IDLE;
+        self.wake.map_or(idle, |at| idle.min(self.started + Duration::from_millis(at.0)))
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Event(what) => self.event(what),
+            Message::Intent { principal, intent, reply } => {
+                self.next_ticket += 1;
+                let ticket = self.next_ticket;
+                self.replies.insert(ticket, reply);
+                self.event(What::Intent { ticket, principal, intent });
+            }
+            Message::Query(question) => {
+                if let Some(state) = &self.state {
+                    question(state);
+                }
+            }
+            Message::Entries { after, limit, reply } => {
+                let _ = reply.send(self.entries(after, limit));
+            }
+            Message::Stop => {}
+        }
+    }
+
+    /// One turn of the ring.
+    pub fn event(&mut self, what: What) {
+        let (now, wall) = self.now();
+        if self.wake.is_some_and(|at| at <= now) {
+            self.wake = None;
+        }
+        // the state is absent only while `step` runs
+        let Some(state) = self.state.take() else { return };
+        let (state, effects) = step(state, Event { now, wall, what });
+        self.state = Some(state);
+        let (mut records, mut commands, mut replies) = (Vec::new(), Vec::new(), Vec::new());
+        for effect in effects {
+            match effect {
+                Effect::Record(record) => records.push(*record),
+                Effect::Command(command) => commands.push(*command),
+                Effect::Wake(at) => self.wake = Some(self.wake.map_or(at, |already| already.min(at))),
+                Effect::Reply { ticket, answer } => replies.push((ticket, answer)),
+            }
+        }
+        self.let_out(records, commands, replies);
+    }
+
+    /// Makes records durable, then performs. The order is the law.
+    fn let_out(&mut self, records: Vec<Record>, commands: Vec<Command>, replies: Vec<(u64, Result<Option<PlanId>, Fault>)>) {
+        if let Some(stuck) = &mut self.stuck {
+            stuck.records.extend(records);
+            stuck.unsent.extend(commands.iter().map(|command| command.op));
+            stuck.replies.extend(replies);
+            return;
+        }
+        if let Err(error) = self.append(&records) {
+            tracing::error!(%error, "the journal cannot be written: effects stop, watching goes on");
+            let unsent = commands.iter().map(|command| command.op).collect();
+            self.stuck = Some(Stuck { records, unsent, replies, again: std::time::Instant::now() + limits::JOURNAL_AGAIN });
+            return;
+        }
+        self.crash_if_told(&records);
+        for (ticket, answer) in replies {
+            self.reply(ticket, answer);
+        }
+        for command in commands {
+            self.runtime.spawn(perform(self.agents.clone(), self.queue.clone(), command));
+        }
+    }
+
+    fn reply(&mut self, ticket: u64, answer: Result<Option<PlanId>, Fault>) {
+        if let Some(reply) = self.replies.remove(&ticket) {
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let before = self.head.clone();
+        self.head = self.held.store.append(&before, records)?;
+        let mut at = before;
+        for record in records {
+            if let Ok((entry, _)) = at.next(record) {
+                at = Head { number: entry.number, hash: entry.hash.clone() };
+                self.keep(Arc::new(entry));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps an entry for watchers and tells them.
+    pub fn keep(&mut self, entry: Arc<Entry>) {
+        if self.recent.len() == limits::ENTRIES_KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(entry.clone());
+        self.revision.store(entry.number, std::sync::atomic::Ordering::Release);
+        // nobody may be watching
+        let _ = self.broadcast.send(entry);
+    }
+
+    /// Tries a journal again that could not be written. What was not sent meanwhile is known not to be done.
+    fn unstick(&mut self) {
+        if self.stuck.as_ref().is_none_or(|stuck| stuck.again > std::time::Instant::now()) {
+            return;
+        }
+        let Some(mut stuck) = self.stuck.take() else { return };
+        if self.append(&stuck.records).is_err() {
+            stuck.again = std::time::Instant::now() + limits::JOURNAL_AGAIN;
+            self.stuck = Some(stuck);
+            return;
+        }
+        tracing::warn!("the journal can be written again");
+        for (ticket, answer) in stuck.replies {
+            self.reply(ticket, answer);
+        }
+        for op in stuck.unsent {
+            let reason = "not sent: the journal could not be written".to_owned();
+            self.event(What::Completed { op, outcome: Err(AgentError::Refused { reason }) });
+        }
+    }
+
+    fn entries(&self, after: u64, limit: usize) -> Vec<Arc<Entry>> {
+        if self.recent.front().is_none_or(|first| first.number <= after + 1) {
+            return self.recent.iter().filter(|entry| entry.number > after).take(limit).cloned().collect();
+        }
+        let mut found = Vec::new();
+        let read = self.held.store.replay(&Head::default(), &mut |entry| {
+            if entry.number > after && found.len() < limit {
+                found.push(Arc::new(entry));
+            }
+        });
+        if let Err(error) = read {
+            tracing::error!(%error, "the journal cannot be read");
+        }
+        found
+    }
+
+    /// In a lab: ends the process as kill -9 would, right after a failover's stage became durable and before any of its effects.
+    fn crash_if_told(&self, records: &[Record]) {
+        let Some(stage) = self.crash_after else { return };
+        let state = self.state.as_ref();
+        let of_failover = |plan: &PlanId| {
+            let row = state.and_then(|state| state.ledger.plans.get(plan));
+            row.is_some_and(|row| row.plan.body().kind == pipeline::plan::Kind::Failover)
+        };
+        let reached = records.iter().any(|record| match &record.fact {
+            Fact::Suspected { symptom, .. } => stage == Stage::Detect && symptom != "rebooting" && symptom != "partitioned",
+            Fact::Verdict { .. } => stage == Stage::Decide,
+            Fact::Entered { plan, stage: entered } => *entered == stage && of_failover(plan),
+            _ => false,
+        });
+        if reached {
+            tracing::warn!(%stage, "crashing as told");
+            let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}

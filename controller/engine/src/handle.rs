@@ -1,0 +1,116 @@
+//! What the API may do with a running engine: ask the state, send intents, follow the journal.
+
+use crate::agents::Agents;
+use crate::core::Message;
+use crate::readopt;
+use contract::wire::enrol::{Authority, Bundle};
+use journal::Entry;
+use pipeline::State;
+use pipeline::event::Intent;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use vocabulary::request::AgentHello;
+use vocabulary::{AgentId, EstateUuid, Fault, PlanId};
+
+/// A running engine. Clones share it.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) queue: mpsc::Sender<Message>,
+    pub(crate) entries: broadcast::Sender<Arc<Entry>>,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) revision: Arc<AtomicU64>,
+    pub(crate) started: std::time::Instant,
+    pub(crate) estate: EstateUuid,
+}
+
+/// An agent as operators see it.
+#[derive(Clone, Debug)]
+pub struct AgentView {
+    /// Its name.
+    pub agent: String,
+    /// Where it listens; `None` for the one inside `serve`.
+    pub address: Option<std::net::SocketAddr>,
+    /// Its last answer to `Hello`, or why there is none.
+    pub hello: Result<AgentHello, String>,
+}
+
+fn gone() -> Fault {
+    Fault::new(3, "the controller is stopping", "ask again when it has started")
+}
+
+impl Handle {
+    /// The number of the newest durable entry.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// When the engine's clock began.
+    pub fn started(&self) -> std::time::Instant {
+        self.started
+    }
+
+    /// The estate's UUID.
+    pub fn estate(&self) -> &EstateUuid {
+        &self.estate
+    }
+
+    /// Runs a question on the state, between two events.
+    pub async fn query<T: Send + 'static>(&self, question: impl FnOnce(&State) -> T + Send + 'static) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Box::new(move |state: &State| {
+            // whoever asked may have gone; nothing is lost
+            let _ = reply.send(question(state));
+        });
+        self.queue.send(Message::Query(ask)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    /// Sends an intent and waits until it is accepted (durably) or refused.
+    pub async fn intent(&self, principal: String, intent: Intent) -> Result<Option<PlanId>, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Message::Intent { principal, intent, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Journal entries after a number, at most `limit`, and those that follow.
+    pub async fn follow(&self, after: u64, limit: usize) -> Result<(Vec<Arc<Entry>>, broadcast::Receiver<Arc<Entry>>), Fault> {
+        // subscribed first: what is appended meanwhile comes twice at most, and the reader drops what it has seen
+        let receiver = self.entries.subscribe();
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Message::Entries { after, limit, reply }).await.map_err(|_| gone())?;
+        Ok((answer.await.map_err(|_| gone())?, receiver))
+    }
+
+    /// All agents, asked now.
+    pub async fn agents(&self) -> Vec<AgentView> {
+        self.agents.views().await
+    }
+
+    /// A certificate for an agent; recorded before it is handed out.
+    pub async fn enroll_agent(&self, principal: String, agent: AgentId) -> Result<Bundle, Fault> {
+        if !self.agents.knows(&agent) {
+            return Err(Fault::new(
+                1003,
+                format!("no switch, storage target or boot service of the estate is called `{agent}`"),
+                "agents bear the name of their device; `understudy agent list` shows them",
+            ));
+        }
+        let asked = agent.clone();
+        let known = self.query(move |state| state.ledger.agents.contains(&asked)).await?;
+        self.intent(principal, Intent::EnrolAgent { agent: agent.clone() }).await?;
+        let bundle = if known { self.authority.issue_agent_again(&agent) } else { self.authority.issue_agent(&agent) };
+        bundle.map_err(|error| {
+            Fault::new(1004, format!("no certificate could be made for {agent}: {error}"), "look at the controller's log")
+        })
+    }
+
+    /// Seeds an agent whose memory was lost from the ledger.
+    pub async fn readopt(&self, principal: String, agent: AgentId) -> Result<AgentHello, Fault> {
+        let asked = agent.clone();
+        let (floor, entries) = self.query(move |state| readopt::entries(state, &asked)).await?;
+        tracing::info!(agent = %agent, principal, entries = entries.len(), "re-seeding an agent");
+        self.agents.readopt(&agent, floor, entries).await
+    }
+}

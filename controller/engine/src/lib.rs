@@ -1,0 +1,15 @@
+//! The shell: watch -> Event -> step -> journal -> perform -> agents -> Event. It owns the clock, the randomness, the disk and the
+//! sockets that the core may not have, and decides nothing.
+#![forbid(unsafe_code)]
+
+pub mod agents;
+pub mod core;
+pub mod handle;
+pub mod limits;
+pub mod perform;
+pub mod readopt;
+pub mod start;
+pub mod watch;
+
+pub use handle::{AgentView, Handle};
+pub use start::{Config, Error, start};

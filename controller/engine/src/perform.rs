@@ -1,0 +1,26 @@
+//! One match: each effect to the agent it is for, its outcome back as an event. The only place where commands leave the controller.
+
+use crate::agents::{Agents, Stamp};
+use crate::core::Message;
+use pipeline::effect::Command;
+use pipeline::event::What;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Sends one command and brings its outcome back. Never repeats it.
+pub async fn perform(agents: Arc<Agents>, queue: mpsc::Sender<Message>, command: Command) {
+    let deadline = command.deadline.as_duration();
+    let action = command.action().clone();
+    let outcome = if action.is_read() {
+        agents.read(&command.agent, action, deadline).await
+    } else {
+        let stamp = Stamp { plan: command.plan, step: command.stage.name(), op: command.op };
+        tracing::info!(plan = %command.plan, op = %command.op, agent = %command.agent, step = stamp.step, what = %pipeline::work::words(&action), "performing");
+        agents.change(&command.agent, &stamp, action, deadline).await
+    };
+    if let Err(error) = &outcome {
+        tracing::warn!(plan = %command.plan, op = %command.op, agent = %command.agent, %error, "not done");
+    }
+    // the core is gone only when the process ends
+    let _ = queue.send(Message::Event(What::Completed { op: command.op, outcome })).await;
+}

@@ -1,0 +1,170 @@
+//! Who is looked at when: machines, health checks, volumes, boot contacts, canaries. Each in a task of its own, so that one that is slow
+//! or dead delays no other; spread by jitter. It tells the core what was seen, and that something could not be seen; it concludes nothing.
+
+use crate::agents::Agents;
+use crate::core::Message;
+use crate::limits;
+use pipeline::effect::Agent;
+use pipeline::event::{Observation, What};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use vocabulary::check::{Check, CheckOutcome};
+use vocabulary::estate::Estate;
+use vocabulary::request::{Action, AgentError, Answer};
+use vocabulary::{AgentId, BootServiceId, MachineId, ServerId, Span, VolumeId};
+
+/// What every watcher needs.
+#[derive(Clone)]
+struct Eyes {
+    agents: Arc<Agents>,
+    queue: mpsc::Sender<Message>,
+}
+
+impl Eyes {
+    async fn tell(&self, observation: Observation) {
+        // the core is gone only when the process ends
+        let _ = self.queue.send(Message::Event(What::Observed(observation))).await;
+    }
+}
+
+fn other<T>(answer: &Answer) -> Result<T, AgentError> {
+    Err(AgentError::Unconfirmed { reason: format!("the agent answered something else: {answer:?}").chars().take(120).collect() })
+}
+
+/// Starts every watcher of the estate on the current runtime.
+pub fn start(estate: &Estate, agents: &Arc<Agents>, queue: &mpsc::Sender<Message>) -> Vec<tokio::task::JoinHandle<()>> {
+    let eyes = Eyes { agents: agents.clone(), queue: queue.clone() };
+    let detection = &estate.settings.detection;
+    let mut watchers = Vec::new();
+    for machine in estate.machines.keys() {
+        let (eyes, machine) = (eyes.clone(), machine.clone());
+        watchers.push(every(detection.power_every, move || poll_machine(eyes.clone(), machine.clone())));
+    }
+    let volumes: BTreeSet<VolumeId> = estate.servers.values().flat_map(|server| server.volumes.iter().map(|v| v.id())).collect();
+    for volume in volumes {
+        let eyes = eyes.clone();
+        watchers.push(every(detection.power_every, move || poll_volume(eyes.clone(), volume.clone())));
+    }
+    for (server, profile) in &estate.servers {
+        for vantage in pipeline::watch::vantages(estate) {
+            let (eyes, server, checks) = (eyes.clone(), server.clone(), profile.checks.clone());
+            let run = move || run_checks(eyes.clone(), server.clone(), vantage.clone(), checks.clone());
+            watchers.push(every(detection.check_every, run));
+        }
+    }
+    for service in estate.boot_services.keys().cloned() {
+        watchers.push(tokio::spawn(follow_contacts(eyes.clone(), service)));
+    }
+    if !estate.settings.guard.canaries.is_empty() {
+        let (eyes, canaries) = (eyes.clone(), estate.settings.guard.canaries.clone());
+        watchers
+            .push(every(Span::ms(limits::CANARY_EVERY.as_millis() as u64), move || ask_canaries(eyes.clone(), canaries.clone())));
+    }
+    watchers
+}
+
+/// Runs a look again and again, its starts one interval apart. A look that takes longer than its interval delays only itself.
+fn every<F, W>(interval: Span, look: W) -> tokio::task::JoinHandle<()>
+where
+    F: Future<Output = ()> + Send,
+    W: Fn() -> F + Send + 'static,
+{
+    tokio::spawn(async move {
+        let spread = interval.0.max(1);
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..spread))).await;
+        loop {
+            let started = tokio::time::Instant::now();
+            look().await;
+            let jitter = rand::random_range(0..=(interval.0 * limits::JITTER_PERCENT / 100));
+            tokio::time::sleep_until(started + Duration::from_millis(interval.0.saturating_sub(jitter).max(1))).await;
+        }
+    })
+}
+
+async fn poll_machine(eyes: Eyes, machine: MachineId) {
+    let action = Action::ReadMachine { machine: machine.clone() };
+    let reading = match eyes.agents.read(&Agent::Bmc, action, limits::POLL_DEADLINE).await {
+        Ok(Answer::Machine(reading)) => Ok(reading),
+        Ok(answer) => other(&answer),
+        Err(error) => Err(error),
+    };
+    eyes.tell(Observation::Machine { machine, reading }).await;
+}
+
+async fn poll_volume(eyes: Eyes, volume: VolumeId) {
+    let agent = Agent::Storage(volume.storage.clone());
+    let reading = match eyes.agents.read(&agent, Action::ReadVolume { volume: volume.clone() }, limits::POLL_DEADLINE).await {
+        Ok(Answer::Volume(reading)) => Ok(reading),
+        Ok(answer) => other(&answer),
+        Err(error) => Err(error),
+    };
+    eyes.tell(Observation::Volume { volume, reading }).await;
+}
+
+/// All checks of a server from one vantage point; the worst outcome counts. A vantage point that cannot be asked saw nothing.
+async fn run_checks(eyes: Eyes, server: ServerId, vantage: AgentId, checks: Vec<Check>) {
+    let agent = Agent::Vantage(vantage.clone());
+    let mut worst = None;
+    for check in checks {
+        match eyes.agents.read(&agent, Action::RunCheck { check }, limits::POLL_DEADLINE).await {
+            Ok(Answer::Check { outcome }) => worst = Some(worse(worst, outcome)),
+            Ok(_) | Err(_) => return,
+        }
+    }
+    if let Some(outcome) = worst {
+        eyes.tell(Observation::Check { server, vantage, outcome }).await;
+    }
+}
+
+fn worse(known: Option<CheckOutcome>, new: CheckOutcome) -> CheckOutcome {
+    match (known, new) {
+        (Some(CheckOutcome::Wrong(what)), _) | (_, CheckOutcome::Wrong(what)) => CheckOutcome::Wrong(what),
+        // one check answered, another is silent: the host is alive, the service is not right
+        (Some(CheckOutcome::Healthy), CheckOutcome::Silent(what)) | (Some(CheckOutcome::Silent(what)), CheckOutcome::Healthy) => {
+            CheckOutcome::Wrong(what)
+        }
+        (Some(CheckOutcome::Silent(what)), _) | (None, CheckOutcome::Silent(what)) => CheckOutcome::Silent(what),
+        (_, CheckOutcome::Healthy) => CheckOutcome::Healthy,
+    }
+}
+
+async fn follow_contacts(eyes: Eyes, service: BootServiceId) {
+    let agent = Agent::Boot(service.clone());
+    let mut after = 0;
+    loop {
+        match eyes.agents.read(&agent, Action::ReadContacts { after }, limits::CONTACTS_DEADLINE).await {
+            Ok(Answer::Contacts { contacts }) => {
+                for contact in contacts {
+                    // a restarted boot service counts from the beginning
+                    after = contact.sequence;
+                    eyes.tell(Observation::Contact { service: service.clone(), contact }).await;
+                }
+            }
+            Ok(_) | Err(_) => {
+                tokio::time::sleep(limits::CONTACTS_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One canary that answers (even with a refusal, which needs a living host) is enough.
+async fn ask_canaries(eyes: Eyes, canaries: Vec<std::net::SocketAddr>) {
+    let mut tries = tokio::task::JoinSet::new();
+    for canary in canaries {
+        tries.spawn(async move {
+            match tokio::time::timeout(limits::CANARY_DEADLINE, tokio::net::TcpStream::connect(canary)).await {
+                Ok(Ok(_)) => true,
+                Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+                Err(_) => false,
+            }
+        });
+    }
+    let mut alive = false;
+    while let Some(answer) = tries.join_next().await {
+        alive |= answer.unwrap_or(false);
+    }
+    eyes.tell(Observation::Canaries { alive }).await;
+}

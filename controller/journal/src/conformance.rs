@@ -1,0 +1,104 @@
+//! The suite that every store passes. Each law is a function over a directory and a way to open the store in it, so that a new store
+//! cannot escape one.
+
+use crate::chain::{Entry, Head};
+use crate::store::{Error, Meta, Store};
+use pipeline::Record;
+use pipeline::record::Fact;
+use std::path::Path;
+use vocabulary::{EstateUuid, Lineage, Secret, WallTime};
+
+type Made = Result<Box<dyn Store>, Error>;
+
+/// How to make and open a store.
+pub struct Maker {
+    /// For messages.
+    pub name: &'static str,
+    /// Makes a new one.
+    pub create: fn(&Path, &Meta) -> Made,
+    /// Opens it again.
+    pub open: fn(&Path) -> Made,
+}
+
+/// Every store there is.
+pub const STORES: [Maker; 2] = [
+    Maker {
+        name: "sqlite",
+        create: |directory, meta| Ok(Box::new(crate::sqlite_store::SqliteStore::create(directory, meta)?)),
+        open: |directory| Ok(Box::new(crate::sqlite_store::SqliteStore::open(directory)?)),
+    },
+    Maker {
+        name: "sled",
+        create: |directory, meta| Ok(Box::new(crate::sled_store::SledStore::create(directory, meta)?)),
+        open: |directory| Ok(Box::new(crate::sled_store::SledStore::open(directory)?)),
+    },
+];
+
+/// A meta row for tests.
+pub fn sample_meta() -> Meta {
+    Meta {
+        estate: EstateUuid("5f0c8a3e-7a3b-4c52-9d3c-6a0f7a1b2c3d".into()),
+        lineage: Lineage("lineage-1".into()),
+        key: Secret::new("key"),
+        lab: true,
+    }
+}
+
+/// A record for tests.
+pub fn sample(n: u64) -> Record {
+    let fact = Fact::Intended { principal: "uid 0".into(), what: format!("number {n}") };
+    Record { at: WallTime(n), fact }
+}
+
+fn all(store: &dyn Store) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    store.replay(&Head::default(), &mut |entry| entries.push(entry))?;
+    Ok(entries)
+}
+
+fn ensure(what: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+fn text(error: Error) -> String {
+    error.to_string()
+}
+
+/// Appends are there after a re-open, in order, without gaps, chained.
+pub fn keeps_what_it_acknowledged(maker: &Maker, directory: &Path) -> Result<(), String> {
+    let mut store = (maker.create)(directory, &sample_meta()).map_err(text)?;
+    let mut head = Head::default();
+    for n in 0..20 {
+        let batch: Vec<Record> = (0..n % 4).map(|k| sample(n * 10 + k)).collect();
+        head = store.append(&head, &batch).map_err(text)?;
+    }
+    let before = all(store.as_ref()).map_err(text)?;
+    drop(store);
+    let store = (maker.open)(directory).map_err(text)?;
+    ensure("the head is the last acknowledged", store.head().map_err(text)? == head)?;
+    ensure("all entries are there", all(store.as_ref()).map_err(text)? == before && before.len() == 30)?;
+    ensure("numbers have no gaps", before.iter().zip(1..).all(|(entry, n)| entry.number == n))?;
+    let mut after_ten = Vec::new();
+    let tenth = before.get(9).map(|entry| Head { number: 10, hash: entry.hash.clone() }).ok_or("ten entries")?;
+    store.replay(&tenth, &mut |entry| after_ten.push(entry.number)).map_err(text)?;
+    ensure("replay begins after the given head", after_ten.first() == Some(&11) && after_ten.len() == 20)?;
+    ensure("meta is kept", store.meta().estate == sample_meta().estate && store.meta().lab)
+}
+
+/// An append against another head changes nothing.
+pub fn refuses_a_moved_head(maker: &Maker, directory: &Path) -> Result<(), String> {
+    let mut store = (maker.create)(directory, &sample_meta()).map_err(text)?;
+    let head = store.append(&Head::default(), &[sample(1)]).map_err(text)?;
+    let refused = store.append(&Head::default(), &[sample(2)]);
+    ensure("a moved head is refused", matches!(refused, Err(Error::HeadMoved { expected: 0, found: 1 })))?;
+    ensure("and nothing is appended", store.head().map_err(text)? == head)
+}
+
+/// A second store is not made over the first.
+pub fn is_made_once(maker: &Maker, directory: &Path) -> Result<(), String> {
+    let mut store = (maker.create)(directory, &sample_meta()).map_err(text)?;
+    store.append(&Head::default(), &[sample(1)]).map_err(text)?;
+    drop(store);
+    ensure("a second create is refused", (maker.create)(directory, &sample_meta()).is_err())?;
+    ensure("and the first store is whole", all((maker.open)(directory).map_err(text)?.as_ref()).map_err(text)?.len() == 1)
+}

@@ -1,0 +1,136 @@
+//! The `store: sled` option, on sled 1.0 alpha under the same conformance suite. One append is one key, so that it is there as a whole
+//! or not at all; `flush` returns before the append does.
+
+use crate::chain::{Entry, Head};
+use crate::store::{Error, Meta, Store};
+use pipeline::Record;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The database's folder in the store's directory.
+pub const FOLDER: &str = "journal.sled";
+/// The meta file beside it: written once, before the database is used.
+const META: &str = "journal.sled.meta";
+/// Keys per leaf: sled's own default.
+const FANOUT: usize = 1024;
+
+/// See the module.
+pub struct SledStore {
+    database: sled::Db<FANOUT>,
+    meta: Meta,
+}
+
+/// One append: entries as number, hash and the exact text that was hashed.
+#[derive(Serialize, Deserialize)]
+struct Batch(Vec<(u64, String, String)>);
+
+fn io(error: impl std::fmt::Display) -> Error {
+    Error::Io(error.to_string())
+}
+
+impl SledStore {
+    /// True if a database is there.
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(META).is_file()
+    }
+
+    /// Makes a new database; fails if there is one.
+    pub fn create(directory: &Path, meta: &Meta) -> Result<SledStore, Error> {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+        let database = connect(directory)?;
+        let text = serde_json::to_string(meta).map_err(io)?;
+        let path = directory.join(META);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+        settle(directory)?;
+        Ok(SledStore { database, meta: meta.clone() })
+    }
+
+    /// Opens the database.
+    pub fn open(directory: &Path) -> Result<SledStore, Error> {
+        let text = std::fs::read_to_string(directory.join(META)).map_err(io)?;
+        let meta = serde_json::from_str(&text).map_err(|error| Error::Broken(error.to_string()))?;
+        Ok(SledStore { database: connect(directory)?, meta })
+    }
+
+    fn last(&self) -> Result<Option<Batch>, Error> {
+        match self.database.last().map_err(io)? {
+            None => Ok(None),
+            Some((_, value)) => serde_json::from_slice(&value).map(Some).map_err(|error| Error::Broken(error.to_string())),
+        }
+    }
+}
+
+fn connect(directory: &Path) -> Result<sled::Db<FANOUT>, Error> {
+    let config = sled::Config::new().path(directory.join(FOLDER));
+    let database = config.open().map_err(io)?;
+    database.flush().map_err(io)?;
+    settle(directory)?;
+    Ok(database)
+}
+
+/// sled 1.0 alpha.124 never synchronises its own `durability_cookie`: a power cut in the first seconds of a new database would leave
+/// it unopenable. Everything in its folder, and the folders, are synchronised once after it was made.
+fn settle(directory: &Path) -> Result<(), Error> {
+    let folder = directory.join(FOLDER);
+    let mut folders = vec![folder, directory.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(io)?.flatten() {
+            let kind = entry.file_type().map_err(io)?;
+            if kind.is_file() {
+                std::fs::File::open(entry.path()).and_then(|file| file.sync_all()).map_err(io)?;
+            } else if kind.is_dir() && folder != *directory {
+                folders.push(entry.path());
+            }
+        }
+        std::fs::File::open(&folder).and_then(|file| file.sync_all()).map_err(io)?;
+    }
+    Ok(())
+}
+
+impl Store for SledStore {
+    fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error> {
+        let mut at = self.head()?;
+        if at != *expected {
+            return Err(Error::HeadMoved { expected: expected.number, found: at.number });
+        }
+        if records.is_empty() {
+            return Ok(at);
+        }
+        let first = at.number + 1;
+        let mut batch = Vec::with_capacity(records.len());
+        for record in records {
+            let (entry, text) = at.next(record).map_err(io)?;
+            at = Head { number: entry.number, hash: entry.hash.clone() };
+            batch.push((entry.number, entry.hash, text));
+        }
+        let value = serde_json::to_vec(&Batch(batch)).map_err(io)?;
+        self.database.insert(first.to_be_bytes(), value).map_err(io)?;
+        self.database.flush().map_err(io)?;
+        Ok(at)
+    }
+
+    fn head(&self) -> Result<Head, Error> {
+        let last = self.last()?.and_then(|Batch(mut entries)| entries.pop());
+        Ok(last.map(|(number, hash, _)| Head { number, hash }).unwrap_or_default())
+    }
+
+    fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
+        let mut at = after.clone();
+        for pair in self.database.iter() {
+            let (_, value) = pair.map_err(io)?;
+            let Batch(entries) = serde_json::from_slice(&value).map_err(|error| Error::Broken(error.to_string()))?;
+            for (number, hash, text) in entries.into_iter().filter(|(number, ..)| *number > after.number) {
+                let (entry, next) = at.verify(number, &hash, &text).map_err(Error::Broken)?;
+                each(entry);
+                at = next;
+            }
+        }
+        Ok(at)
+    }
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+}

@@ -1,0 +1,99 @@
+//! What a store must do, and how one is opened.
+
+use crate::chain::{Entry, Head};
+use crate::lock::Lock;
+use pipeline::Record;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use vocabulary::estate::StoreKind;
+use vocabulary::{EstateUuid, Lineage, Secret};
+
+/// What a store is about; written once, when it is made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Meta {
+    /// The estate.
+    pub estate: EstateUuid,
+    /// This store's lineage: random; a restored backup gets a new one.
+    pub lineage: Lineage,
+    /// Key from which placements' secrets are derived.
+    pub key: Secret,
+    /// True for a lab estate.
+    pub lab: bool,
+}
+
+/// Why a store cannot do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process holds it.
+    #[error("the store in {directory} is held by {holder}")]
+    Held {
+        /// Where.
+        directory: String,
+        /// Who.
+        holder: String,
+    },
+    /// There is no estate in that directory.
+    #[error("there is no store in {0}")]
+    Absent(String),
+    /// The chain does not verify.
+    #[error("the journal is broken: {0}")]
+    Broken(String),
+    /// Something was appended by somebody else meanwhile.
+    #[error("the journal's head is {found}, not {expected}")]
+    HeadMoved {
+        /// What this process appended last.
+        expected: u64,
+        /// What the store holds.
+        found: u64,
+    },
+    /// The disk or the database said no. What was to be appended is not durable.
+    #[error("the store cannot write or read: {0}")]
+    Io(String),
+}
+
+/// A durable, hash-chained list of records.
+///
+/// Laws: after `append` returns Ok, its records survive a power cut; they are all there or none is; numbers have no gaps;
+/// `append` fails with `HeadMoved`, and changes nothing, if somebody else appended since `expected`.
+pub trait Store: Send {
+    /// Appends in one transaction, after the head `expected`. The new head.
+    fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error>;
+    /// The end of the chain.
+    fn head(&self) -> Result<Head, Error>;
+    /// Calls `each` for every entry after `after`, in order, verified against the chain. The head reached.
+    fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error>;
+    /// What the store is about.
+    fn meta(&self) -> &Meta;
+}
+
+/// A store together with the lock that makes this process its only user, for life.
+pub struct Held {
+    /// The store.
+    pub store: Box<dyn Store>,
+    _lock: Lock,
+}
+
+/// Makes a store for a new estate. Fails if there is one.
+pub fn create(directory: &Path, kind: StoreKind, meta: &Meta) -> Result<(), Error> {
+    let _lock = Lock::take(directory)?;
+    match kind {
+        StoreKind::Sqlite => crate::sqlite_store::SqliteStore::create(directory, meta).map(drop),
+        StoreKind::Sled => crate::sled_store::SledStore::create(directory, meta).map(drop),
+    }
+}
+
+/// Opens the store in a directory, whichever kind it is, and holds its lock.
+pub fn open(directory: &Path) -> Result<Held, Error> {
+    if !directory.is_dir() {
+        return Err(Error::Absent(directory.display().to_string()));
+    }
+    let lock = Lock::take(directory)?;
+    let store: Box<dyn Store> = if crate::sqlite_store::SqliteStore::is_in(directory) {
+        Box::new(crate::sqlite_store::SqliteStore::open(directory)?)
+    } else if crate::sled_store::SledStore::is_in(directory) {
+        Box::new(crate::sled_store::SledStore::open(directory)?)
+    } else {
+        return Err(Error::Absent(directory.display().to_string()));
+    };
+    Ok(Held { store, _lock: lock })
+}

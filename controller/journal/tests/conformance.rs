@@ -1,0 +1,58 @@
+//! Every store passes every law; a tampered chain is found.
+
+use journal::chain::Head;
+use journal::conformance::*;
+use journal::store::Error;
+
+#[test]
+fn every_store_passes_every_law() {
+    for maker in &STORES {
+        for (name, law) in [
+            ("keeps what it acknowledged", keeps_what_it_acknowledged as fn(&Maker, &std::path::Path) -> Result<(), String>),
+            ("refuses a moved head", refuses_a_moved_head),
+            ("is made once", is_made_once),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            law(maker, directory.path()).unwrap_or_else(|why| panic!("{}: {name}: {why}", maker.name));
+        }
+    }
+}
+
+#[test]
+fn a_changed_record_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = (STORES[0].create)(directory.path(), &sample_meta()).unwrap();
+    store.append(&Head::default(), &[sample(1), sample(2), sample(3)]).unwrap();
+    drop(store);
+    let raw = rusqlite::Connection::open(directory.path().join(journal::sqlite_store::FILE)).unwrap();
+    raw.execute("UPDATE entry SET record = replace(record, 'number 2', 'number 9') WHERE number = 2", []).unwrap();
+    drop(raw);
+    let store = (STORES[0].open)(directory.path()).unwrap();
+    let mut seen = 0;
+    let result = store.replay(&Head::default(), &mut |_| seen += 1);
+    assert!(matches!(result, Err(Error::Broken(why)) if why.contains("entry 2")));
+    assert_eq!(seen, 1);
+}
+
+#[test]
+fn a_removed_record_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = (STORES[0].create)(directory.path(), &sample_meta()).unwrap();
+    store.append(&Head::default(), &[sample(1), sample(2), sample(3)]).unwrap();
+    drop(store);
+    let raw = rusqlite::Connection::open(directory.path().join(journal::sqlite_store::FILE)).unwrap();
+    raw.execute("DELETE FROM entry WHERE number = 2", []).unwrap();
+    drop(raw);
+    let store = (STORES[0].open)(directory.path()).unwrap();
+    assert!(matches!(store.replay(&Head::default(), &mut |_| ()), Err(Error::Broken(why)) if why.contains("missing")));
+}
+
+#[test]
+fn a_second_process_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    journal::store::create(directory.path(), vocabulary::estate::StoreKind::Sqlite, &sample_meta()).unwrap();
+    let held = journal::open(directory.path()).unwrap();
+    assert!(matches!(journal::open(directory.path()), Err(Error::Held { .. })));
+    drop(held);
+    journal::open(directory.path()).unwrap();
+}

@@ -1,0 +1,91 @@
+//! All that the core may ask of the shell. Commands have no public constructor: a grant is made only by the stage that owns it.
+
+use crate::plan::Plan;
+use crate::record::Record;
+use crate::stage::Stage;
+use vocabulary::request::{Action, Resource};
+use vocabulary::{BootServiceId, Fault, Instant, OpId, PlanId, Span, StorageId, SwitchId};
+
+/// One effect. The shell makes all records of a step durable, in one transaction, before it performs any other effect of that step.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// To be appended to the journal.
+    Record(Box<Record>),
+    /// To be sent to an agent.
+    Command(Box<Command>),
+    /// To be woken at that time at the latest.
+    Wake(Instant),
+    /// The answer to an intent.
+    Reply {
+        /// Which intent.
+        ticket: u64,
+        /// Accepted (with the plan it opened, if it did), or why not.
+        answer: Result<Option<PlanId>, Fault>,
+    },
+}
+
+/// Which agent owns a device.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Agent {
+    /// The agent that owns the BMCs.
+    Bmc,
+    /// A switch's.
+    Switch(SwitchId),
+    /// A storage target's.
+    Storage(StorageId),
+    /// A boot service's.
+    Boot(BootServiceId),
+    /// A vantage point.
+    Vantage(vocabulary::AgentId),
+}
+
+impl std::fmt::Display for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Agent::Bmc => f.write_str("bmc"),
+            Agent::Switch(id) => write!(f, "{id}"),
+            Agent::Storage(id) => write!(f, "{id}"),
+            Agent::Boot(id) => write!(f, "{id}"),
+            Agent::Vantage(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+impl Agent {
+    /// The agent of a resource; permits name no service, so they need `Agent::Boot` directly.
+    pub fn of(resource: &Resource) -> Option<Agent> {
+        match resource {
+            Resource::Machine(_) => Some(Agent::Bmc),
+            Resource::Port(port) => Some(Agent::Switch(port.switch.clone())),
+            Resource::Volume(volume) => Some(Agent::Storage(volume.storage.clone())),
+            Resource::Permit(_) => None,
+        }
+    }
+}
+
+/// One request to one agent, within one plan. The shell adds estate, lineage, the agent's boot id and expiry, and sends it as it is.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// To whom.
+    pub agent: Agent,
+    /// Which; the answer comes back under it.
+    pub op: OpId,
+    /// The plan.
+    pub plan: PlanId,
+    /// The stage, for records.
+    pub stage: Stage,
+    /// After this the answer is `Unreachable`.
+    pub deadline: Span,
+    action: Action,
+}
+
+impl Command {
+    /// What is asked.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    pub(crate) fn new(agent: Agent, plan: &Plan, op: OpId, stage: Stage, deadline: Span, action: Action) -> Command {
+        Command { agent, op, plan: plan.id(), stage, deadline, action }
+    }
+}

@@ -1,0 +1,97 @@
+//! All that can happen to the core.
+
+use crate::record::Record;
+use std::sync::Arc;
+use vocabulary::boot::BootContact;
+use vocabulary::check::CheckOutcome;
+use vocabulary::estate::{Estate, Mode};
+use vocabulary::network::PortReading;
+use vocabulary::power::MachineReading;
+use vocabulary::request::{AgentError, Answer};
+use vocabulary::storage::VolumeReading;
+use vocabulary::{AgentId, BootServiceId, Instant, MachineId, OpId, PortId, Secret, ServerId, TierId, VolumeId, WallTime};
+
+/// Something that happened, with the shell's clocks at that moment.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The controller's monotonic clock; never goes back.
+    pub now: Instant,
+    /// Wall clock, for records and people.
+    pub wall: WallTime,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A record of the journal, in order, at start. Its effects were performed or lost in an earlier life; none are asked for.
+    Replayed(Box<Record>),
+    /// The estate's documents, at start and at each accepted reload.
+    EstateLoaded(Arc<Estate>),
+    /// All records are replayed. Open plans look at the world again.
+    Started {
+        /// Key from which the secrets of placements are derived; never recorded.
+        key: Secret,
+        /// True in a lab estate: ceilings are `auto`.
+        lab: bool,
+    },
+    /// Something was seen.
+    Observed(Observation),
+    /// A command was answered, or is known not to be.
+    Completed {
+        /// Which.
+        op: OpId,
+        /// How.
+        outcome: Result<Answer, AgentError>,
+    },
+    /// Somebody wants something.
+    Intent {
+        /// To answer by.
+        ticket: u64,
+        /// Who.
+        principal: String,
+        /// What.
+        intent: Intent,
+    },
+    /// Time has passed: a wake-up that an effect asked for, or the regular one.
+    Tick,
+}
+
+/// One routine observation. Never recorded.
+#[derive(Clone, Debug)]
+pub enum Observation {
+    /// A poll of a machine's BMC.
+    Machine { machine: MachineId, reading: Result<MachineReading, AgentError> },
+    /// All health checks of a server from one vantage point: the worst outcome.
+    Check { server: ServerId, vantage: AgentId, outcome: CheckOutcome },
+    /// A poll of a volume's target.
+    Volume { volume: VolumeId, reading: Result<VolumeReading, AgentError> },
+    /// A poll of a port, or a change of it.
+    Port { port: PortId, reading: Result<PortReading, AgentError> },
+    /// A machine's contact with a boot service.
+    Contact { service: BootServiceId, contact: BootContact },
+    /// Whether at least one canary answers.
+    Canaries { alive: bool },
+}
+
+/// What an operator or a program asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Gives an agent a certificate.
+    EnrolAgent { agent: AgentId },
+    /// Takes a machine in: identity checked, certificate pinned, restore policy set, ports parked.
+    EnrolMachine { machine: MachineId },
+    /// First placement on `home`, or power for the present one.
+    StartServer { server: ServerId },
+    /// Orderly stop.
+    StopServer { server: ServerId },
+    /// Orderly stop, then start, on the same machine.
+    RestartServer { server: ServerId },
+    /// Failover by hand: the verdict is the operator's, the proof is not.
+    StartFailover { server: ServerId, reason: String },
+    /// Lifts a machine's quarantine and returns it to a pool.
+    ReleaseMachine { machine: MachineId },
+    /// Raises or lowers the ceiling of a tier.
+    SetTierMode { tier: TierId, mode: Mode },
+}

@@ -1,0 +1,86 @@
+//! Which machine may bear which server. Hard fit is law, soft fit is order; every machine passed over has its reason.
+
+use crate::ledger::Standing;
+use crate::plan::PassedOver;
+use crate::state::State;
+use crate::work::limits;
+use std::collections::BTreeSet;
+use vocabulary::{Instant, MachineId, ServerId};
+
+/// Every machine that could be asked to bear the server: its pool's, and those released into its pool.
+pub fn candidates(state: &State, server: &ServerId) -> BTreeSet<MachineId> {
+    let Some(profile) = state.estate.servers.get(server) else { return BTreeSet::new() };
+    let listed = state.estate.pools.get(&profile.pool).map(|pool| pool.machines.clone()).unwrap_or_default();
+    let released =
+        state.ledger.machines.iter().filter(|(_, row)| row.pool.as_ref() == Some(&profile.pool)).map(|(id, _)| id.clone());
+    listed.into_iter().chain(released).collect()
+}
+
+/// Why a machine cannot bear the server now; empty if it can.
+pub fn obstacles(state: &State, server: &ServerId, machine: &MachineId, now: Instant) -> Vec<String> {
+    let (Some(profile), Some(document)) = (state.estate.servers.get(server), state.estate.machines.get(machine)) else {
+        return vec!["it is not in the estate".to_owned()];
+    };
+    let mut reasons = Vec::new();
+    match state.ledger.standing(machine) {
+        Standing::Free => {}
+        Standing::Reserved(plan) => reasons.push(format!("it is reserved by plan {plan}")),
+        Standing::Bearing(other) => reasons.push(format!("it bears {other}")),
+        Standing::Quarantined { plan, .. } => {
+            reasons.push(format!("it is in quarantine since plan {plan}; `understudy machine release {machine}` lifts it"));
+        }
+    }
+    if let Some(row) = state.ledger.open_plan_on(machine) {
+        reasons.push(format!("plan {} works on it", row.plan.id()));
+    }
+    if state.ledger.machines.get(machine).is_none_or(|row| row.enrolled.is_none()) {
+        reasons.push(format!("it is not enrolled; `understudy machine enroll {machine}` takes it in"));
+    }
+    reasons.extend(seen_off(state, machine, now));
+    reasons.extend(vocabulary::lack::lacks(document, profile, &state.estate).into_iter().map(|lack| lack.to_string()));
+    for other in &profile.requires.apart_from {
+        let beside = state.ledger.placement(other).and_then(|p| state.estate.machines.get(&p.machine));
+        if beside.is_some_and(|beside| beside.rack == document.rack) {
+            reasons.push(format!("it is in one rack with {other}"));
+        }
+    }
+    reasons
+}
+
+/// Until patrols exist, a spare is proven by this: identity checked and Off within the last minutes.
+fn seen_off(state: &State, machine: &MachineId, now: Instant) -> Option<String> {
+    let Some((at, reading)) = state.watch.machines.get(machine).and_then(|watch| watch.last.as_ref()) else {
+        return Some("its BMC was not read yet since the controller started".to_owned());
+    };
+    if now.since(*at) > limits::SPARE_SEEN {
+        return Some(format!("its BMC was last read {} ago", now.since(*at)));
+    }
+    (!reading.all_off()).then(|| format!("it is not off but {:?}", reading.system_power))
+}
+
+/// The best fitting machine and why each other one was passed over.
+pub fn choose(state: &State, server: &ServerId, now: Instant) -> (Option<MachineId>, Vec<PassedOver>) {
+    let mut passed_over = Vec::new();
+    let mut fitting = Vec::new();
+    for machine in candidates(state, server) {
+        let reasons = obstacles(state, server, &machine, now);
+        if reasons.is_empty() {
+            fitting.push((waste(state, server, &machine), machine));
+        } else {
+            passed_over.push(PassedOver { machine, reason: reasons.join("; ") });
+        }
+    }
+    fitting.sort();
+    let mut fitting = fitting.into_iter().map(|(_, machine)| machine);
+    let best = fitting.next();
+    if let Some(best) = &best {
+        passed_over.extend(fitting.map(|machine| PassedOver { machine, reason: format!("{best} fits better") }));
+    }
+    (best, passed_over)
+}
+
+/// Soft fit: memory above need, in MiB. Ties go by name.
+fn waste(state: &State, server: &ServerId, machine: &MachineId) -> u64 {
+    let need = state.estate.servers.get(server).map_or(0, |profile| profile.requires.memory.0);
+    state.estate.machines.get(machine).map_or(0, |document| document.hardware.memory.0.saturating_sub(need) >> 20)
+}

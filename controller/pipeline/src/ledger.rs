@@ -1,0 +1,325 @@
+//! The durable part of the core's state: what folding the journal yields, and nothing else. `apply` is total; it decides nothing.
+
+use crate::plan::{Kind, Plan};
+use crate::record::{Ended, Fact, Ownership, Record};
+use crate::stage::Stage;
+use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::estate::Mode;
+use vocabulary::power::Identity;
+use vocabulary::{AgentId, Epoch, MachineId, PlanId, PoolId, ServerId, TierId, VolumeId, WallTime};
+
+/// Everything that survives a restart.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Ledger {
+    /// The last epoch drawn. One counter for the whole estate.
+    pub epoch: Epoch,
+    /// Machines.
+    pub machines: BTreeMap<MachineId, MachineRow>,
+    /// Servers.
+    pub servers: BTreeMap<ServerId, ServerRow>,
+    /// Who owns each volume: the key makes a second owner unwritable.
+    pub volumes: BTreeMap<VolumeId, (ServerId, MachineId, Epoch)>,
+    /// Ceilings of tiers.
+    pub ceilings: BTreeMap<TierId, Mode>,
+    /// Agents that were ever enrolled.
+    pub agents: BTreeSet<AgentId>,
+    /// All plans.
+    pub plans: BTreeMap<PlanId, PlanRow>,
+    /// Parts of fences that are not confirmed yet, with the reason.
+    pub orders: BTreeMap<(PlanId, MachineId, String), String>,
+}
+
+/// What a machine is now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Standing {
+    /// Bears no server and no bar.
+    #[default]
+    Free,
+    /// An open plan works on it.
+    Reserved(PlanId),
+    /// Bears a server.
+    Bearing(ServerId),
+    /// Fenced; barred until it is released.
+    Quarantined {
+        /// The server it bore.
+        server: Option<ServerId>,
+        /// The plan that fenced it.
+        plan: PlanId,
+    },
+}
+
+/// A machine's row.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MachineRow {
+    /// Set by `machine enroll`.
+    pub enrolled: Option<Enrolment>,
+    /// What it is now.
+    pub standing: Standing,
+    /// The pool it was released into, where the estate does not name one.
+    pub pool: Option<PoolId>,
+    /// Its last recorded time from power on to service.
+    pub boot_ms: Option<u64>,
+}
+
+/// What enrolment found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Enrolment {
+    /// Identity.
+    pub identity: Identity,
+    /// Pinned certificate.
+    pub certificate: Option<String>,
+    /// True if restore policy AlwaysOff could not be verified.
+    pub returns_by_itself: bool,
+}
+
+/// A server's placement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placement {
+    /// On which machine.
+    pub machine: MachineId,
+    /// The epoch of the plan that made it.
+    pub epoch: Epoch,
+}
+
+/// When a server was heard last, since which boot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heard {
+    /// On which machine.
+    pub machine: MachineId,
+    /// The machine's last reset at that time.
+    pub last_reset: Option<String>,
+    /// From where.
+    pub vantages: Vec<AgentId>,
+}
+
+/// A server's row.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ServerRow {
+    /// Where it is.
+    pub placement: Option<Placement>,
+    /// Whether it is meant to run.
+    pub desired: bool,
+    /// Every machine that ever held it and was not released, the present one included.
+    pub past: BTreeSet<MachineId>,
+    /// When it was heard since its machine's last boot.
+    pub heard: Option<Heard>,
+    /// When failovers were sealed.
+    pub failovers: Vec<WallTime>,
+    /// Since when a symptom is suspected, and which.
+    pub suspected: Option<(WallTime, String)>,
+    /// The last verdict.
+    pub verdict: Option<(WallTime, String)>,
+    /// Why nothing is done: code, reason, what ends it, since when.
+    pub held: Option<(String, String, String, WallTime)>,
+    /// The hash of the last plan that `observe` reported.
+    pub would_have: Option<String>,
+}
+
+/// A plan's row.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlanRow {
+    /// The plan.
+    pub plan: Plan,
+    /// Stages entered, with the time.
+    pub entered: Vec<(Stage, WallTime)>,
+    /// The first number that no mutating command of this plan has borne.
+    pub next_op: u64,
+    /// A command beyond AdvanceEpoch was sent in the fence stage: from here the plan is carried through.
+    pub begun: bool,
+    /// The ownership transaction is done.
+    pub owned: bool,
+    /// A power-on of the target was sent.
+    pub power_on_sent: bool,
+    /// How it ended.
+    pub closed: Option<Result<String, Ended>>,
+    /// When it was sealed and closed.
+    pub times: (WallTime, Option<WallTime>),
+}
+
+impl PlanRow {
+    /// True until it is closed.
+    pub fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+    /// Every machine the plan works on.
+    pub fn machines(&self) -> BTreeSet<&MachineId> {
+        self.plan.body().fence.iter().chain([self.plan.target()]).collect()
+    }
+}
+
+impl Ledger {
+    /// The open plan of a server, if there is one.
+    pub fn open_plan_of(&self, server: &ServerId) -> Option<&PlanRow> {
+        self.open_plans().find(|row| row.plan.server() == Some(server))
+    }
+    /// The open plan that works on a machine, if there is one.
+    pub fn open_plan_on(&self, machine: &MachineId) -> Option<&PlanRow> {
+        self.open_plans().find(|row| row.machines().contains(machine))
+    }
+    /// All open plans.
+    pub fn open_plans(&self) -> impl Iterator<Item = &PlanRow> {
+        self.plans.values().filter(|row| row.is_open())
+    }
+    /// A server's placement.
+    pub fn placement(&self, server: &ServerId) -> Option<&Placement> {
+        self.servers.get(server)?.placement.as_ref()
+    }
+    /// What a machine is now.
+    pub fn standing(&self, machine: &MachineId) -> Standing {
+        self.machines.get(machine).map(|row| row.standing.clone()).unwrap_or_default()
+    }
+
+    fn server(&mut self, id: &ServerId) -> &mut ServerRow {
+        self.servers.entry(id.clone()).or_default()
+    }
+    fn machine(&mut self, id: &MachineId) -> &mut MachineRow {
+        self.machines.entry(id.clone()).or_default()
+    }
+
+    /// Folds one record in.
+    pub fn apply(&mut self, record: &Record) {
+        match &record.fact {
+            Fact::Intended { .. } | Fact::Estate { .. } | Fact::Outcome { .. } | Fact::Proven { .. } | Fact::Alarm { .. } => {}
+            Fact::Enrolled { machine, identity, certificate, returns_by_itself } => {
+                self.machine(machine).enrolled = Some(Enrolment {
+                    identity: identity.clone(),
+                    certificate: certificate.clone(),
+                    returns_by_itself: *returns_by_itself,
+                });
+            }
+            Fact::AgentEnrolled { agent } => {
+                self.agents.insert(agent.clone());
+            }
+            Fact::Ceiling { tier, mode } => {
+                self.ceilings.insert(tier.clone(), *mode);
+            }
+            Fact::Intent { plan, stage, op, what, .. } => self.apply_intent(plan, *stage, op.number, what),
+            Fact::Sealed { plan } => self.apply_sealed(plan, record.at),
+            Fact::Entered { plan, stage } => {
+                if let Some(row) = self.plans.get_mut(plan) {
+                    row.entered.push((*stage, record.at));
+                }
+            }
+            Fact::Owned(ownership) => self.apply_owned(ownership),
+            Fact::StandingOrder { plan, machine, what, reason } => {
+                self.orders.insert((*plan, machine.clone(), what.clone()), reason.clone());
+            }
+            Fact::OrderDone { plan, machine, what } => {
+                self.orders.remove(&(*plan, machine.clone(), what.clone()));
+            }
+            Fact::Closed { plan, result } => self.apply_closed(plan, result, record.at),
+            Fact::Released { machine, pool, .. } => self.apply_released(machine, pool),
+            about_server => self.apply_server(about_server, record.at),
+        }
+    }
+
+    fn apply_server(&mut self, fact: &Fact, at: WallTime) {
+        match fact {
+            Fact::Desired { server, running } => self.server(server).desired = *running,
+            Fact::Heard { server, machine, last_reset, vantages, boot_ms } => {
+                let heard = Heard { machine: machine.clone(), last_reset: last_reset.clone(), vantages: vantages.clone() };
+                self.server(server).heard = Some(heard);
+                if boot_ms.is_some() {
+                    self.machine(machine).boot_ms = *boot_ms;
+                }
+            }
+            Fact::Suspected { server, symptom, .. } => self.server(server).suspected = Some((at, symptom.clone())),
+            Fact::Cleared { server } => {
+                let row = self.server(server);
+                row.suspected = None;
+                row.held = None;
+                row.would_have = None;
+            }
+            Fact::Verdict { server, symptom, .. } => self.server(server).verdict = Some((at, symptom.clone())),
+            Fact::Held { server, code, reason, ends } => {
+                self.server(server).held = Some((code.clone(), reason.clone(), ends.clone(), at));
+            }
+            Fact::WouldHave { server, plan, .. } => self.server(server).would_have = Some(plan.hash().to_owned()),
+            _ => {}
+        }
+    }
+
+    fn apply_intent(&mut self, plan: &PlanId, stage: Stage, number: u64, what: &str) {
+        if let Some(row) = self.plans.get_mut(plan) {
+            row.next_op = row.next_op.max(number + 1);
+            row.begun |= stage == Stage::Fence && what != crate::work::ADVANCE;
+            row.power_on_sent |= what == crate::work::POWER_ON;
+        }
+    }
+
+    fn apply_sealed(&mut self, plan: &Plan, at: WallTime) {
+        self.epoch = self.epoch.max(plan.epoch());
+        if let Some(server) = plan.server() {
+            let row = self.server(server);
+            row.held = None;
+            if plan.body().kind == Kind::Failover {
+                row.failovers.push(at);
+            }
+        }
+        if self.standing(plan.target()) == Standing::Free {
+            self.machine(plan.target()).standing = Standing::Reserved(plan.id());
+        }
+        let row = PlanRow {
+            plan: plan.clone(),
+            entered: Vec::new(),
+            next_op: 1,
+            begun: false,
+            owned: false,
+            power_on_sent: false,
+            closed: None,
+            times: (at, None),
+        };
+        self.plans.insert(plan.id(), row);
+    }
+
+    fn apply_owned(&mut self, ownership: &Ownership) {
+        let Ownership { plan, server, to, epoch, volumes, .. } = ownership;
+        let previous: Vec<MachineId> = self.server(server).past.iter().filter(|old| *old != to).cloned().collect();
+        for old in previous {
+            self.machine(&old).standing = Standing::Quarantined { server: Some(server.clone()), plan: *plan };
+        }
+        self.machine(to).standing = Standing::Bearing(server.clone());
+        let row = self.server(server);
+        row.placement = Some(Placement { machine: to.clone(), epoch: *epoch });
+        row.past.insert(to.clone());
+        row.heard = None;
+        for volume in volumes {
+            self.volumes.insert(volume.clone(), (server.clone(), to.clone(), *epoch));
+        }
+        if let Some(row) = self.plans.get_mut(plan) {
+            row.owned = true;
+        }
+    }
+
+    fn apply_closed(&mut self, plan: &PlanId, result: &Result<String, Ended>, at: WallTime) {
+        let Some(row) = self.plans.get_mut(plan) else { return };
+        row.closed = Some(result.clone());
+        row.times.1 = Some(at);
+        let (target, begun, fence) = (row.plan.target().clone(), row.begun, row.plan.body().fence.clone());
+        let server = row.plan.server().cloned();
+        if self.standing(&target) == Standing::Reserved(*plan) {
+            self.machine(&target).standing = Standing::Free;
+        }
+        if let Some(server) = server {
+            let row = self.server(&server);
+            row.suspected = None;
+            row.verdict = None;
+        }
+        // a machine that was being fenced when the plan ended stays barred: nobody may take it for a spare
+        for machine in fence.iter().filter(|_| begun) {
+            if self.standing(machine) == Standing::Free {
+                self.machine(machine).standing = Standing::Quarantined { server: None, plan: *plan };
+            }
+        }
+    }
+
+    fn apply_released(&mut self, machine: &MachineId, pool: &PoolId) {
+        for row in self.servers.values_mut() {
+            row.past.remove(machine);
+        }
+        self.orders.retain(|(_, ordered, _), _| ordered != machine);
+        let row = self.machine(machine);
+        row.standing = Standing::Free;
+        row.pool = Some(pool.clone());
+    }
+}

@@ -1,0 +1,38 @@
+//! The core of Understudy: pure, synchronous, deterministic. `step(State, Event) -> (State, Vec<Effect>)` is its only door.
+//! It never reads a clock, draws a random number, waits, or touches equipment; all of that comes in as events and goes out as effects.
+//!
+//! The nine stages are files, in order; a stage may import only a smaller number and the foot.
+#![forbid(unsafe_code)]
+
+pub mod effect;
+pub mod event;
+pub mod fit;
+pub mod ledger;
+pub mod plan;
+pub mod record;
+pub mod stage;
+pub mod state;
+pub mod watch;
+pub mod work;
+
+pub mod s1_detect;
+pub mod s2_decide;
+pub mod s3_fence;
+pub mod s4_place;
+pub mod s5_rewire_network;
+pub mod s6_rewire_storage;
+pub mod s7_boot;
+pub mod s8_verify;
+pub mod s9_return;
+
+pub mod drive;
+pub mod intents;
+pub mod invariants;
+pub mod recover;
+pub mod step;
+
+pub use effect::Effect;
+pub use event::Event;
+pub use record::Record;
+pub use state::State;
+pub use step::step;

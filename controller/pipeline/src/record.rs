@@ -1,0 +1,98 @@
+//! What the journal keeps: verdicts with evidence, sealed plans, intents, outcomes, proofs, ownership, bars, operators' intents.
+//! Never routine observations, never secrets. Variants are only ever added.
+
+use crate::plan::Plan;
+use crate::stage::Stage;
+use serde::{Deserialize, Serialize};
+use vocabulary::estate::Mode;
+use vocabulary::power::Identity;
+use vocabulary::{AgentId, Epoch, MachineId, OpId, PlanId, PoolId, ServerId, TierId, VolumeId, WallTime};
+
+/// One record, as the core wrote it. The journal adds its number and the hash of the one before.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// When, by the controller's wall clock; for people.
+    pub at: WallTime,
+    /// What.
+    pub fact: Fact,
+}
+
+/// What happened or was decided.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Fact {
+    /// An operator's intent was accepted.
+    Intended { principal: String, what: String },
+    /// The estate in force changed: hash over all documents.
+    Estate { revision: String },
+    /// A machine was taken in.
+    Enrolled { machine: MachineId, identity: Identity, certificate: Option<String>, returns_by_itself: bool },
+    /// An agent was given a certificate; the first time it may begin with an empty memory.
+    AgentEnrolled { agent: AgentId },
+    /// A tier's ceiling was set.
+    Ceiling { tier: TierId, mode: Mode },
+    /// Whether a server is meant to run.
+    Desired { server: ServerId, running: bool },
+    /// A server was heard on its machine since that machine's last boot.
+    Heard { server: ServerId, machine: MachineId, last_reset: Option<String>, vantages: Vec<AgentId>, boot_ms: Option<u64> },
+    /// A symptom began.
+    Suspected { server: ServerId, machine: MachineId, symptom: String, evidence: Vec<String> },
+    /// A symptom ended without action.
+    Cleared { server: ServerId },
+    /// What was concluded, and from what.
+    Verdict { server: ServerId, machine: MachineId, symptom: String, evidence: Vec<String> },
+    /// What would be done is not: the reason, and what ends the wait.
+    Held { server: ServerId, code: String, reason: String, ends: String },
+    /// In `observe`: what would have been done.
+    WouldHave { server: ServerId, plan: Box<Plan>, reason: String },
+    /// A plan was sealed and its epoch drawn; its machines are reserved.
+    Sealed { plan: Box<Plan> },
+    /// A plan entered a stage.
+    Entered { plan: PlanId, stage: Stage },
+    /// A command is about to be sent.
+    Intent { plan: PlanId, stage: Stage, op: OpId, agent: String, what: String },
+    /// Its outcome, with what was read back.
+    Outcome { plan: PlanId, op: OpId, ok: bool, read_back: String },
+    /// A fence was proven: by which sets, on what evidence.
+    Proven { plan: PlanId, machines: Vec<MachineId>, sets: Vec<String>, evidence: Vec<String> },
+    /// The one ownership transaction.
+    Owned(Ownership),
+    /// A part of a fence that is not confirmed yet; retried for ever.
+    StandingOrder { plan: PlanId, machine: MachineId, what: String, reason: String },
+    /// A standing order was confirmed.
+    OrderDone { plan: PlanId, machine: MachineId, what: String },
+    /// A plan ended.
+    Closed { plan: PlanId, result: Result<String, Ended> },
+    /// A quarantine was lifted.
+    Released { machine: MachineId, pool: PoolId, plan: PlanId },
+    /// Something a person should know, which changes nothing.
+    Alarm { subject: String, code: String, text: String },
+}
+
+/// How a plan ended without its goal.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ended {
+    /// Fault code.
+    pub code: String,
+    /// Why.
+    pub reason: String,
+    /// True if the target failed after the ownership transaction: it is to be fenced and the next one tried.
+    pub target_failed: bool,
+}
+
+/// The ownership transaction: the server row, the old machine's row, the target's row and every volume's row change together or not at all.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ownership {
+    /// Which plan.
+    pub plan: PlanId,
+    /// Which server.
+    pub server: ServerId,
+    /// The placement before; `None` at a first start.
+    pub from: Option<(MachineId, Epoch)>,
+    /// The machine that owns it now.
+    pub to: MachineId,
+    /// The placement's epoch.
+    pub epoch: Epoch,
+    /// Its volumes.
+    pub volumes: Vec<VolumeId>,
+}

@@ -1,0 +1,32 @@
+//! After a restart: the ledger is folded, proofs are void, and every open plan looks at the world again. A plan that had not begun to
+//! fence is closed: the windows that led to it are gone. A plan that had begun is carried through.
+
+use crate::ledger::PlanRow;
+use crate::plan::Kind;
+use crate::record::Ended;
+use crate::state::{Out, State};
+use crate::work::Work;
+use crate::{intents, s3_fence, s9_return};
+
+/// Re-makes the works of open plans and of standing orders.
+pub fn recover(state: &mut State, out: &mut Out) {
+    for work in s9_return::resume(state, out) {
+        intents::keep(state, work);
+    }
+    let open: Vec<PlanRow> = state.ledger.open_plans().cloned().collect();
+    for row in open {
+        let mut work = Work::new(row.plan.clone(), row.next_op, false, out.now);
+        let failover = row.plan.body().kind == Kind::Failover;
+        if failover && !row.begun && !row.owned {
+            let ended = Ended {
+                code: "F0301".to_owned(),
+                reason: "the controller restarted before the first fencing effect; the server is looked at anew".to_owned(),
+                target_failed: true,
+            };
+            s9_return::close(state, &mut work, out, Err(ended));
+            continue;
+        }
+        s3_fence::begin(state, &mut work, out.now);
+        intents::keep(state, work);
+    }
+}

@@ -1,0 +1,285 @@
+//! Stage 1: observations become symptoms. A symptom is a conclusion about one server on one machine, with its evidence;
+//! it never acts, and it never takes a failure to see for something seen.
+
+use crate::event::Observation;
+use crate::ledger::Heard;
+use crate::state::State;
+use crate::watch::{MachineWatch, VolumeWatch};
+use std::collections::BTreeSet;
+use std::fmt;
+use vocabulary::power::PowerState;
+use vocabulary::{AgentId, Instant, MachineId, ServerId, Span};
+
+/// A reboot may take this much longer than the last recorded boot.
+const REBOOT_MARGIN_PERCENT: u64 = 130;
+/// A reading older than this many poll intervals is not "now".
+const FRESH_POLLS: u64 = 4;
+/// How many Off readings in a row are a symptom.
+const OFF_READS: u32 = 2;
+/// How many independent domains must agree.
+pub const DOMAINS: usize = 2;
+
+/// What is wrong, if anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The machine is off and nobody of ours did it.
+    UnexpectedOff,
+    /// Power on, every witness silent, I/O counters still.
+    Hung,
+    /// The service is silent, the machine is alive.
+    ServiceDown,
+    /// Some vantage point sees the service.
+    Partitioned,
+    /// It is on its way back by itself.
+    Rebooting,
+    /// The service is fine, the BMC is not: it cannot be fenced by power.
+    BmcUnreachable,
+    /// The BMC, the service and the I/O are all silent.
+    PowerSuspected,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::UnexpectedOff => "unexpected-off",
+            Kind::Hung => "hung",
+            Kind::ServiceDown => "service-down",
+            Kind::Partitioned => "partitioned",
+            Kind::Rebooting => "rebooting",
+            Kind::BmcUnreachable => "bmc-unreachable",
+            Kind::PowerSuspected => "power-suspected",
+        })
+    }
+}
+
+/// A symptom with its evidence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Symptom {
+    /// What.
+    pub kind: Kind,
+    /// On which machine.
+    pub machine: MachineId,
+    /// True once windows are full and two independent domains agree: the machine is failed.
+    pub failed: bool,
+    /// What was seen, in sentences.
+    pub evidence: Vec<String>,
+}
+
+/// Folds an observation into the watch.
+pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
+    match observation {
+        Observation::Machine { machine, reading } => {
+            let reading = reading.clone().map_err(|error| error.to_string());
+            state.watch.machines.entry(machine.clone()).or_default().observe(now, reading);
+        }
+        Observation::Check { server, vantage, outcome } => {
+            state.watch.servers.entry(server.clone()).or_default().observe(now, vantage.clone(), outcome.clone());
+        }
+        Observation::Volume { volume, reading } => {
+            // a failed reading says nothing of the volume: the last one grows old
+            if let Ok(reading) = reading {
+                let sessions = reading.sessions.iter().map(|session| session.initiator.0.clone()).collect();
+                let before = state.watch.volumes.remove(volume);
+                state.watch.volumes.insert(volume.clone(), VolumeWatch::observe(before, now, reading.operations, sessions));
+            }
+        }
+        Observation::Port { port, reading } => {
+            if let Ok(reading) = reading {
+                state.watch.ports.insert(port.clone(), reading.clone());
+            }
+        }
+        Observation::Contact { contact, .. } => {
+            state.watch.machines.entry(contact.machine.clone()).or_default().contact(now, contact.step);
+        }
+        Observation::Canaries { alive } => {
+            state.watch.blind_since = match (alive, state.watch.blind_since) {
+                (true, _) => None,
+                (false, since) => Some(since.unwrap_or(now)),
+            };
+        }
+    }
+}
+
+/// What the three witness domains say of one server on its machine.
+struct Witnesses<'a> {
+    machine: Option<&'a MachineWatch>,
+    /// Vantage points heard since the machine's last boot.
+    heard: BTreeSet<&'a AgentId>,
+    /// Since when all of those are silent; `None` if one is not, or none was heard.
+    silent_since: Option<Instant>,
+    /// Some vantage point is healthy now.
+    healthy: BTreeSet<&'a AgentId>,
+    /// Some vantage point gets an answer, right or wrong.
+    answering: bool,
+    /// Some vantage point is silent now.
+    silent: BTreeSet<&'a AgentId>,
+    /// Since when no volume of the server serves an operation.
+    still_since: Option<Instant>,
+}
+
+fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: Instant) -> Witnesses<'a> {
+    let detection = &state.estate.settings.detection;
+    let watch = state.watch.machines.get(machine);
+    let reset = watch.and_then(|w| w.last.as_ref()).and_then(|(_, reading)| reading.last_reset.clone());
+    let since_boot = |heard: &&Heard| heard.machine == *machine && (reset.is_none() || heard.last_reset == reset);
+    let heard: BTreeSet<&AgentId> = state
+        .ledger
+        .servers
+        .get(server)
+        .and_then(|row| row.heard.as_ref())
+        .filter(since_boot)
+        .map(|heard| heard.vantages.iter().collect())
+        .unwrap_or_default();
+    let fresh = |at: Instant| now.since(at).0 <= FRESH_POLLS * detection.check_every.0.max(1000);
+    let (mut healthy, mut silent, mut answering) = (BTreeSet::new(), BTreeSet::new(), false);
+    let mut silent_since = None;
+    let mut all_heard_silent = !heard.is_empty();
+    for (vantage, seen) in state.watch.servers.get(server).map(|w| &w.vantages).into_iter().flatten() {
+        match seen.silent_since {
+            _ if !fresh(seen.at) => all_heard_silent &= !heard.contains(vantage),
+            Some(since) => {
+                silent.insert(vantage);
+                if heard.contains(vantage) {
+                    silent_since = Some(silent_since.map_or(since, |later: Instant| later.max(since)));
+                }
+            }
+            None => {
+                answering = true;
+                if seen.healthy_since.is_some() {
+                    healthy.insert(vantage);
+                }
+            }
+        }
+    }
+    all_heard_silent &= heard.iter().all(|vantage| silent.contains(vantage));
+    let still_since = still(state, server, now, detection.power_every);
+    let silent_since = silent_since.filter(|_| all_heard_silent && !answering);
+    Witnesses { machine: watch, heard, silent_since, healthy, answering, silent, still_since }
+}
+
+/// Since when every volume of the server is still; `None` if one moves, is not counted, or was not read lately.
+fn still(state: &State, server: &ServerId, now: Instant, every: Span) -> Option<Instant> {
+    let volumes = &state.estate.servers.get(server)?.volumes;
+    let mut latest = None;
+    for volume in volumes {
+        let watch = state.watch.volumes.get(&volume.id())?;
+        if now.since(watch.last_read).0 > FRESH_POLLS * every.0.max(1000) {
+            return None;
+        }
+        let since = watch.still_since()?;
+        latest = Some(latest.map_or(since, |later: Instant| later.max(since)));
+    }
+    latest
+}
+
+/// Concludes about one server, now. `None` means that nothing is wrong, or that it is not meant to run.
+pub fn symptom(state: &State, server: &ServerId, now: Instant) -> Option<Symptom> {
+    let row = state.ledger.servers.get(server)?;
+    let machine = row.placement.as_ref().filter(|_| row.desired)?.machine.clone();
+    let seen = witnesses(state, server, &machine, now);
+    let found = off(state, &seen, now)
+        .or_else(|| rebooting(state, &machine, &seen, now))
+        .or_else(|| silent(state, &seen, now))
+        .or_else(|| unreachable_bmc(state, &seen, now))?;
+    let (kind, failed, evidence) = found;
+    Some(Symptom { kind, machine, failed, evidence })
+}
+
+type Found = (Kind, bool, Vec<String>);
+
+fn off(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
+    let detection = &state.estate.settings.detection;
+    let watch = seen.machine?;
+    let since = watch.off_since?;
+    let lasted = now.since(since);
+    let mut evidence = vec![format!("its BMC says Off, {} readings in a row", watch.off_reads)];
+    let mut domains = 1;
+    if let Some(silent) = seen.silent_since {
+        domains += 1;
+        evidence.push(format!("its service is silent from {} vantage points since {}", seen.heard.len(), now.since(silent)));
+    } else if seen.still_since.is_some_and(|still| now.since(still) >= detection.off_window) && !seen.answering {
+        domains += 1;
+        evidence.push("its volumes serve no operation".to_owned());
+    }
+    let failed = lasted >= detection.off_window && watch.off_reads >= OFF_READS && domains >= DOMAINS;
+    Some((Kind::UnexpectedOff, failed, evidence))
+}
+
+fn rebooting(state: &State, machine: &MachineId, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
+    if !seen.healthy.is_empty() {
+        return None;
+    }
+    let watch = seen.machine?;
+    let since = watch.reset_moved.max(watch.last_contact())?;
+    let recorded = state.ledger.machines.get(machine).and_then(|row| row.boot_ms).map(Span::ms);
+    let usual = recorded.unwrap_or(state.estate.settings.detection.boot_time);
+    let wait = Span::ms(usual.0.saturating_mul(REBOOT_MARGIN_PERCENT) / 100);
+    let lasted = now.since(since);
+    (lasted < wait).then(|| {
+        (Kind::Rebooting, false, vec![format!("it reset itself {lasted} ago; {wait} are granted (recorded boot time and 30 %)")])
+    })
+}
+
+fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
+    let window = state.estate.settings.detection.hung_window;
+    if !seen.healthy.is_empty() {
+        if seen.silent.is_empty() {
+            return None;
+        }
+        let text = format!("{} vantage points see the service, {} do not", seen.healthy.len(), seen.silent.len());
+        return Some((Kind::Partitioned, false, vec![text]));
+    }
+    let silent = seen.silent_since.map(|since| now.since(since));
+    if let Some(lasted) = silent {
+        let mut evidence = vec![format!("its service is silent from {} vantage points since {lasted}", seen.heard.len())];
+        let still = seen.still_since.map(|since| now.since(since));
+        if let Some(still) = still {
+            evidence.push(format!("its volumes serve no operation since {still}"));
+        }
+        let quiet = lasted >= window && still.is_some_and(|still| still >= window);
+        let power = power_now(state, seen, now);
+        let unreachable = seen.machine.and_then(|watch| watch.failing_since).map(|since| now.since(since));
+        // the I/O counters decide between a dead machine and a dead service
+        let moving = still.is_some_and(|still| still < window) && lasted >= window;
+        return Some(match (power, unreachable) {
+            _ if moving => (Kind::ServiceDown, false, evidence),
+            (Some(PowerState::On), _) => {
+                evidence.push("its BMC says On".to_owned());
+                (Kind::Hung, quiet, evidence)
+            }
+            (None, Some(lasted)) => {
+                evidence.push(format!("its BMC does not answer since {lasted}"));
+                (Kind::PowerSuspected, quiet && lasted >= window, evidence)
+            }
+            _ => (Kind::ServiceDown, false, evidence),
+        });
+    }
+    if seen.answering || !seen.silent.is_empty() {
+        let text = if seen.answering {
+            "it answers, but not as it should"
+        } else {
+            "it is silent, and was not heard since its machine's last boot"
+        };
+        return Some((Kind::ServiceDown, false, vec![text.to_owned()]));
+    }
+    None
+}
+
+/// The power state if it was read just now.
+fn power_now(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<PowerState> {
+    let watch = seen.machine?;
+    let (at, reading) = watch.last.as_ref().filter(|_| watch.failing_since.is_none())?;
+    (now.since(*at).0 <= FRESH_POLLS * state.estate.settings.detection.power_every.0).then_some(reading.system_power)
+}
+
+fn unreachable_bmc(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
+    let lasted = now.since(seen.machine?.failing_since?);
+    (lasted.0 >= 3 * state.estate.settings.detection.power_every.0).then(|| {
+        (Kind::BmcUnreachable, false, vec![format!("its BMC does not answer since {lasted}: it cannot be fenced by power")])
+    })
+}
+
+/// True for symptoms that the guard counts: a machine may be failing.
+pub fn is_suspicion(kind: Kind) -> bool {
+    matches!(kind, Kind::UnexpectedOff | Kind::Hung | Kind::PowerSuspected)
+}

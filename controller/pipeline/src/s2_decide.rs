@@ -1,0 +1,225 @@
+//! Stage 2: symptoms become verdicts, or reasons why not. The guard lives here: a mass of suspicions is an outage of something else,
+//! and a controller whose own gateways are silent is blind and does nothing.
+
+use crate::s1_detect::{Kind, Symptom, is_suspicion, symptom};
+use crate::state::State;
+use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::estate::Mode;
+use vocabulary::{Instant, MachineId, ServerId, Span, WallTime};
+
+/// A day, for the limit of failovers.
+const DAY: Span = Span::seconds(86_400);
+/// A rack or feed is held from this many suspects on, if they are also this share of its machines.
+const RACK_COUNT: usize = 2;
+/// See `RACK_COUNT`; also the share of a switch or storage target.
+const DOMAIN_PERCENT: usize = 20;
+/// A switch or storage target is held above this many suspects.
+const SWITCH_COUNT: usize = 3;
+
+/// Why nothing is done although something is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// Fault code.
+    pub code: &'static str,
+    /// Why.
+    pub reason: String,
+    /// What ends it.
+    pub ends: String,
+}
+
+impl Hold {
+    fn new(code: &'static str, reason: impl Into<String>, ends: impl Into<String>) -> Hold {
+        Hold { code, reason: reason.into(), ends: ends.into() }
+    }
+}
+
+/// What is concluded about one server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// Nothing is wrong, or it is being worked on.
+    Fine,
+    /// Something may be wrong; windows are not full, or domains do not agree.
+    Suspect(Symptom),
+    /// Failed: it is to be failed over, if a spare fits.
+    Failed(Symptom),
+    /// Failed or ill, and held.
+    Held(Symptom, Hold),
+    /// Failed; in this mode it is only said what would be done.
+    WouldHave(Symptom),
+}
+
+/// Concludes about one server.
+pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) -> Decision {
+    if state.ledger.open_plan_of(server).is_some() {
+        return Decision::Fine;
+    }
+    let Some(symptom) = symptom(state, server, now) else { return Decision::Fine };
+    if !symptom.failed {
+        return match symptom.kind {
+            Kind::ServiceDown => {
+                let hold = Hold::new(
+                    "F0205",
+                    format!("{server} does not answer as it should, but its machine is not proven to be dead"),
+                    format!("`understudy server restart {server}`, or `understudy failover start {server}`"),
+                );
+                Decision::Held(symptom, hold)
+            }
+            _ => Decision::Suspect(symptom),
+        };
+    }
+    if let Some(hold) = hold(state, server, &symptom, now, wall) {
+        return Decision::Held(symptom, hold);
+    }
+    match mode(state, server) {
+        Mode::Auto => Decision::Failed(symptom),
+        Mode::Observe => Decision::WouldHave(symptom),
+        mode @ (Mode::Manual | Mode::Approve) => {
+            let word = if mode == Mode::Manual { "manual" } else { "approve" };
+            let hold = Hold::new(
+                "F0204",
+                format!("{server} failed, and its tier's mode is `{word}`"),
+                format!("`understudy failover start {server}`"),
+            );
+            Decision::Held(symptom, hold)
+        }
+    }
+}
+
+/// The mode that acts: the most cautious of ceiling, tier and server.
+pub fn mode(state: &State, server: &ServerId) -> Mode {
+    let Some((tier_id, tier)) = state.estate.tier_of(server) else { return Mode::Observe };
+    let lab = state.life.as_ref().is_some_and(|life| life.lab);
+    let default = if lab { Mode::Auto } else { Mode::Observe };
+    let ceiling = state.ledger.ceilings.get(tier_id).copied().unwrap_or(default);
+    let own = state.estate.servers.get(server).and_then(|profile| profile.mode).unwrap_or(tier.mode);
+    ceiling.min(tier.mode).min(own)
+}
+
+/// Asked again right before the first fencing effect: does the verdict still stand?
+pub fn stands(state: &State, server: &ServerId, now: Instant) -> Result<(), String> {
+    let Some(symptom) = symptom(state, server, now) else { return Err("the server was seen alive again".to_owned()) };
+    if !symptom.failed {
+        return Err(format!("the verdict no longer stands: {}", symptom.evidence.join("; ")));
+    }
+    match guard(state, &symptom.machine, now) {
+        Some(hold) => Err(hold.reason),
+        None => Ok(()),
+    }
+}
+
+fn hold(state: &State, server: &ServerId, symptom: &Symptom, now: Instant, wall: WallTime) -> Option<Hold> {
+    if let Some(since) = state.watch.blind_since {
+        return Some(Hold::new(
+            "F0201",
+            format!("no canary answers since {}: the controller may be the isolated one", now.since(since)),
+            "by itself, when a canary answers",
+        ));
+    }
+    guard(state, &symptom.machine, now).or_else(|| rate(state, server, wall))
+}
+
+fn rate(state: &State, server: &ServerId, wall: WallTime) -> Option<Hold> {
+    let guard = &state.estate.settings.guard;
+    let made = &state.ledger.servers.get(server)?.failovers;
+    // a plan that came to nothing before its first fencing effect, and one more spare within a failover, are not counted
+    let counted: Vec<WallTime> = made.iter().copied().filter(|at| counts(state, server, *at)).collect();
+    let within = |span: Span| counted.iter().filter(|at| wall.0.saturating_sub(at.0) < span.0).count();
+    if within(guard.server_interval) >= 1 {
+        let text = format!("{server} was failed over less than {} ago", guard.server_interval);
+        return Some(Hold::new("F0203", text, format!("by itself, {} after the last failover", guard.server_interval)));
+    }
+    let today = within(DAY);
+    (today >= guard.server_per_day as usize).then(|| {
+        Hold::new(
+            "F0203",
+            format!("{server} was failed over {today} times within a day"),
+            "by itself, a day after the first of them",
+        )
+    })
+}
+
+fn counts(state: &State, server: &ServerId, at: WallTime) -> bool {
+    let of_server = |row: &&crate::ledger::PlanRow| row.plan.server() == Some(server) && row.times.0 == at;
+    state.ledger.plans.values().find(of_server).is_none_or(|row| match &row.closed {
+        Some(Err(ended)) => row.begun && !ended.target_failed,
+        Some(Ok(_)) | None => true,
+    })
+}
+
+/// The blast-radius guard: counts suspicions per failure domain within the window. `None` lets pass.
+pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
+    let settings = &state.estate.settings.guard;
+    let within = |window: Span| -> BTreeSet<&MachineId> {
+        state
+            .watch
+            .suspicions
+            .iter()
+            .filter(|(_, since)| now.since(**since) <= window)
+            .map(|(id, _)| id)
+            .chain([machine])
+            .collect()
+    };
+    let suspects = within(settings.window);
+    for (domain, members) in domains(state) {
+        if !members.contains(machine) {
+            continue;
+        }
+        let ill = members.intersection(&suspects).count();
+        let shared = domain.starts_with("rack") || domain.starts_with("feed");
+        let limit_reached = if shared {
+            ill >= RACK_COUNT && ill * 100 >= members.len() * DOMAIN_PERCENT
+        } else {
+            ill > SWITCH_COUNT.max(members.len() * DOMAIN_PERCENT / 100)
+        };
+        if limit_reached {
+            return Some(Hold::new(
+                "F0202",
+                format!(
+                    "{ill} of {} machines of {domain} are suspects within {}: the domain is held",
+                    members.len(),
+                    settings.window
+                ),
+                "by itself, when fewer are suspects",
+            ));
+        }
+    }
+    let site = state.estate.machines.get(machine).map(|document| &document.site)?;
+    let members: BTreeSet<&MachineId> = state.estate.machines.iter().filter(|(_, m)| &m.site == site).map(|(id, _)| id).collect();
+    let ill = members.intersection(&within(settings.site_window)).count();
+    let limit = (settings.site_count as usize).max(members.len() * settings.site_percent as usize / 100);
+    (ill > limit).then(|| {
+        let text = format!("{ill} machines of site {site} are suspects within {}: the site is held", settings.site_window);
+        Hold::new("F0202", text, "by itself, when fewer are suspects")
+    })
+}
+
+/// Racks, feeds, switches and storage targets with the machines that hang on them.
+fn domains(state: &State) -> BTreeMap<String, BTreeSet<&MachineId>> {
+    let mut domains: BTreeMap<String, BTreeSet<&MachineId>> = BTreeMap::new();
+    for (id, machine) in &state.estate.machines {
+        domains.entry(format!("rack {}", machine.rack)).or_default().insert(id);
+        for feed in &machine.feeds {
+            domains.entry(format!("feed {feed}")).or_default().insert(id);
+        }
+        for nic in &machine.nics {
+            domains.entry(format!("switch {}", nic.switch)).or_default().insert(id);
+        }
+    }
+    for (server, row) in &state.ledger.servers {
+        let (Some(placement), Some(profile)) = (&row.placement, state.estate.servers.get(server)) else { continue };
+        let Some((machine, _)) = state.estate.machines.get_key_value(&placement.machine) else { continue };
+        for volume in &profile.volumes {
+            domains.entry(format!("storage {}", volume.storage)).or_default().insert(machine);
+        }
+    }
+    domains
+}
+
+/// Keeps the guard's memory: who is suspect, since when. Suspicions older than the longest window are forgotten.
+pub fn remember(state: &mut State, found: Option<&Symptom>, now: Instant) {
+    let longest = state.estate.settings.guard.window.max(state.estate.settings.guard.site_window);
+    state.watch.suspicions.retain(|_, since| now.since(*since) <= longest);
+    if let Some(symptom) = found.filter(|symptom| is_suspicion(symptom.kind)) {
+        state.watch.suspicions.entry(symptom.machine.clone()).or_insert(now);
+    }
+}

@@ -1,0 +1,133 @@
+//! When a fence is proven: the rules over confirmed parts, and the only makers of authorities.
+
+use super::send::volumes;
+use super::{Authority, FenceProof, NeverPlaced, SameHolder};
+use crate::plan::Kind;
+use crate::state::State;
+use crate::work::{Key, Progress, Task, Work};
+use std::collections::BTreeSet;
+use vocabulary::estate::ProofChoice;
+use vocabulary::{Instant, MachineId};
+
+/// Parts of one machine's fence that stand now, with the age of the oldest.
+struct Parts {
+    power: Option<Instant>,
+    power_is_strong: bool,
+    network: Option<Instant>,
+    permits: Option<Instant>,
+}
+
+/// Earns the authority of a first start or a failover, if what is confirmed now suffices. Nothing confirmed longer ago than
+/// `fresh_for` is counted. The storage law: every exclusive volume needs S, whatever else stands.
+pub fn judge(state: &State, work: &Work, now: Instant) -> Option<Authority> {
+    let server = work.plan.server()?;
+    let fresh = |task: &Task| fresh(state, task, now);
+    let mut storage = Some(now);
+    for volume in volumes(state, work) {
+        let at = work.tasks.get(&Key::Volume(volume)).and_then(fresh);
+        storage = storage.zip(at).map(|(a, b)| a.min(b));
+    }
+    let storage = storage?;
+    if work.plan.body().kind == Kind::FirstStart {
+        let never = state.ledger.servers.get(server).is_none_or(|row| row.placement.is_none() && row.past.is_empty());
+        let permits = oldest(work, now, |key| matches!(key, Key::Permit(..)), fresh)?;
+        return never.then(|| Authority::NeverPlaced(NeverPlaced { plan: work.plan.id(), confirmed: storage.min(permits) }));
+    }
+    let machines = &work.plan.body().fence;
+    if machines.is_empty() {
+        // an empty list proves nothing
+        return None;
+    }
+    let mut confirmed = storage;
+    let mut sets = BTreeSet::new();
+    for machine in machines {
+        let (set, at) = sufficient(state, work, machine, now)?;
+        sets.extend(set);
+        confirmed = confirmed.min(at);
+    }
+    Some(Authority::Fenced(FenceProof {
+        plan: work.plan.id(),
+        machines: machines.clone(),
+        sets: sets.into_iter().map(str::to_owned).chain(["S".to_owned()]).collect::<BTreeSet<_>>().into_iter().collect(),
+        confirmed,
+    }))
+}
+
+/// The first sufficient set of one machine: P (weak P counts since S stands), or N beside S. S was judged before.
+fn sufficient(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Option<(Vec<&'static str>, Instant)> {
+    let parts = parts(state, work, machine, now);
+    let reach = vocabulary::lack::proof_reach(machine, state.estate.machines.get(machine)?, &state.estate);
+    let choice = state.estate.settings.fencing.proof;
+    let by_power = parts.power.filter(|_| choice != ProofChoice::StorageAndNetworkOnly);
+    let by_network = parts.network.filter(|_| choice != ProofChoice::PowerOnly && reach.storage_and_network.is_empty());
+    let (set, at) = match (by_network, by_power) {
+        (Some(network), _) => (vec!["N"], network),
+        (None, Some(power)) => (vec![if parts.power_is_strong { "P" } else { "P (weak)" }], power),
+        (None, None) => return None,
+    };
+    // old permits: revocation confirmed everywhere, or N stands
+    match (parts.permits, parts.network) {
+        (Some(permits), _) => Some((set, at.min(permits))),
+        (None, Some(network)) => Some((set, at.min(network))),
+        (None, None) => None,
+    }
+}
+
+fn parts(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Parts {
+    let fresh = |task: &Task| fresh(state, task, now);
+    let power_task = work.tasks.get(&Key::Power(machine.clone()));
+    let ports = state.estate.machines.get(machine).map(|m| m.ports()).unwrap_or_default();
+    // an empty list makes the set unavailable, never true
+    let network =
+        if ports.is_empty() { None } else { oldest(work, now, |key| matches!(key, Key::Port(of, _) if of == machine), fresh) };
+    let services = state.estate.boot_services_of(machine);
+    let permits = if services.is_empty() {
+        None
+    } else {
+        oldest(work, now, |key| matches!(key, Key::Permit(of, _) if of == machine), fresh)
+    };
+    Parts { power: power_task.and_then(fresh), power_is_strong: power_task.is_some_and(|task| task.strong), network, permits }
+}
+
+/// The oldest confirmation among the tasks of a kind; `None` if one of them is not confirmed freshly, or there is none.
+fn oldest(work: &Work, now: Instant, kind: impl Fn(&Key) -> bool, fresh: impl Fn(&Task) -> Option<Instant>) -> Option<Instant> {
+    let mut found = work.tasks.iter().filter(|(key, _)| kind(key)).peekable();
+    found.peek()?;
+    found.try_fold(now, |oldest, (_, task)| fresh(task).map(|at| oldest.min(at)))
+}
+
+fn fresh(state: &State, task: &Task, now: Instant) -> Option<Instant> {
+    match task.progress {
+        Progress::Confirmed(at) if now.since(at) <= state.estate.settings.fencing.fresh_for => Some(at),
+        _ => None,
+    }
+}
+
+/// The authority of a restart in place: the ledger says that the target owns the server.
+pub fn same_holder(state: &State, work: &Work) -> Option<Authority> {
+    let placement = state.ledger.placement(work.plan.server()?)?;
+    let stays = placement.machine == *work.plan.target() && work.plan.body().kind == Kind::Restart;
+    stays.then(|| Authority::SameHolder(SameHolder { plan: work.plan.id() }))
+}
+
+/// Parts of the fence that are not confirmed: machine, what, why. They become standing orders when the plan closes.
+pub fn uncut(work: &Work) -> Vec<(MachineId, String, String)> {
+    work.tasks
+        .iter()
+        .filter(|(_, task)| !task.is_confirmed())
+        .filter_map(|(key, task)| {
+            let (machine, what) = order(key)?;
+            Some((machine, what, task.reason.clone().unwrap_or_else(|| "not answered yet".to_owned())))
+        })
+        .collect()
+}
+
+/// A fencing task as a standing order: machine and what.
+pub(crate) fn order(key: &Key) -> Option<(MachineId, String)> {
+    match key {
+        Key::Power(machine) => Some((machine.clone(), "power off".to_owned())),
+        Key::Port(machine, port) => Some((machine.clone(), format!("bar {port}"))),
+        Key::Permit(machine, service) => Some((machine.clone(), format!("revoke permit at {service}"))),
+        _ => None,
+    }
+}

@@ -1,0 +1,266 @@
+//! Which devices are asked what while fencing, and what their answers confirm.
+
+use super::initiator;
+use super::power;
+use crate::effect::Agent;
+use crate::plan::Kind;
+use crate::s2_decide;
+use crate::stage::Stage;
+use crate::state::{Out, State};
+use crate::work::{Key, Progress, Task, Work};
+use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::network::{PortReading, PortSetting};
+use vocabulary::request::{Action, AgentError, Answer, Resource};
+use vocabulary::storage::{InitiatorName, VolumeReading};
+use vocabulary::{Instant, MachineId, VolumeId};
+
+/// Volumes of the plan's server: those of its profile and those the ledger says it owns.
+pub(super) fn volumes(state: &State, work: &Work) -> BTreeSet<VolumeId> {
+    let Some(server) = work.plan.server() else { return BTreeSet::new() };
+    let of_profile = state.estate.servers.get(server).map(|profile| profile.volumes.iter().map(|v| v.id()).collect::<Vec<_>>());
+    let owned = state.ledger.volumes.iter().filter(|(_, (owner, _, _))| owner == server).map(|(id, _)| id.clone());
+    of_profile.unwrap_or_default().into_iter().chain(owned).collect()
+}
+
+/// The volume's new owner's initiator, if this plan already owns it: the one that a revocation spares.
+fn keep(state: &State, work: &Work, volume: &VolumeId) -> Option<InitiatorName> {
+    let (server, _, epoch) = state.ledger.volumes.get(volume)?;
+    (*epoch == work.plan.epoch() && work.plan.server() == Some(server)).then(|| initiator(server, &work.plan))
+}
+
+/// Makes the tasks of the fence phase: everything at once, nothing waits for anything else.
+pub fn begin(state: &State, work: &mut Work, now: Instant) {
+    let body = work.plan.body().clone();
+    for machine in &body.fence {
+        work.want(Key::Power(machine.clone()), now);
+        for port in state.estate.machines.get(machine).map(|m| m.ports()).unwrap_or_default() {
+            work.want(Key::Port(machine.clone(), port), now);
+        }
+        for service in state.estate.boot_services_of(machine) {
+            work.want(Key::Permit(machine.clone(), service.clone()), now);
+        }
+    }
+    if matches!(body.kind, Kind::Failover | Kind::FirstStart) {
+        for volume in volumes(state, work) {
+            work.want(Key::Volume(volume), now);
+        }
+        work.want(Key::TargetPower, now);
+    }
+    if body.kind == Kind::FirstStart {
+        for service in state.estate.boot_services_of(&body.target) {
+            work.want(Key::Permit(body.target.clone(), service.clone()), now);
+        }
+    }
+    for agent in scope(state, work).into_keys() {
+        work.want(Key::Advance(agent), now);
+    }
+}
+
+/// Every resource of the plan's whole scope, by agent: BMC, ports and permits of the old machines and of the target, and the volumes.
+fn scope(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
+    let mut scope: BTreeMap<Agent, Vec<Resource>> = BTreeMap::new();
+    let machines: BTreeSet<MachineId> = work.plan.body().fence.iter().chain([work.plan.target()]).cloned().collect();
+    for machine in &machines {
+        scope.entry(Agent::Bmc).or_default().push(Resource::Machine(machine.clone()));
+        for port in state.estate.machines.get(machine).map(|m| m.ports()).unwrap_or_default() {
+            scope.entry(Agent::Switch(port.switch.clone())).or_default().push(Resource::Port(port));
+        }
+        for service in state.estate.boot_services_of(machine) {
+            scope.entry(Agent::Boot(service.clone())).or_default().push(Resource::Permit(machine.clone()));
+        }
+    }
+    if !matches!(work.plan.body().kind, Kind::Enrol | Kind::Release) {
+        for volume in volumes(state, work) {
+            scope.entry(Agent::Storage(volume.storage.clone())).or_default().push(Resource::Volume(volume));
+        }
+    }
+    scope
+}
+
+/// Asks agents to advance their epochs where that is due.
+pub fn drive_advance(state: &mut State, work: &mut Work, out: &mut Out) {
+    let scope = scope(state, work);
+    for key in work.due(out.now) {
+        if let Key::Advance(agent) = &key {
+            let resources = scope.get(agent).cloned().unwrap_or_default();
+            let action = Action::AdvanceEpoch { resources };
+            work.send(&mut state.ledger, out, key.clone(), agent.clone(), Stage::Fence, action);
+        }
+    }
+}
+
+/// Sends what is due, each device as soon as its own agent has advanced. `Err` if the verdict fell before the first fencing effect:
+/// then nothing was touched.
+pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), String> {
+    drive_advance(state, work, out);
+    for key in work.due(out.now) {
+        let Some((agent, resource, action)) = fencing_action(state, work, &key) else { continue };
+        if !work.advanced.contains(&resource) {
+            continue;
+        }
+        let first = !action.is_read() && !begun(state, work);
+        if let (true, true, Some(server)) = (first, work.by_verdict, work.plan.server()) {
+            s2_decide::stands(state, server, out.now)?;
+        }
+        work.send(&mut state.ledger, out, key, agent, Stage::Fence, action);
+    }
+    Ok(())
+}
+
+fn begun(state: &State, work: &Work) -> bool {
+    state.ledger.plans.get(&work.plan.id()).is_some_and(|row| row.begun)
+}
+
+fn fencing_action(state: &State, work: &Work, key: &Key) -> Option<(Agent, Resource, Action)> {
+    let first_start = work.plan.body().kind == Kind::FirstStart;
+    Some(match key {
+        Key::Power(machine) => {
+            let asked_off = work.tasks.get(key).is_some_and(|task| task.acted_at.is_some());
+            let machine = machine.clone();
+            let resource = Resource::Machine(machine.clone());
+            let action = if asked_off { Action::ReadMachine { machine } } else { Action::PowerOff { machine } };
+            (Agent::Bmc, resource, action)
+        }
+        Key::TargetPower => {
+            let machine = work.plan.target().clone();
+            (Agent::Bmc, Resource::Machine(machine.clone()), Action::ReadMachine { machine })
+        }
+        Key::Port(_, port) => {
+            let quarantine = state.estate.settings.vlans.quarantine;
+            let agent = Agent::Switch(port.switch.clone());
+            (agent, Resource::Port(port.clone()), Action::BarPort { port: port.clone(), quarantine })
+        }
+        Key::Volume(volume) => {
+            let action = if first_start {
+                Action::ReadVolume { volume: volume.clone() }
+            } else {
+                let refused = work.tasks.get(key).is_some_and(|task| task.keep_refused);
+                let keep = keep(state, work, volume).filter(|_| !refused);
+                Action::RevokeVolume { volume: volume.clone(), keep }
+            };
+            (Agent::Storage(volume.storage.clone()), Resource::Volume(volume.clone()), action)
+        }
+        Key::Permit(machine, service) => {
+            let machine = machine.clone();
+            let resource = Resource::Permit(machine.clone());
+            let action = if first_start { Action::ReadPermit { machine } } else { Action::RevokePermit { machine } };
+            (Agent::Boot(service.clone()), resource, action)
+        }
+        _ => return None,
+    })
+}
+
+/// Folds an answer in. `Err` ends the plan: an agent knows a higher epoch or another lineage.
+pub fn complete(
+    state: &State,
+    work: &mut Work,
+    now: Instant,
+    key: &Key,
+    asked: Instant,
+    outcome: &Result<Answer, AgentError>,
+) -> Result<(), String> {
+    let keep = if let Key::Volume(volume) = key { keep(state, work, volume) } else { None };
+    let first_start = work.plan.body().kind == Kind::FirstStart;
+    if let (Key::Advance(_), Ok(Answer::Advanced { clear, .. })) = (key, outcome) {
+        work.advanced.extend(clear.iter().cloned());
+    }
+    let Some(task) = work.tasks.get_mut(key) else { return Ok(()) };
+    match (key, outcome) {
+        (Key::Advance(agent), outcome) => return advanced(task, now, agent, outcome),
+        (Key::Power(machine), outcome) => power::fold(state, machine, task, asked, now, outcome),
+        (Key::TargetPower, Ok(Answer::Machine(reading))) => {
+            if reading.all_off() {
+                task.confirm(now, "the target is off".to_owned());
+            } else {
+                task.retry(now, format!("the target is not off but {:?}", reading.system_power));
+            }
+        }
+        (Key::Port(_, _), Ok(Answer::Port(reading))) => {
+            match barred(reading, &PortSetting::access(state.estate.settings.vlans.quarantine)) {
+                Ok(evidence) => task.confirm(now, evidence),
+                Err(reason) => task.retry(now, reason),
+            }
+        }
+        (Key::Volume(_), Ok(Answer::Volume(reading))) => match cut(reading, keep.as_ref()) {
+            Ok(evidence) => task.confirm(now, evidence),
+            Err(reason) => task.retry(now, reason),
+        },
+        (Key::Volume(_), Err(AgentError::Refused { reason })) if keep.is_some() && !task.keep_refused => {
+            // the gate does not know our grant, so nobody of ours is logged in: everyone is revoked
+            task.keep_refused = true;
+            task.reason = Some(reason.clone());
+            task.again_at(now);
+        }
+        (Key::Permit(machine, _), Ok(Answer::Permit(reading))) => match &reading.standing {
+            None => task.confirm(now, format!("{machine} gets silence")),
+            Some((server, epoch)) if first_start => task.retry(now, format!("{machine} still may boot as {server} ({epoch})")),
+            Some((server, _)) => task.retry(now, format!("the permit for {server} still stands")),
+        },
+        (_, Ok(_)) => task.retry(now, "the agent answered something else".to_owned()),
+        (_, Err(error)) => task.retry(now, error.to_string()),
+    }
+    Ok(())
+}
+
+fn advanced(task: &mut Task, now: Instant, agent: &Agent, outcome: &Result<Answer, AgentError>) -> Result<(), String> {
+    match outcome {
+        Ok(Answer::Advanced { busy, .. }) if busy.is_empty() => {
+            task.confirm(now, format!("{agent} has no older operation in flight"))
+        }
+        Ok(Answer::Advanced { busy, .. }) => task.retry(now, format!("{} resources are busy", busy.len())),
+        Ok(_) => task.retry(now, "the agent answered something else".to_owned()),
+        Err(AgentError::Refused { reason }) => return Err(format!("agent {agent} refused the plan's epoch: {reason}")),
+        Err(error) => task.retry(now, error.to_string()),
+    }
+    Ok(())
+}
+
+/// True if the port forwards the quarantine VLAN and nothing else, or nothing at all, and that survives a restart of the switch.
+fn barred(reading: &PortReading, quarantine: &PortSetting) -> Result<String, String> {
+    let exact = reading.setting.native == quarantine.native && reading.setting.tagged.is_empty() && !reading.leaks;
+    if reading.admin_up && !exact {
+        return Err(format!("{} still forwards other VLANs", reading.port));
+    }
+    if !reading.saved {
+        return Err(format!("the bar of {} is not in the start-up configuration", reading.port));
+    }
+    Ok(format!("{} is in the quarantine VLAN alone", reading.port))
+}
+
+/// True if nobody but `keep` may write, and that survives a restart of the target.
+fn cut(reading: &VolumeReading, keep: Option<&InitiatorName>) -> Result<String, String> {
+    let others = |name: &&InitiatorName| Some(*name) != keep;
+    if let Some(other) = reading.allowed.iter().find(others) {
+        return Err(format!("{} still admits {other}", reading.volume));
+    }
+    if reading.open_to_others {
+        return Err(format!("{} admits initiators by something else than their name", reading.volume));
+    }
+    if let Some(session) = reading.sessions.iter().find(|session| others(&&session.initiator)) {
+        return Err(format!("{} still has a session of {}", reading.volume, session.initiator));
+    }
+    if reading.exports == 0 && !reading.allowed.is_empty() {
+        return Err(format!("{} contradicts itself", reading.volume));
+    }
+    if reading.in_flight.is_some_and(|n| n > 0) {
+        return Err(format!("{} still has operations in flight", reading.volume));
+    }
+    if !reading.persistent {
+        return Err(format!("the revocation of {} does not survive a restart of the target", reading.volume));
+    }
+    Ok(format!("{} admits nobody else and has no other session", reading.volume))
+}
+
+/// Asks anew for every confirmation that is older than `fresh_for`; the window of P is kept, so that one more reading on the same
+/// session confirms it.
+pub fn refresh(state: &State, work: &mut Work, now: Instant) {
+    let fresh_for = state.estate.settings.fencing.fresh_for;
+    for (key, task) in &mut work.tasks {
+        let of_fence = matches!(key, Key::Power(_) | Key::Port(..) | Key::Volume(_) | Key::Permit(..) | Key::TargetPower);
+        if let (true, Progress::Confirmed(at)) = (of_fence, &task.progress)
+            && now.since(*at) > fresh_for
+        {
+            task.progress = Progress::Waiting(now);
+        }
+    }
+}

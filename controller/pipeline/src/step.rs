@@ -1,0 +1,264 @@
+//! The only door of the core: `step(State, Event) -> (State, Vec<Effect>)`.
+
+use crate::effect::Effect;
+use crate::event::{Event, Observation, What};
+use crate::plan::Plan;
+use crate::record::Fact;
+use crate::s1_detect;
+use crate::s2_decide::{self, Decision, Hold};
+use crate::stage::Stage;
+use crate::state::{Life, Out, State};
+use crate::watch::vantages;
+use crate::work::Phase;
+use crate::{drive, intents, recover, s3_fence, s4_place, s9_return};
+use std::collections::BTreeSet;
+use vocabulary::{Epoch, MachineId, PlanId, ServerId, Span};
+
+/// How often everything is looked at even if nothing happens.
+const LOOK_AGAIN: Span = Span::ms(250);
+
+/// Folds one event in and says what is to be done. Deterministic: equal state and event give equal results.
+pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
+    let mut out = Out::new(event.now, event.wall);
+    match event.what {
+        What::Replayed(record) => {
+            state.ledger.apply(&record);
+            return (state, Vec::new());
+        }
+        What::EstateLoaded(estate) => state.estate = estate,
+        What::Started { key, lab } => {
+            state.life = Some(Life { key, lab });
+            recover::recover(&mut state, &mut out);
+            run_all(&mut state, &mut out);
+        }
+        What::Observed(observation) => observed(&mut state, &mut out, &observation),
+        What::Completed { op, outcome } => completed(&mut state, &mut out, op, &outcome),
+        What::Intent { ticket, principal, intent } => {
+            let answer = intents::accept(&mut state, &mut out, &principal, intent);
+            if let Ok(Some(plan)) = &answer {
+                run(&mut state, &mut out, *plan);
+            }
+            out.effects.push(Effect::Reply { ticket, answer });
+        }
+        What::Tick => {
+            run_all(&mut state, &mut out);
+            let servers: Vec<ServerId> = state.ledger.servers.keys().cloned().collect();
+            for server in servers {
+                conclude(&mut state, &mut out, &server);
+            }
+            out.wake(event.now + LOOK_AGAIN);
+        }
+    }
+    (state, out.finish())
+}
+
+fn completed(
+    state: &mut State,
+    out: &mut Out,
+    op: vocabulary::OpId,
+    outcome: &Result<vocabulary::request::Answer, vocabulary::request::AgentError>,
+) {
+    let id = PlanId(op.epoch);
+    if let Some(mut work) = state.works.remove(&id) {
+        drive::complete(state, &mut work, out, op, outcome);
+        state.works.insert(id, work);
+        run(state, out, id);
+    }
+}
+
+fn run_all(state: &mut State, out: &mut Out) {
+    let ids: Vec<PlanId> = state.works.keys().copied().collect();
+    for id in ids {
+        run(state, out, id);
+    }
+}
+
+fn run(state: &mut State, out: &mut Out, id: PlanId) {
+    let Some(mut work) = state.works.remove(&id) else { return };
+    let open = work.phase != Phase::Orders;
+    drive::advance(state, &mut work, out);
+    let server = work.plan.server().cloned();
+    if work.phase != Phase::Orders || s9_return::has_orders(&work) {
+        state.works.insert(id, work);
+    }
+    let closed = open && state.ledger.plans.get(&id).is_some_and(|row| !row.is_open());
+    if let (true, Some(server)) = (closed, server) {
+        conclude(state, out, &server);
+    }
+    if closed {
+        // a spare may have become free: servers that wait for one are decided upon anew
+        let waiting: Vec<ServerId> =
+            state.ledger.servers.iter().filter(|(_, row)| row.held.is_some()).map(|(id, _)| id.clone()).collect();
+        for server in waiting {
+            conclude(state, out, &server);
+        }
+    }
+}
+
+fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
+    s1_detect::observe(state, out.now, observation);
+    match observation {
+        Observation::Machine { machine, reading } => {
+            if let Ok(reading) = reading {
+                s9_return::quarantined(state, out, machine, reading);
+            }
+            let server =
+                state.ledger.servers.iter().find(|(_, row)| row.placement.as_ref().is_some_and(|p| &p.machine == machine));
+            if let Some(server) = server.map(|(id, _)| id.clone()) {
+                conclude(state, out, &server);
+            }
+        }
+        Observation::Check { server, .. } => {
+            heard(state, out, server);
+            conclude(state, out, server);
+        }
+        Observation::Volume { .. } | Observation::Port { .. } | Observation::Contact { .. } | Observation::Canaries { .. } => {}
+    }
+}
+
+/// Records, once a boot and vantage point, that a server was heard since its machine's last boot.
+fn heard(state: &mut State, out: &mut Out, server: &ServerId) {
+    let Some(row) = state.ledger.servers.get(server) else { return };
+    let Some(machine) = row.placement.as_ref().map(|placement| placement.machine.clone()) else { return };
+    if state.ledger.open_plan_of(server).is_some() {
+        return;
+    }
+    let Some(seen) = state.watch.servers.get(server) else { return };
+    let healthy: BTreeSet<_> =
+        seen.vantages.iter().filter(|(_, v)| v.healthy_since.is_some()).map(|(id, _)| id.clone()).collect();
+    if healthy.is_empty() {
+        return;
+    }
+    let last_reset = state.watch.machines.get(&machine).and_then(|w| w.last.as_ref()).and_then(|(_, r)| r.last_reset.clone());
+    let same_boot =
+        row.heard.as_ref().filter(|heard| heard.machine == machine && (heard.last_reset == last_reset || last_reset.is_none()));
+    let known: BTreeSet<_> = same_boot.map(|heard| heard.vantages.iter().cloned().collect()).unwrap_or_default();
+    if healthy.is_subset(&known) {
+        return;
+    }
+    let all = vantages(&state.estate);
+    let vantages = all.into_iter().filter(|vantage| healthy.contains(vantage) || known.contains(vantage)).collect();
+    out.record(&mut state.ledger, Fact::Heard { server: server.clone(), machine, last_reset, vantages, boot_ms: None });
+}
+
+/// Looks at one server and acts on what is concluded.
+fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
+    if state.life.is_none() {
+        return;
+    }
+    let decision = s2_decide::decide(state, server, out.now, out.wall);
+    let symptom = match &decision {
+        Decision::Fine => None,
+        Decision::Suspect(symptom) | Decision::Failed(symptom) | Decision::Held(symptom, _) | Decision::WouldHave(symptom) => {
+            Some(symptom.clone())
+        }
+    };
+    s2_decide::remember(state, symptom.as_ref(), out.now);
+    let open = state.ledger.open_plan_of(server).is_some();
+    suspicion(state, out, server, symptom.as_ref().filter(|_| !open), open);
+    match decision {
+        Decision::Fine | Decision::Suspect(_) => {}
+        Decision::Held(symptom, hold) => {
+            if symptom.failed {
+                verdict(state, out, server, &symptom);
+            }
+            held(state, out, server, &hold);
+        }
+        Decision::Failed(symptom) => {
+            verdict(state, out, server, &symptom);
+            fail_over(state, out, server);
+        }
+        Decision::WouldHave(symptom) => {
+            verdict(state, out, server, &symptom);
+            would_have(state, out, server, &symptom);
+        }
+    }
+}
+
+fn suspicion(state: &mut State, out: &mut Out, server: &ServerId, symptom: Option<&s1_detect::Symptom>, open: bool) {
+    let row = state.ledger.servers.get(server);
+    let before = row.and_then(|row| row.suspected.as_ref()).map(|(_, kind)| kind.clone());
+    match (symptom, before) {
+        (Some(symptom), before) if before.as_deref() != Some(&symptom.kind.to_string()) => {
+            let fact = Fact::Suspected {
+                server: server.clone(),
+                machine: symptom.machine.clone(),
+                symptom: symptom.kind.to_string(),
+                evidence: symptom.evidence.clone(),
+            };
+            out.record(&mut state.ledger, fact);
+        }
+        (None, Some(_)) if !open => out.record(&mut state.ledger, Fact::Cleared { server: server.clone() }),
+        _ => {}
+    }
+}
+
+fn verdict(state: &mut State, out: &mut Out, server: &ServerId, symptom: &s1_detect::Symptom) {
+    let kind = symptom.kind.to_string();
+    if state.ledger.servers.get(server).and_then(|row| row.verdict.as_ref()).is_some_and(|(_, before)| *before == kind) {
+        return;
+    }
+    let fact = Fact::Verdict {
+        server: server.clone(),
+        machine: symptom.machine.clone(),
+        symptom: kind,
+        evidence: symptom.evidence.clone(),
+    };
+    out.record(&mut state.ledger, fact);
+}
+
+fn held(state: &mut State, out: &mut Out, server: &ServerId, hold: &Hold) {
+    let before = state.ledger.servers.get(server).and_then(|row| row.held.as_ref());
+    // the reason may count seconds: only another cause is another hold
+    if before.is_some_and(|(code, ..)| code == hold.code) {
+        return;
+    }
+    let fact =
+        Fact::Held { server: server.clone(), code: hold.code.to_owned(), reason: hold.reason.clone(), ends: hold.ends.clone() };
+    out.record(&mut state.ledger, fact);
+}
+
+fn fail_over(state: &mut State, out: &mut Out, server: &ServerId) {
+    match s4_place::failover(state, server, out.now) {
+        Ok(body) => {
+            let mut work = s4_place::seal(state, out, body, true);
+            s3_fence::begin(state, &mut work, out.now);
+            let id = intents::keep(state, work);
+            run(state, out, id);
+        }
+        Err(fault) => {
+            let ends = format!("by itself, {}", fault.remedy);
+            let hold = Hold { code: code_name(&fault), reason: fault.message, ends };
+            held(state, out, server, &hold);
+        }
+    }
+}
+
+/// The codes that stop a failover before it is sealed.
+fn code_name(fault: &vocabulary::Fault) -> &'static str {
+    match fault.code.0 {
+        401 => "F0401",
+        402 => "F0402",
+        404 => "F0404",
+        _ => "F0020",
+    }
+}
+
+fn would_have(state: &mut State, out: &mut Out, server: &ServerId, symptom: &s1_detect::Symptom) {
+    let Ok(body) = s4_place::failover(state, server, out.now) else { return };
+    let known = state.ledger.servers.get(server).and_then(|row| row.would_have.clone());
+    if known.as_deref() == Some(&body.hash()) {
+        return;
+    }
+    // an observed plan draws no epoch: it is sealed under the one it would have drawn, and never opened
+    let plan = Plan::seal(body, Epoch(state.ledger.epoch.0 + 1));
+    let fact = Fact::WouldHave { server: server.clone(), plan: Box::new(plan), reason: symptom.evidence.join("; ") };
+    out.record(&mut state.ledger, fact);
+}
+
+/// The machine that bears a server and the stage its open plan is in, for views.
+pub fn whereabouts(state: &State, server: &ServerId) -> (Option<MachineId>, Option<Stage>) {
+    let machine = state.ledger.placement(server).map(|placement| placement.machine.clone());
+    let stage = state.ledger.open_plan_of(server).and_then(|row| row.entered.last().map(|(stage, _)| *stage));
+    (machine, stage)
+}

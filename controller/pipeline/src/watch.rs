@@ -1,0 +1,192 @@
+//! What is being seen: the newest observation of each thing and since when it has been so. Volatile: empty after a restart.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use vocabulary::boot::BootStep;
+use vocabulary::check::CheckOutcome;
+use vocabulary::estate::Estate;
+use vocabulary::network::PortReading;
+use vocabulary::power::MachineReading;
+use vocabulary::{AgentId, Instant, MachineId, PortId, ServerId, VolumeId};
+
+/// How many boot contacts are kept per machine.
+pub const CONTACTS_MAX: usize = 32;
+/// The controller as a vantage point.
+pub const CONTROLLER: &str = "controller";
+
+/// All that is being watched.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Machines.
+    pub machines: BTreeMap<MachineId, MachineWatch>,
+    /// Servers.
+    pub servers: BTreeMap<ServerId, ServerWatch>,
+    /// Volumes.
+    pub volumes: BTreeMap<VolumeId, VolumeWatch>,
+    /// Ports.
+    pub ports: BTreeMap<PortId, PortReading>,
+    /// Since when no canary answers.
+    pub blind_since: Option<Instant>,
+    /// Machines whose server is under suspicion, with the time it began; kept for the guard's window.
+    pub suspicions: BTreeMap<MachineId, Instant>,
+    /// Alarms that were raised and whose cause lasts, so that each is raised once.
+    pub alarms: BTreeSet<String>,
+}
+
+/// The vantage points from which health checks are run: the controller itself, and each agent that the estate names as one.
+pub fn vantages(estate: &Estate) -> Vec<AgentId> {
+    let own: Option<AgentId> = CONTROLLER.parse().ok();
+    let agents = estate.switches.iter().filter(|(_, switch)| switch.vantage).filter_map(|(id, _)| id.as_str().parse().ok());
+    own.into_iter().chain(agents).collect()
+}
+
+/// One machine.
+#[derive(Debug, Default)]
+pub struct MachineWatch {
+    /// The last good reading.
+    pub last: Option<(Instant, MachineReading)>,
+    /// Since when every try failed.
+    pub failing_since: Option<Instant>,
+    /// The last failure's text.
+    pub failure: Option<String>,
+    /// Since when every good reading said Off on all sources, with no failure in between.
+    pub off_since: Option<Instant>,
+    /// How many did.
+    pub off_reads: u32,
+    /// When the last reset was seen to move.
+    pub reset_moved: Option<Instant>,
+    /// Recent boot contacts.
+    pub contacts: VecDeque<(Instant, BootStep)>,
+}
+
+/// One server.
+#[derive(Debug, Default)]
+pub struct ServerWatch {
+    /// Vantage points.
+    pub vantages: BTreeMap<AgentId, VantageWatch>,
+}
+
+/// One server from one vantage point.
+#[derive(Debug)]
+pub struct VantageWatch {
+    /// What it saw last.
+    pub outcome: CheckOutcome,
+    /// When.
+    pub at: Instant,
+    /// Since when it has been silent.
+    pub silent_since: Option<Instant>,
+    /// Since when it has been healthy.
+    pub healthy_since: Option<Instant>,
+}
+
+/// One volume.
+#[derive(Debug)]
+pub struct VolumeWatch {
+    /// Operations at the last reading.
+    pub operations: Option<u64>,
+    /// When it was read first since the start of this controller.
+    pub first_read: Instant,
+    /// When it was read last.
+    pub last_read: Instant,
+    /// When the counter was last seen to grow.
+    pub grew_at: Option<Instant>,
+    /// Initiators in session at the last reading.
+    pub sessions: BTreeSet<String>,
+}
+
+impl MachineWatch {
+    /// Folds a poll in.
+    pub fn observe(&mut self, now: Instant, reading: Result<MachineReading, String>) {
+        match reading {
+            Ok(reading) => {
+                let moved = self.last.as_ref().is_some_and(|(_, before)| {
+                    before.last_reset.is_some() && reading.last_reset.is_some() && before.last_reset != reading.last_reset
+                });
+                if moved {
+                    self.reset_moved = Some(now);
+                }
+                if reading.all_off() {
+                    self.off_since.get_or_insert(now);
+                    self.off_reads = self.off_reads.saturating_add(1);
+                } else {
+                    self.off_since = None;
+                    self.off_reads = 0;
+                }
+                self.failing_since = None;
+                self.failure = None;
+                self.last = Some((now, reading));
+            }
+            Err(text) => {
+                // Unknown is never Off: a failure ends every window of Off
+                self.off_since = None;
+                self.off_reads = 0;
+                self.failing_since.get_or_insert(now);
+                self.failure = Some(text);
+            }
+        }
+    }
+
+    /// Folds a boot contact in.
+    pub fn contact(&mut self, now: Instant, step: BootStep) {
+        if self.contacts.len() == CONTACTS_MAX {
+            self.contacts.pop_front();
+        }
+        self.contacts.push_back((now, step));
+    }
+
+    /// When the machine last contacted a boot service.
+    pub fn last_contact(&self) -> Option<Instant> {
+        self.contacts.back().map(|(at, _)| *at)
+    }
+}
+
+impl ServerWatch {
+    /// Folds a check in.
+    pub fn observe(&mut self, now: Instant, vantage: AgentId, outcome: CheckOutcome) {
+        let before = self.vantages.remove(&vantage);
+        let silent_since = match &outcome {
+            CheckOutcome::Silent(_) => Some(before.as_ref().and_then(|b| b.silent_since).unwrap_or(now)),
+            CheckOutcome::Healthy | CheckOutcome::Wrong(_) => None,
+        };
+        let healthy_since = match &outcome {
+            CheckOutcome::Healthy => Some(before.as_ref().and_then(|b| b.healthy_since).unwrap_or(now)),
+            CheckOutcome::Silent(_) | CheckOutcome::Wrong(_) => None,
+        };
+        self.vantages.insert(vantage, VantageWatch { outcome, at: now, silent_since, healthy_since });
+    }
+
+    /// Forgets everything: the server has moved to another machine.
+    pub fn forget(&mut self) {
+        self.vantages.clear();
+    }
+}
+
+impl VolumeWatch {
+    /// Folds a reading in.
+    pub fn observe(
+        before: Option<VolumeWatch>,
+        now: Instant,
+        operations: Option<u64>,
+        sessions: BTreeSet<String>,
+    ) -> VolumeWatch {
+        let Some(before) = before else {
+            return VolumeWatch { operations, first_read: now, last_read: now, grew_at: None, sessions };
+        };
+        // a counter that fell was reset with its target: growth is not known, so it counts as a sign of life
+        let grew = match (before.operations, operations) {
+            (Some(old), Some(new)) => old != new,
+            _ => false,
+        };
+        VolumeWatch {
+            operations,
+            first_read: before.first_read,
+            last_read: now,
+            grew_at: if grew { Some(now) } else { before.grew_at },
+            sessions,
+        }
+    }
+
+    /// Since when no operation was served; `None` if the target does not count them.
+    pub fn still_since(&self) -> Option<Instant> {
+        self.operations.map(|_| self.grew_at.unwrap_or(self.first_read))
+    }
+}

@@ -1,0 +1,380 @@
+//! What is being done for one plan: tasks on devices, each retried by itself so that none delays another. Volatile: re-made after a
+//! restart, when the world is looked at again. Nothing here decides what is sufficient; the stages do.
+
+use crate::effect::{Agent, Command, Effect};
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+use crate::record::Fact;
+use crate::stage::Stage;
+use crate::state::Out;
+use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::power::MachineReading;
+use vocabulary::request::{Action, AgentError, Answer, Resource};
+use vocabulary::{AgentId, BootServiceId, Epoch, Instant, MachineId, OpId, PortId, Span, VolumeId};
+
+/// Deadlines and retries of the core. Documented in docs/limits.md.
+pub mod limits {
+    use vocabulary::Span;
+    /// An answer from a BMC.
+    pub const BMC_DEADLINE: Span = Span::seconds(10);
+    /// An answer from a switch, storage or boot agent.
+    pub const AGENT_DEADLINE: Span = Span::seconds(10);
+    /// First retry of a task.
+    pub const RETRY_FIRST: Span = Span::ms(100);
+    /// Longest pause between retries of a task.
+    pub const RETRY_MAX: Span = Span::seconds(5);
+    /// Pause between two tries of a health check while a plan verifies.
+    pub const VERIFY_EVERY: Span = Span::ms(150);
+    /// How often the power of a fenced machine is read while a part of its fence is not confirmed, and while it is quarantined.
+    pub const QUARANTINE_POWER_EVERY: Span = Span::seconds(5);
+    /// ForceOff is sent again if the machine still reads On this long after one was accepted.
+    pub const FORCE_OFF_AGAIN: Span = Span::seconds(5);
+    /// Power on is sent again if the target still reads Off this long after one was accepted.
+    pub const POWER_ON_AGAIN: Span = Span::seconds(10);
+    /// A plan that has not begun to fence expires after this.
+    pub const PLAN_EXPIRES: Span = Span::seconds(900);
+    /// A target that is not wired and powered within this has failed: the next spare is tried.
+    pub const TARGET_PATIENCE: Span = Span::seconds(60);
+    /// A target that does not read Off within this, once the fence is proven, has failed.
+    pub const TARGET_OFF_PATIENCE: Span = Span::seconds(15);
+    /// So many tries of a boot target that is not confirmed; after that the machine's own network-first order is trusted.
+    pub const BOOT_TARGET_TRIES: u32 = 3;
+    /// So many tries of an enrolment's reading before it is given up.
+    pub const ENROL_TRIES: u32 = 4;
+    /// An orderly stop may take this long before the plan is abandoned.
+    pub const SHUT_DOWN: Span = Span::seconds(120);
+    /// A spare's identity must have been seen, and Off, within this time (until patrols exist).
+    pub const SPARE_SEEN: Span = Span::seconds(300);
+}
+
+/// The word for AdvanceEpoch in `Intent` records.
+pub const ADVANCE: &str = "advance epoch";
+/// The word for PowerOn in `Intent` records.
+pub const POWER_ON: &str = "power on";
+
+/// One unit of work.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Key {
+    /// Raise epochs at an agent.
+    Advance(Agent),
+    /// Fence: a machine's power.
+    Power(MachineId),
+    /// Fence: a port.
+    Port(MachineId, PortId),
+    /// Fence: a volume.
+    Volume(VolumeId),
+    /// Fence: a permit.
+    Permit(MachineId, BootServiceId),
+    /// The target is off before it gets anything.
+    TargetPower,
+    /// A port is joined.
+    Join(PortId),
+    /// A volume is granted.
+    Grant(VolumeId),
+    /// A permit is granted.
+    Allow(BootServiceId),
+    /// The target's boot device is set.
+    BootTarget,
+    /// The target is powered on.
+    PowerOn,
+    /// One health check of the service, by its place in the profile, from a vantage point.
+    Check(AgentId, usize),
+    /// Enrolment: identity is read.
+    Identity,
+    /// Enrolment: restore policy.
+    RestorePolicy,
+    /// Release and enrolment: a port is parked.
+    Park(PortId),
+    /// Release: bars are lifted at an agent.
+    Unbar(Agent),
+    /// Orderly stop.
+    ShutDown,
+    /// Waiting for Off after an orderly stop.
+    WaitOff,
+}
+
+/// Where a task stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Next try not before.
+    Waiting(Instant),
+    /// Asked; the answer comes under this op.
+    InFlight(OpId, Instant),
+    /// Confirmed by a fresh read-back at that time.
+    Confirmed(Instant),
+    /// Will not be had.
+    Unavailable,
+}
+
+/// The unbroken run of Off readings that P needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// The BMC session of all reads.
+    pub session: u64,
+    /// When the first was asked for.
+    pub since: Instant,
+    /// How many so far.
+    pub reads: u32,
+    /// `last_reset` of the first; must not change.
+    pub last_reset: Option<String>,
+    /// `bmc_started` of the first; must not change.
+    pub bmc_started: Option<String>,
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Where it stands.
+    pub progress: Progress,
+    /// Tries so far.
+    pub tries: u32,
+    /// The last thing that went wrong.
+    pub reason: Option<String>,
+    /// Evidence of its confirmation.
+    pub evidence: Option<String>,
+    /// For `Power`: the run of Off readings so far.
+    pub window: Option<Window>,
+    /// For `Power` and `PowerOn`: when the command was last accepted.
+    pub acted_at: Option<Instant>,
+    /// For `Power`: true if every reading of the window had a second power source.
+    pub strong: bool,
+    /// For `Volume`: the gate refused to spare our own initiator, since it knows no grant of this plan.
+    pub keep_refused: bool,
+}
+
+impl Task {
+    /// A task to be tried at once.
+    pub fn due(now: Instant) -> Task {
+        Task {
+            progress: Progress::Waiting(now),
+            tries: 0,
+            reason: None,
+            evidence: None,
+            window: None,
+            acted_at: None,
+            strong: true,
+            keep_refused: false,
+        }
+    }
+    /// True if it is confirmed.
+    pub fn is_confirmed(&self) -> bool {
+        matches!(self.progress, Progress::Confirmed(_))
+    }
+    /// True if it is to be tried now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        matches!(self.progress, Progress::Waiting(until) if until <= now)
+    }
+    /// Confirms it.
+    pub fn confirm(&mut self, now: Instant, evidence: String) {
+        self.progress = Progress::Confirmed(now);
+        self.evidence = Some(evidence);
+        self.reason = None;
+        self.tries = 0;
+    }
+    /// Puts the next try off, longer each time.
+    pub fn retry(&mut self, now: Instant, reason: String) {
+        let pause = limits::RETRY_FIRST.0.saturating_mul(1 << self.tries.min(10)).min(limits::RETRY_MAX.0);
+        self.tries = self.tries.saturating_add(1);
+        self.reason = Some(reason);
+        self.progress = Progress::Waiting(now + Span::ms(pause));
+    }
+    /// Next try at that time, without counting it as a failure.
+    pub fn again_at(&mut self, at: Instant) {
+        self.progress = Progress::Waiting(at);
+    }
+}
+
+/// Where a plan's execution stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Phase {
+    /// Epochs advance, old machines are cut, the target is proven off.
+    Fence,
+    /// Ports and volumes go to the target.
+    Wire,
+    /// Permit, boot target, power.
+    Boot,
+    /// Health checks.
+    Verify,
+    /// Enrolment, release and stop do their own steps.
+    Clear,
+    /// Closed; only standing orders remain.
+    Orders,
+}
+
+/// One plan's execution.
+#[derive(Debug)]
+pub struct Work {
+    /// The plan.
+    pub plan: Plan,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When the phase was entered.
+    pub since: Instant,
+    /// Tasks.
+    pub tasks: BTreeMap<Key, Task>,
+    /// Resources whose agent has answered that no older operation is in flight.
+    pub advanced: BTreeSet<Resource>,
+    /// What the grants rest on, once it is earned; void after a restart.
+    pub authority: Option<crate::s3_fence::Authority>,
+    /// True if a verdict opened it: the verdict is asked again right before the first fencing effect.
+    pub by_verdict: bool,
+    /// When the fence was first proven in this life.
+    pub proven_at: Option<Instant>,
+    /// Enrolment: what was read.
+    pub identity: Option<MachineReading>,
+    /// When the target was powered on in this life.
+    pub powered_on: Option<Instant>,
+    /// The command stream's answers are matched here.
+    ops: BTreeMap<OpId, Key>,
+    next_op: u64,
+}
+
+impl Work {
+    /// Starts the execution of a sealed plan; `next_op` continues the durable count.
+    pub fn new(plan: Plan, next_op: u64, by_verdict: bool, now: Instant) -> Work {
+        Work {
+            plan,
+            phase: Phase::Fence,
+            since: now,
+            tasks: BTreeMap::new(),
+            advanced: BTreeSet::new(),
+            authority: None,
+            by_verdict,
+            proven_at: None,
+            identity: None,
+            powered_on: None,
+            ops: BTreeMap::new(),
+            next_op: next_op.max(1),
+        }
+    }
+
+    /// Adds a task that is due now, unless it exists.
+    pub fn want(&mut self, key: Key, now: Instant) {
+        self.tasks.entry(key).or_insert_with(|| Task::due(now));
+    }
+
+    /// Keys of tasks that are due now.
+    pub fn due(&self, now: Instant) -> Vec<Key> {
+        self.tasks.iter().filter(|(_, task)| task.is_due(now)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// True if the task exists and is confirmed.
+    pub fn confirmed(&self, key: &Key) -> bool {
+        self.tasks.get(key).is_some_and(Task::is_confirmed)
+    }
+
+    /// Enters a phase.
+    pub fn enter(&mut self, phase: Phase, now: Instant) {
+        self.phase = phase;
+        self.since = now;
+    }
+
+    /// When the next task is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.tasks
+            .values()
+            .filter_map(|task| match task.progress {
+                Progress::Waiting(until) => Some(until),
+                Progress::InFlight(..) | Progress::Confirmed(_) | Progress::Unavailable => None,
+            })
+            .min()
+    }
+
+    /// Sends a command for a task: its intent is recorded first if it changes anything.
+    pub fn send(&mut self, ledger: &mut Ledger, out: &mut Out, key: Key, agent: Agent, stage: Stage, action: Action) {
+        let op = OpId { epoch: self.plan.epoch(), number: self.next_op };
+        self.next_op += 1;
+        if !action.is_read() {
+            out.record(ledger, Fact::Intent { plan: self.plan.id(), stage, op, agent: agent.to_string(), what: words(&action) });
+        }
+        let deadline = if agent == Agent::Bmc { limits::BMC_DEADLINE } else { limits::AGENT_DEADLINE };
+        let command = Command::new(agent, &self.plan, op, stage, deadline, action);
+        out.effects.push(Effect::Command(Box::new(command)));
+        self.ops.insert(op, key.clone());
+        let task = self.tasks.entry(key).or_insert_with(|| Task::due(out.now));
+        task.progress = Progress::InFlight(op, out.now);
+    }
+
+    /// Takes an answer in: which task it belongs to, and when it was asked. `None` for an answer that nobody waits for any more.
+    /// The outcome of a change is recorded.
+    pub fn take(
+        &mut self,
+        ledger: &mut Ledger,
+        out: &mut Out,
+        op: OpId,
+        outcome: &Result<Answer, AgentError>,
+    ) -> Option<(Key, Instant)> {
+        let key = self.ops.remove(&op)?;
+        let task = self.tasks.get(&key)?;
+        let Progress::InFlight(waiting, asked) = task.progress else { return None };
+        if waiting != op {
+            return None;
+        }
+        if !matches!(key, Key::Check(..) | Key::Identity | Key::WaitOff) {
+            let (ok, read_back) = match outcome {
+                Ok(answer) => (true, answer_words(answer)),
+                Err(error) => (false, error.to_string()),
+            };
+            out.record(ledger, Fact::Outcome { plan: self.plan.id(), op, ok, read_back });
+        }
+        Some((key, asked))
+    }
+
+    /// The plan's epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.plan.epoch()
+    }
+}
+
+/// An action in the words of a plan; names the device, holds no secret.
+pub fn words(action: &Action) -> String {
+    match action {
+        Action::AdvanceEpoch { .. } => ADVANCE.to_owned(),
+        Action::PowerOff { machine } => format!("power off {machine}"),
+        Action::BarPort { port, quarantine } => format!("bar {port} in VLAN {quarantine}"),
+        Action::RevokeVolume { volume, keep: None } => format!("revoke every initiator of {volume}"),
+        Action::RevokeVolume { volume, keep: Some(keep) } => format!("revoke every initiator of {volume} but {keep}"),
+        Action::RevokePermit { machine } => format!("revoke the permit of {machine}"),
+        Action::JoinPort { port, setting, .. } => match setting.native {
+            Some(vlan) => format!("join {port} to VLAN {vlan}"),
+            None => format!("join {port}"),
+        },
+        Action::GrantVolume { volume, initiator, .. } => format!("grant {volume} to {initiator}"),
+        Action::GrantPermit { permit } => format!("permit {} to boot as {}", permit.machine, permit.server),
+        Action::SetBootTarget { machine, target } => format!("next boot of {machine} by {target:?}"),
+        Action::PowerOn { .. } => POWER_ON.to_owned(),
+        Action::SetRestorePolicyOff { machine } => format!("restore policy of {machine} to always-off"),
+        Action::ParkPort { port, parking } => format!("park {port} in VLAN {parking}"),
+        Action::LiftBar { resources } => format!("lift {} bars", resources.len()),
+        Action::ShutDown { machine } => format!("ask the operating system of {machine} to stop"),
+        Action::Hello
+        | Action::ReadMachine { .. }
+        | Action::ReadPort { .. }
+        | Action::ReadVolume { .. }
+        | Action::ReadPermit { .. }
+        | Action::ReadContacts { .. }
+        | Action::RunCheck { .. } => "read".to_owned(),
+    }
+}
+
+fn answer_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Machine(reading) => {
+            let rail = reading.chassis_power.map_or(String::new(), |rail| format!(", rail {rail:?}"));
+            format!("power {:?}{rail} (session {}, serial {})", reading.system_power, reading.session, reading.identity.serial)
+        }
+        Answer::Port(reading) => {
+            let native = reading.setting.native.map_or("none".to_owned(), |vlan| vlan.to_string());
+            format!("{} native {native}, {} tagged, saved {}", reading.port, reading.setting.tagged.len(), reading.saved)
+        }
+        Answer::Volume(reading) => {
+            format!("{} admits {}, {} sessions", reading.volume, reading.allowed.len(), reading.sessions.len())
+        }
+        Answer::Permit(reading) => match &reading.standing {
+            Some((server, epoch)) => format!("{} may boot as {server} ({epoch})", reading.machine),
+            None => format!("{} gets silence", reading.machine),
+        },
+        Answer::Advanced { clear, busy } => format!("{} clear, {} busy", clear.len(), busy.len()),
+        Answer::Hello(_) | Answer::Contacts { .. } | Answer::Check { .. } | Answer::Done => "done".to_owned(),
+    }
+}

@@ -1,0 +1,147 @@
+//! The words of `cargo xtask`, and nothing else: what each verb does stands in its own file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Checks this machine, gets what is missing, builds, and starts the rest.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Raise the lab, kill a server, and watch it come back on a spare
+    Demo(Demo),
+    /// What CI checks: format, lints, laws, tests, and lab scenarios
+    Test(Yes),
+    /// Everything slow: test, all scenarios, benchmarks, and the table for SPECIFICATION.md
+    Nightly(Yes),
+    /// The QEMU lab
+    #[command(subcommand)]
+    Lab(Lab),
+    /// Measure one thing against its rival
+    Bench(Bench),
+    /// The laws of the house
+    Tidy,
+    /// Unpack the lab's Debian packages and print where they are
+    #[command(hide = true)]
+    Packages(Packages),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Yes {
+    /// Do not ask before downloading or installing
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Plain lines instead of a live screen
+    #[arg(long)]
+    pub headless: bool,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Leave the lab up afterwards, to look around
+    #[arg(long)]
+    pub keep: bool,
+    #[command(flatten)]
+    pub consent: Yes,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Lab {
+    /// Raise the lab and stay until Ctrl-C or `down`
+    Up(LabArgs),
+    /// Take down the lab that is up
+    Down,
+    /// Take down the lab that is up and remove all that labs keep between runs
+    Clean,
+    /// Run scenarios, each in a lab of its own
+    E2e(E2e),
+}
+
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    #[command(flatten)]
+    pub consent: Yes,
+    /// Further options of the lab itself (see `target/debug/understudy-lab up --help`)
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+    pub rest: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct E2e {
+    /// Scenarios by name; none means all
+    #[arg(value_name = "SCENARIO")]
+    pub scenarios: Vec<String>,
+    /// Print the names of all scenarios
+    #[arg(long)]
+    pub list: bool,
+    /// Write rows of scenario, passed, total_s, reason
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub consent: Yes,
+}
+
+/// What can be measured; a name appears here with the issue that brings it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BenchName {
+    /// A whole failover against a hand-written script on the same lab
+    Failover,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    pub name: BenchName,
+    /// Write rows of what, ours, peer, unit, ratio, goal, met
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub consent: Yes,
+}
+
+#[derive(Debug, Args)]
+pub struct Packages {
+    /// Resolve afresh, for instance after a security update
+    #[arg(long)]
+    pub refresh: bool,
+    #[command(flatten)]
+    pub consent: Yes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lines_of_the_readme_are_understood() {
+        for line in [
+            "demo --headless --json out.json",
+            "demo --keep --yes",
+            "test",
+            "nightly --yes",
+            "lab e2e crash hang --json rows.json",
+            "lab e2e --list",
+            "lab down",
+            "bench failover --json rows.json",
+            "tidy",
+        ] {
+            let words = std::iter::once("xtask").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+        assert!(Cli::try_parse_from(["xtask", "bench", "poll"]).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! `demo`, `lab` and `bench`: prepare, then become `understudy-lab`, so that its screen, its signals and its exit code are the verb's own
+//! and no process stands between it and Ctrl-C.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::{Bench, BenchName, Demo, E2e, Lab};
+use crate::compile::{self, LAB_PROGRAM};
+use crate::consent::Consent;
+use crate::packages::Outcome;
+use crate::prepare;
+use crate::run;
+use crate::say;
+use crate::signals;
+use crate::tree::Tree;
+
+/// Something must be done by a person first, and was said.
+pub const EXIT_NOT_READY: u8 = 3;
+/// A benchmark that could not run.
+const EXIT_NOT_MEASURED: u8 = 2;
+
+/// How long a first run takes on two cores, and later ones.
+const FIRST_MINUTES: &str = "about 8 minutes the first time (download 80 MB, build, raise the lab)";
+const LATER_MINUTES: &str = "about 2 minutes";
+
+/// `cargo xtask demo`
+pub fn demo(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
+    let minutes = if prepare::is_first(tree) { FIRST_MINUTES } else { LATER_MINUTES };
+    eprintln!(
+        "This raises a small data centre of QEMU machines on this computer, kills a production server, and shows Understudy bring it back on a \
+         spare. It takes {minutes}, needs no root for the lab itself, and leaves nothing running."
+    );
+    let mut arguments = Vec::new();
+    if demo.headless {
+        arguments.push("--headless".into());
+    }
+    if demo.keep {
+        arguments.push("--keep".into());
+    }
+    if let Some(file) = &demo.json {
+        arguments.push("--json".into());
+        arguments.push(file.clone().into_os_string());
+    }
+    let mut command = prepare::raising_command(tree, "demo");
+    command.args(arguments);
+    prepared(tree, Consent::new(demo.consent.yes), command, EXIT_NOT_READY)
+}
+
+/// `cargo xtask lab ...`
+pub fn lab(tree: &Tree, lab: &Lab) -> Result<ExitCode> {
+    match lab {
+        Lab::Up(arguments) => {
+            let mut command = prepare::raising_command(tree, "up");
+            command.arg("--dir").arg(tree.lab_up()).args(&arguments.rest);
+            prepared(tree, Consent::new(arguments.consent.yes), command, EXIT_NOT_READY)
+        }
+        Lab::Down => {
+            if is_up(tree) {
+                return turn_into(down_command(tree));
+            }
+            say!("no lab is up");
+            Ok(ExitCode::SUCCESS)
+        }
+        Lab::Clean => clean(tree),
+        Lab::E2e(e2e) if e2e.list => {
+            compile::lab_program(tree)?;
+            turn_into(list_command(tree))
+        }
+        Lab::E2e(e2e) => prepared(tree, Consent::new(e2e.consent.yes), scenarios(tree, e2e), EXIT_NOT_READY),
+    }
+}
+
+/// A lab that is up has its run folder; without the program none was ever raised.
+fn is_up(tree: &Tree) -> bool {
+    tree.lab_up().exists() && tree.programs().join(LAB_PROGRAM).exists()
+}
+
+fn down_command(tree: &Tree) -> Command {
+    let mut command = prepare::lab_command(tree, "down");
+    command.arg("--dir").arg(tree.lab_up());
+    command
+}
+
+/// Takes down the lab that is up and removes what labs keep between runs, downloads included.
+fn clean(tree: &Tree) -> Result<ExitCode> {
+    if is_up(tree)
+        && let Err(error) = run::succeed(&mut down_command(tree))
+    {
+        say!("{error:#}; its first process is gone, and with it every part");
+    }
+    match std::fs::remove_dir_all(tree.lab()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", tree.lab().display()))
+        }
+        _ => {
+            say!("{} is gone; the next run downloads and builds its images again", tree.lab().display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// `cargo xtask bench NAME`
+pub fn bench(tree: &Tree, bench: &Bench) -> Result<ExitCode> {
+    let mut command = match bench.name {
+        BenchName::Failover => prepare::raising_command(tree, "bench-failover"),
+    };
+    if let Some(file) = &bench.json {
+        command.arg("--json").arg(file);
+    }
+    let outcome = prepared(tree, Consent::new(bench.consent.yes), command, EXIT_NOT_MEASURED);
+    outcome.or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        Ok(ExitCode::from(EXIT_NOT_MEASURED))
+    })
+}
+
+fn list_command(tree: &Tree) -> Command {
+    let mut command = prepare::raising_command(tree, "e2e");
+    command.arg("--list");
+    command
+}
+
+fn scenarios(tree: &Tree, e2e: &E2e) -> Command {
+    let mut command = prepare::raising_command(tree, "e2e");
+    command.args(&e2e.scenarios);
+    if let Some(file) = &e2e.json {
+        command.arg("--json").arg(file);
+    }
+    command
+}
+
+fn prepared(tree: &Tree, consent: Consent, command: Command, not_ready: u8) -> Result<ExitCode> {
+    match prepare::machine_and_programs(tree, consent)? {
+        Outcome::Done(()) => turn_into(command),
+        Outcome::Declined => Ok(ExitCode::from(not_ready)),
+    }
+}
+
+/// Replaces this process; returns only if that fails.
+fn turn_into(mut command: Command) -> Result<ExitCode> {
+    if signals::interrupted() {
+        bail!("interrupted");
+    }
+    let program = command.get_program().to_owned();
+    Err(command.exec()).with_context(|| format!("{} does not start", program.display()))
+}

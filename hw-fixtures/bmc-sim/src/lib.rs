@@ -1,0 +1,41 @@
+//! BMCs that do not exist: Redfish over TLS on real sockets, each the parent of a process that plays its machine.
+//! Must never be honest by accident or lie by accident: without quirks every answer follows the process, with a quirk exactly one thing differs.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), bmc_sim::Error> {
+//! let simulator = bmc_sim::Simulator::start_one(bmc_sim::MachineConfig::for_test("m1")).await?;
+//! let url = format!("https://{}/redfish/v1", simulator.address); // user `controller`, password `lab`
+//! simulator.control.set_quirks("m1", serde_json::json!({ "power_state": "null" })).await?;
+//! simulator.control.perform(bmc_sim::Request::Kill { name: "m1".into() }).await?;
+//! simulator.shutdown().await;
+//! # let _ = url; Ok(())
+//! # }
+//! ```
+
+mod bmc;
+mod clock;
+mod config;
+mod control;
+mod error;
+mod launch;
+mod limits;
+mod lines;
+mod monitor;
+mod power;
+mod progress;
+mod quirks;
+mod redfish;
+mod server;
+mod sessions;
+mod simulator;
+mod tls;
+
+pub use bmc::Change;
+pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
+pub use control::Request;
+pub use error::Error;
+pub use quirks::{
+    EarlyReading, ErrorScope, EtagBehaviour, NoEffect, PowerReading, Quirks, Reach, ResetBehaviour, ResetTimeReading,
+    SettingBehaviour,
+};
+pub use simulator::{Control, Handle, Simulator};

@@ -1,0 +1,130 @@
+//! Which resource a path names.
+//! Must never guess: a path that is not exactly one of these (give or take a trailing slash) names nothing.
+
+use crate::config::MachineConfig;
+use crate::quirks::Quirks;
+
+/// A resource of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `/redfish`
+    Versions,
+    /// `/redfish/v1`
+    Root,
+    /// `/redfish/v1/odata`
+    Odata,
+    /// `/redfish/v1/$metadata`
+    Metadata,
+    /// The session service.
+    SessionService,
+    /// Its sessions.
+    Sessions,
+    /// One of them.
+    Session(String),
+    /// Collection of systems.
+    Systems,
+    /// The system.
+    System,
+    /// What its reset takes.
+    SystemActionInfo,
+    /// Its reset.
+    SystemReset,
+    /// Its network interfaces.
+    Interfaces,
+    /// One of them, by index.
+    Interface(usize),
+    /// Collection of chassis.
+    ChassisCollection,
+    /// The chassis.
+    Chassis,
+    /// Collection of managers.
+    Managers,
+    /// The BMC itself.
+    Manager,
+    /// What its reset takes.
+    ManagerActionInfo,
+    /// Its reset.
+    ManagerReset,
+    /// Its uptime.
+    ManagerDiagnosticData,
+}
+
+/// The resource at a path.
+pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let rest = path.strip_prefix("/redfish")?;
+    if rest.is_empty() {
+        return Some(Route::Versions);
+    }
+    let rest = rest.strip_prefix("/v1")?;
+    if rest.is_empty() {
+        return Some(Route::Root);
+    }
+    let ids = &machine.hardware;
+    let parts: Vec<&str> = rest.strip_prefix('/')?.split('/').collect();
+    match parts.as_slice() {
+        ["odata"] => Some(Route::Odata),
+        ["$metadata"] => Some(Route::Metadata),
+        ["SessionService"] => Some(Route::SessionService),
+        ["SessionService", "Sessions"] => Some(Route::Sessions),
+        ["SessionService", "Sessions", id] => Some(Route::Session((*id).to_owned())),
+        ["Systems"] => Some(Route::Systems),
+        ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
+            [] => Some(Route::System),
+            ["ResetActionInfo"] => Some(Route::SystemActionInfo),
+            ["Actions", "ComputerSystem.Reset"] => Some(Route::SystemReset),
+            ["EthernetInterfaces"] => Some(Route::Interfaces),
+            ["EthernetInterfaces", nic] => interface(nic, machine),
+            _ => None,
+        },
+        ["Chassis"] => Some(Route::ChassisCollection),
+        ["Chassis", id] if *id == ids.chassis_id => Some(Route::Chassis),
+        ["Managers"] => Some(Route::Managers),
+        ["Managers", id, rest @ ..] if *id == ids.manager_id => match rest {
+            [] => Some(Route::Manager),
+            ["ResetActionInfo"] => Some(Route::ManagerActionInfo),
+            ["ManagerDiagnosticData"] => Some(Route::ManagerDiagnosticData),
+            ["Actions", "Manager.Reset"] => Some(Route::ManagerReset),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn interface(id: &str, machine: &MachineConfig) -> Option<Route> {
+    let index = id.strip_prefix("NIC.")?.parse::<usize>().ok()?.checked_sub(1)?;
+    machine.nics.get(index).map(|_| Route::Interface(index))
+}
+
+impl Route {
+    /// Readable without an account, as the specification demands.
+    pub fn is_public(&self) -> bool {
+        matches!(self, Self::Versions | Self::Root | Self::Odata | Self::Metadata)
+    }
+
+    /// The methods the resource knows (HEAD goes with GET).
+    pub fn methods(&self, quirks: &Quirks) -> &'static [&'static str] {
+        match self {
+            Self::Sessions => &["GET", "POST"],
+            Self::Session(_) => &["GET", "DELETE"],
+            Self::SystemReset | Self::ManagerReset => &["POST"],
+            Self::System => &["GET", "PATCH"],
+            Self::SystemActionInfo if !quirks.allowable_values => &[],
+            Self::Versions
+            | Self::Root
+            | Self::Odata
+            | Self::Metadata
+            | Self::SessionService
+            | Self::Systems
+            | Self::SystemActionInfo
+            | Self::Interfaces
+            | Self::Interface(_)
+            | Self::ChassisCollection
+            | Self::Chassis
+            | Self::Managers
+            | Self::Manager
+            | Self::ManagerActionInfo
+            | Self::ManagerDiagnosticData => &["GET"],
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! What each resource reads: shapes as real BMCs write them, contents from the machine's state.
+//! Must never show a password or a session's token, nor link to a resource that is not there.
+
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::route::Route;
+use crate::bmc::{Bmc, Reading, State};
+use crate::clock::rfc3339;
+use crate::config::MachineConfig;
+use crate::quirks::{EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
+
+/// The reset types a system takes.
+pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
+/// The reset types a manager takes.
+pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
+/// Values of BootSourceOverrideTarget.
+pub const BOOT_TARGETS: [&str; 7] = ["None", "Pxe", "Hdd", "Cd", "Usb", "BiosSetup", "UefiHttp"];
+/// Values of BootSourceOverrideEnabled.
+pub const BOOT_ENABLED: [&str; 3] = ["Disabled", "Once", "Continuous"];
+/// Values of BootSourceOverrideMode.
+pub const BOOT_MODES: [&str; 2] = ["Legacy", "UEFI"];
+/// Values of PowerRestorePolicy.
+pub const RESTORE_POLICIES: [&str; 3] = ["AlwaysOn", "AlwaysOff", "LastState"];
+
+/// A metadata document that a client may fetch and none reads.
+pub const METADATA: &str = concat!(
+    r#"<?xml version="1.0" encoding="UTF-8"?><edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0">"#,
+    r#"<edmx:Reference Uri="http://redfish.dmtf.org/schemas/v1/ServiceRoot_v1.xml"><edmx:Include Namespace="ServiceRoot"/>"#,
+    r#"</edmx:Reference></edmx:Edmx>"#
+);
+
+/// Marks a body that cannot be told at the moment.
+const FAILURE: &str = "bmc-sim.failure";
+
+/// Brings up to date what is read from outside: the console, where the machine has one.
+pub async fn refresh(bmc: &Arc<Bmc>) {
+    let Some(log) = &bmc.config.serial_log else { return };
+    let (generation, progress) = {
+        let state = bmc.state();
+        if state.process.is_none() {
+            return;
+        }
+        (state.generation, state.progress.clone())
+    };
+    let advanced = progress.advanced(log).await;
+    let mut state = bmc.state();
+    if state.generation == generation && !state.progress.is_newer_than(&advanced) {
+        state.progress = advanced;
+    }
+}
+
+/// The body of a resource; None if it does not exist (any more).
+pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
+    let machine = &bmc.config;
+    let ids = &machine.hardware;
+    let mut state = bmc.state();
+    Some(match route {
+        Route::Versions => json!({ "v1": "/redfish/v1/" }),
+        Route::Metadata => json!(METADATA),
+        Route::Root => root(machine),
+        Route::Odata => odata(),
+        Route::SessionService => session_service(&state),
+        Route::Sessions => {
+            let timeout = state.session_timeout();
+            let ids: Vec<String> = state.sessions.list(timeout).map(|s| s.id.clone()).collect();
+            collection("SessionCollection", "SessionService/Sessions", "Session Collection", &ids)
+        }
+        Route::Session(id) => session(&mut state, &machine.user, id)?,
+        Route::Systems => {
+            collection("ComputerSystemCollection", "Systems", "Computer System Collection", std::slice::from_ref(&ids.system_id))
+        }
+        Route::System => system(&state, machine),
+        Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &RESET_TYPES),
+        Route::Interfaces => {
+            let nics: Vec<String> = (1..=machine.nics.len()).map(|n| format!("NIC.{n}")).collect();
+            let path = format!("Systems/{}/EthernetInterfaces", ids.system_id);
+            collection("EthernetInterfaceCollection", &path, "System Ethernet Interfaces", &nics)
+        }
+        Route::Interface(index) => interface(machine, &state, *index)?,
+        Route::ChassisCollection => {
+            collection("ChassisCollection", "Chassis", "Chassis Collection", std::slice::from_ref(&ids.chassis_id))
+        }
+        Route::Chassis => chassis(&state, machine),
+        Route::Managers => {
+            collection("ManagerCollection", "Managers", "Manager Collection", std::slice::from_ref(&ids.manager_id))
+        }
+        Route::Manager => manager(&state, machine),
+        Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
+        Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
+        Route::SystemReset | Route::ManagerReset => return None,
+    })
+}
+
+/// The status of a body that cannot be told, taken out of it.
+pub fn take_failure(body: &mut Value) -> Option<StatusCode> {
+    body.as_object_mut()?.remove(FAILURE).map(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// The ETag of a body: its content's hash.
+pub fn etag(body: &Value, quirks: &Quirks) -> Option<String> {
+    // A fixed key: the same content has the same ETag after a restart too.
+    let mut hasher = std::hash::DefaultHasher::new();
+    body.to_string().hash(&mut hasher);
+    let hash = hasher.finish();
+    match quirks.etag {
+        EtagBehaviour::None => None,
+        EtagBehaviour::Weak => Some(format!("W/\"{hash:016X}\"")),
+        EtagBehaviour::Strong | EtagBehaviour::Required | EtagBehaviour::AlwaysFails => Some(format!("\"{hash:016X}\"")),
+    }
+}
+
+fn link(path: &str) -> Value {
+    json!({ "@odata.id": format!("/redfish/v1/{path}") })
+}
+
+fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
+    let members: Vec<Value> = ids.iter().map(|id| link(&format!("{path}/{id}"))).collect();
+    json!({
+        "@odata.id": format!("/redfish/v1/{path}"),
+        "@odata.type": format!("#{kind}.{kind}"),
+        "Name": name,
+        "Members": members,
+        "Members@odata.count": ids.len(),
+    })
+}
+
+fn root(machine: &MachineConfig) -> Value {
+    json!({
+        "@odata.id": "/redfish/v1/",
+        "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
+        "Id": "RootService",
+        "Name": "Root Service",
+        "RedfishVersion": "1.15.0",
+        "UUID": machine.uuid,
+        "Vendor": machine.hardware.manufacturer,
+        "Product": "bmc-sim",
+        "ProtocolFeaturesSupported": {
+            "ExcerptQuery": false, "FilterQuery": false, "OnlyMemberQuery": false, "SelectQuery": false,
+            "ExpandQuery": { "ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false },
+        },
+        "Systems": link("Systems"),
+        "Chassis": link("Chassis"),
+        "Managers": link("Managers"),
+        "SessionService": link("SessionService"),
+        "Links": { "Sessions": link("SessionService/Sessions") },
+    })
+}
+
+fn odata() -> Value {
+    let entry = |name: &str, path: &str| json!({ "name": name, "kind": "Singleton", "url": path });
+    json!({
+        "@odata.context": "/redfish/v1/$metadata",
+        "value": [
+            entry("Service", "/redfish/v1/"),
+            entry("Systems", "/redfish/v1/Systems"),
+            entry("Chassis", "/redfish/v1/Chassis"),
+            entry("Managers", "/redfish/v1/Managers"),
+            entry("SessionService", "/redfish/v1/SessionService"),
+            entry("Sessions", "/redfish/v1/SessionService/Sessions"),
+        ],
+    })
+}
+
+fn session_service(state: &State) -> Value {
+    json!({
+        "@odata.id": "/redfish/v1/SessionService",
+        "@odata.type": "#SessionService.v1_1_8.SessionService",
+        "Id": "SessionService",
+        "Name": "Session Service",
+        "ServiceEnabled": true,
+        "SessionTimeout": state.session_timeout().as_secs().max(1),
+        "Status": status("Enabled"),
+        "Sessions": link("SessionService/Sessions"),
+    })
+}
+
+fn session(state: &mut State, user: &str, id: &str) -> Option<Value> {
+    let (timeout, offset) = (state.session_timeout(), state.quirks.clock_offset_s);
+    let created = state.sessions.list(timeout).find(|s| s.id == id)?.created;
+    Some(session_body(id, user, &rfc3339(created, offset)))
+}
+
+/// A session as the collection's POST and its own GET tell it.
+pub fn session_body(id: &str, user: &str, created: &str) -> Value {
+    json!({
+        "@odata.id": format!("/redfish/v1/SessionService/Sessions/{id}"),
+        "@odata.type": "#Session.v1_5_0.Session",
+        "Id": id,
+        "Name": "User Session",
+        "UserName": user,
+        "CreatedTime": created,
+    })
+}
+
+fn status(state: &str) -> Value {
+    json!({ "State": state, "Health": "OK", "HealthRollup": "OK" })
+}
+
+fn action_info(path: &str, values: &[&str]) -> Value {
+    json!({
+        "@odata.id": format!("/redfish/v1/{path}/ResetActionInfo"),
+        "@odata.type": "#ActionInfo.v1_3_0.ActionInfo",
+        "Id": "ResetActionInfo",
+        "Name": "Reset Action Info",
+        "Parameters": [{ "Name": "ResetType", "Required": true, "DataType": "String", "AllowableValues": values }],
+    })
+}
+
+/// Sets a key of a body.
+fn put(body: &mut Value, key: &str, value: Value) {
+    if let Some(object) = body.as_object_mut() {
+        object.insert(key.into(), value);
+    }
+}
+
+/// Puts a reading where it belongs: a value, null, no key, or a body that cannot be told.
+fn put_power(body: &mut Value, reading: Reading) {
+    let Some(object) = body.as_object_mut() else { return };
+    match reading {
+        Reading::Is(text) => drop(object.insert("PowerState".into(), json!(text))),
+        Reading::Null => drop(object.insert("PowerState".into(), Value::Null)),
+        Reading::Missing => {}
+        Reading::Unavailable => drop(object.insert(FAILURE.into(), Value::Null)),
+    }
+}
+
+fn system(state: &State, machine: &MachineConfig) -> Value {
+    let (ids, quirks) = (&machine.hardware, &state.quirks);
+    let path = format!("Systems/{}", ids.system_id);
+    let mut reset = json!({ "target": format!("/redfish/v1/{path}/Actions/ComputerSystem.Reset") });
+    if quirks.allowable_values {
+        put(&mut reset, "@Redfish.ActionInfo", json!(format!("/redfish/v1/{path}/ResetActionInfo")));
+        put(&mut reset, "ResetType@Redfish.AllowableValues", json!(RESET_TYPES));
+    }
+    let mut body = json!({
+        "@odata.id": format!("/redfish/v1/{path}"),
+        "@odata.type": "#ComputerSystem.v1_23_0.ComputerSystem",
+        "Id": ids.system_id,
+        "Name": machine.name,
+        "Description": "Computer System",
+        "SystemType": "Physical",
+        "Manufacturer": ids.manufacturer,
+        "Model": ids.model,
+        "SerialNumber": quirks.serial.as_ref().unwrap_or(&machine.serial),
+        "UUID": quirks.uuid.as_ref().unwrap_or(&machine.uuid),
+        "AssetTag": state.asset_tag,
+        "BiosVersion": "1.0.0",
+        "Status": status(if state.process.is_some() { "Enabled" } else { "StandbyOffline" }),
+        "ProcessorSummary": {
+            "Count": ids.processors, "CoreCount": ids.cores, "Model": ids.processor_model, "Status": status("Enabled"),
+        },
+        "MemorySummary": { "TotalSystemMemoryGiB": ids.memory_gib, "Status": status("Enabled") },
+        "EthernetInterfaces": link(&format!("{path}/EthernetInterfaces")),
+        "Links": {
+            "Chassis": [link(&format!("Chassis/{}", ids.chassis_id))],
+            "ManagedBy": [link(&format!("Managers/{}", ids.manager_id))],
+        },
+        "Actions": { "#ComputerSystem.Reset": reset },
+    });
+    put_power(&mut body, state.system_power());
+    if quirks.restore_policy != SettingBehaviour::Unsupported {
+        put(&mut body, "PowerRestorePolicy", json!(state.policy.as_str()));
+        put(&mut body, "PowerRestorePolicy@Redfish.AllowableValues", json!(RESTORE_POLICIES));
+    }
+    if quirks.boot_override != SettingBehaviour::Unsupported {
+        put(&mut body, "Boot", boot(state));
+    }
+    put_reset_and_progress(&mut body, state, machine);
+    body
+}
+
+fn boot(state: &State) -> Value {
+    json!({
+        "BootSourceOverrideEnabled": state.boot.enabled,
+        "BootSourceOverrideEnabled@Redfish.AllowableValues": BOOT_ENABLED,
+        "BootSourceOverrideTarget": state.boot.target,
+        "BootSourceOverrideTarget@Redfish.AllowableValues": BOOT_TARGETS,
+        "BootSourceOverrideMode": state.boot.mode,
+        "BootSourceOverrideMode@Redfish.AllowableValues": BOOT_MODES,
+        "HttpBootUri": state.boot.uri,
+    })
+}
+
+fn put_reset_and_progress(body: &mut Value, state: &State, machine: &MachineConfig) {
+    let (quirks, offset) = (&state.quirks, state.quirks.clock_offset_s);
+    match (quirks.last_reset_time, state.last_reset) {
+        (ResetTimeReading::Truthful, Some((at, _))) => put(body, "LastResetTime", json!(rfc3339(at, offset))),
+        (ResetTimeReading::Zero, _) => put(body, "LastResetTime", json!("0000-00-00T00:00:00+00:00")),
+        (ResetTimeReading::Truthful | ResetTimeReading::Missing, _) => {}
+    }
+    if let Some((_, cause)) = state.last_reset.filter(|_| quirks.last_reset_cause) {
+        put(body, "LastResetCause", json!(cause));
+    }
+    if !quirks.boot_progress {
+        return;
+    }
+    let progress = match (state.process.is_some(), machine.serial_log.is_some(), state.progress.told()) {
+        // Off, or a machine whose console nobody sees: nothing is known of its boot.
+        (false, ..) | (_, false, _) | (_, _, None) => json!({ "LastState": "None" }),
+        (true, true, Some((told, at))) => json!({ "LastState": told, "LastStateTime": rfc3339(at, offset) }),
+    };
+    put(body, "BootProgress", progress);
+}
+
+fn interface(machine: &MachineConfig, state: &State, index: usize) -> Option<Value> {
+    let nic = machine.nics.get(index)?;
+    let id = format!("NIC.{}", index + 1);
+    Some(json!({
+        "@odata.id": format!("/redfish/v1/Systems/{}/EthernetInterfaces/{id}", machine.hardware.system_id),
+        "@odata.type": "#EthernetInterface.v1_9_0.EthernetInterface",
+        "Id": id,
+        "Name": "System Ethernet Interface",
+        "Description": nic.role,
+        "EthernetInterfaceType": "Physical",
+        "Status": status("Enabled"),
+        "MACAddress": nic.mac,
+        "PermanentMACAddress": nic.mac,
+        "LinkStatus": if state.process.is_some() { "LinkUp" } else { "LinkDown" },
+        "FullDuplex": true,
+        "InterfaceEnabled": true,
+    }))
+}
+
+fn chassis(state: &State, machine: &MachineConfig) -> Value {
+    let ids = &machine.hardware;
+    let mut body = json!({
+        "@odata.id": format!("/redfish/v1/Chassis/{}", ids.chassis_id),
+        "@odata.type": "#Chassis.v1_22_0.Chassis",
+        "Id": ids.chassis_id,
+        "Name": "Computer System Chassis",
+        "ChassisType": "RackMount",
+        "Manufacturer": ids.manufacturer,
+        "Model": ids.model,
+        "SerialNumber": state.quirks.serial.as_ref().unwrap_or(&machine.serial),
+        "Status": status("Enabled"),
+        "Links": {
+            "ComputerSystems": [link(&format!("Systems/{}", ids.system_id))],
+            "ManagedBy": [link(&format!("Managers/{}", ids.manager_id))],
+            "ManagersInChassis": [link(&format!("Managers/{}", ids.manager_id))],
+        },
+    });
+    put_power(&mut body, state.chassis_power());
+    body
+}
+
+fn manager(state: &State, machine: &MachineConfig) -> Value {
+    let (ids, offset) = (&machine.hardware, state.quirks.clock_offset_s);
+    let path = format!("Managers/{}", ids.manager_id);
+    json!({
+        "@odata.id": format!("/redfish/v1/{path}"),
+        "@odata.type": "#Manager.v1_19_0.Manager",
+        "Id": ids.manager_id,
+        "Name": "Baseboard Management Controller",
+        "ManagerType": "BMC",
+        "Manufacturer": ids.manufacturer,
+        "Model": "bmc-sim",
+        "FirmwareVersion": env!("CARGO_PKG_VERSION"),
+        "UUID": machine.uuid,
+        "PowerState": "On",
+        "DateTime": rfc3339(std::time::SystemTime::now(), offset),
+        "DateTimeLocalOffset": "+00:00",
+        "LastResetTime": rfc3339(state.bmc_started.0, offset),
+        "Status": status("Enabled"),
+        "ManagerDiagnosticData": link(&format!("{path}/ManagerDiagnosticData")),
+        "Links": {
+            "ManagerForServers": [link(&format!("Systems/{}", ids.system_id))],
+            "ManagerForChassis": [link(&format!("Chassis/{}", ids.chassis_id))],
+            "ManagerInChassis": link(&format!("Chassis/{}", ids.chassis_id)),
+        },
+        "Actions": { "#Manager.Reset": {
+            "target": format!("/redfish/v1/{path}/Actions/Manager.Reset"),
+            "@Redfish.ActionInfo": format!("/redfish/v1/{path}/ResetActionInfo"),
+            "ResetType@Redfish.AllowableValues": MANAGER_RESET_TYPES,
+        }},
+    })
+}
+
+fn diagnostic_data(state: &State, machine: &MachineConfig) -> Value {
+    let uptime = state.bmc_started.1.elapsed().as_secs_f64();
+    json!({
+        "@odata.id": format!("/redfish/v1/Managers/{}/ManagerDiagnosticData", machine.hardware.manager_id),
+        "@odata.type": "#ManagerDiagnosticData.v1_2_0.ManagerDiagnosticData",
+        "Id": "ManagerDiagnosticData",
+        "Name": "Manager Diagnostic Data",
+        "ServiceRootUptimeSeconds": (uptime * 10.0).round() / 10.0,
+    })
+}

@@ -1,0 +1,11 @@
+//! The simulator on real sockets with real children. Must never leave a process behind: every test's handle kills its own.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic: that is how they fail")]
+
+mod faults;
+mod monitor;
+mod power;
+mod process;
+mod redfish;
+mod scale;
+mod support;

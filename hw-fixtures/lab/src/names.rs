@@ -1,0 +1,227 @@
+//! The lab's fixed names, addresses and cabling, in one place. `profiles/catalogue/examples/lab` says the same as an estate.
+//!
+//! Nothing here is chosen at run time: a test that reads a MAC address in a log must find it here.
+
+use std::net::Ipv4Addr;
+
+/// How many machines a lab may have.
+pub const MACHINES_MAX: u8 = 4;
+/// How many it has unless told otherwise: two servers' homes and a spare.
+pub const MACHINES: u8 = 3;
+/// The servers, by number.
+pub const SERVERS: [u8; 2] = [1, 2];
+/// The user of every BMC.
+pub const BMC_USER: &str = "controller";
+/// The address of the storage portal.
+pub const PORTAL: &str = "10.30.0.1:3260";
+/// The number of the storage daemon's control socket.
+pub const TGT_CONTROL: &str = "7";
+/// The name of the switch service in the process table.
+pub const SWITCH: &str = "switch";
+/// The name of the storage daemon in the process table.
+pub const TGTD: &str = "tgtd";
+/// The name of the machines' parent in the process table.
+pub const BMC_SIM: &str = "bmc-sim";
+/// Where the hall's network namespace is to be entered, seen from inside the lab.
+pub const HALL: &str = "/run/netns/hall";
+/// Where the links' sockets lie, seen from inside the lab.
+pub const LINKS: &str = "/run/lab";
+
+/// A NIC's role, and its place in the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// DHCP, firmware, boot.
+    Provisioning,
+    /// iSCSI.
+    Storage,
+    /// The service.
+    Production,
+}
+
+/// The roles in the order of the NICs.
+pub const ROLES: [Role; 3] = [Role::Provisioning, Role::Storage, Role::Production];
+
+impl Role {
+    /// The role's name in the estate.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Storage => "storage",
+            Self::Production => "production",
+        }
+    }
+
+    /// Its place in the machine, from 1.
+    #[must_use]
+    pub fn place(self) -> u8 {
+        match self {
+            Self::Provisioning => 1,
+            Self::Storage => 2,
+            Self::Production => 3,
+        }
+    }
+
+    /// The VLAN that a server's NIC of this role is in.
+    #[must_use]
+    pub fn vlan(self) -> u16 {
+        match self {
+            Self::Provisioning => 10,
+            Self::Storage => 30,
+            Self::Production => 20,
+        }
+    }
+}
+
+/// A machine of the lab, by number from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine(pub u8);
+
+impl Machine {
+    /// Its name in the estate.
+    #[must_use]
+    pub fn name(self) -> String {
+        format!("m{}", self.0)
+    }
+
+    /// Its SMBIOS UUID.
+    #[must_use]
+    pub fn uuid(self) -> String {
+        format!("00000000-0000-4000-8000-{:012}", self.0)
+    }
+
+    /// Its serial number.
+    #[must_use]
+    pub fn serial(self) -> String {
+        format!("LAB{:04}", self.0)
+    }
+
+    /// The MAC address of a NIC.
+    #[must_use]
+    pub fn mac(self, role: Role) -> String {
+        format!("52:54:00:0c:{:02x}:{:02x}", self.0, role.place())
+    }
+
+    /// The switch port that a NIC is cabled to, by number.
+    #[must_use]
+    pub fn port(self, role: Role) -> u8 {
+        (self.0.saturating_sub(1)) * 3 + role.place()
+    }
+
+    /// The address of its BMC.
+    #[must_use]
+    pub fn bmc(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 254, 0, 10 + self.0)
+    }
+
+    /// The socket at the machine's end of a cable.
+    #[must_use]
+    pub fn cable(self, role: Role) -> String {
+        format!("{LINKS}/m{}-{}.sock", self.0, role.name())
+    }
+}
+
+/// The socket at the switch's end of a cable.
+#[must_use]
+pub fn switch_cable(port: u8) -> String {
+    format!("{LINKS}/p{port}.sock")
+}
+
+/// The MAC address of a machine port of the switch. Ports are written in two decimal digits.
+#[must_use]
+pub fn port_mac(port: u8) -> String {
+    format!("52:54:00:ee:02:{port:02}")
+}
+
+/// A tap in the services namespace and the switch's NIC behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uplink {
+    /// The tap.
+    pub tap: &'static str,
+    /// The MAC address by which the switch names its end.
+    pub switch_mac: &'static str,
+    /// The services' address on it.
+    pub address: &'static str,
+}
+
+/// The management network and the three uplinks, in the order of the switch's NICs.
+pub const UPLINKS: [Uplink; 4] = [
+    Uplink { tap: "mgmt0", switch_mac: "52:54:00:ee:00:00", address: "10.255.0.1/24" },
+    Uplink { tap: "prov", switch_mac: "52:54:00:ee:01:10", address: "10.10.0.1/24" },
+    Uplink { tap: "prod", switch_mac: "52:54:00:ee:01:20", address: "10.20.0.1/24" },
+    Uplink { tap: "stor", switch_mac: "52:54:00:ee:01:30", address: "10.30.0.1/24" },
+];
+
+/// The provisioning network's IPv6 address: without a router that answers, iPXE waits 15 s.
+pub const PROVISIONING_IPV6: (&str, &str) = ("prov", "fd00:10::1/64");
+
+/// A server's name.
+#[must_use]
+pub fn server(number: u8) -> String {
+    format!("web{number}")
+}
+
+/// A server's production address with its prefix.
+#[must_use]
+pub fn production_address(number: u8) -> String {
+    format!("10.20.0.{}/24", 10 + number)
+}
+
+/// A server's root volume.
+#[must_use]
+pub fn volume(number: u8) -> String {
+    format!("web{number}-root")
+}
+
+/// What `ip -batch` is told so that the services namespace has its addresses.
+#[must_use]
+pub fn address_batch(machines: u8) -> String {
+    let mut lines = vec!["link set lo up".to_owned()];
+    for uplink in UPLINKS {
+        lines.push(format!("address add {} dev {}", uplink.address, uplink.tap));
+        lines.push(format!("link set {} up", uplink.tap));
+    }
+    let (tap, address) = PROVISIONING_IPV6;
+    lines.push(format!("-6 address add {address} dev {tap} nodad"));
+    for machine in (1..=machines).map(Machine) {
+        lines.push(format!("address add {}/32 dev lo", machine.bmc()));
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_named_and_cabled_as_the_estate_says() {
+        let (first, spare) = (Machine(1), Machine(3));
+        assert_eq!(first.mac(Role::Provisioning), "52:54:00:0c:01:01");
+        assert_eq!(spare.mac(Role::Production), "52:54:00:0c:03:03");
+        assert_eq!(first.uuid(), "00000000-0000-4000-8000-000000000001");
+        assert_eq!(spare.serial(), "LAB0003");
+        assert_eq!(ROLES.map(|role| first.port(role)), [1, 2, 3]);
+        assert_eq!(ROLES.map(|role| spare.port(role)), [7, 8, 9]);
+        assert_eq!(Machine(4).port(Role::Production), 12);
+        assert_eq!(Machine(2).bmc().to_string(), "10.254.0.12");
+        assert_eq!(uuid::Uuid::parse_str(&spare.uuid()).unwrap().to_string(), spare.uuid());
+    }
+
+    #[test]
+    fn the_switch_names_every_nic_it_gets() {
+        let names: Vec<_> = UPLINKS.iter().map(|uplink| guest::switch::name_of(uplink.switch_mac).unwrap()).collect();
+        assert_eq!(names, ["mgmt", "u10", "u20", "u30"]);
+        for port in 1..=12 {
+            assert_eq!(guest::switch::name_of(&port_mac(port)), Some(format!("p{port}")));
+        }
+    }
+
+    #[test]
+    fn the_batch_gives_every_bmc_its_address() {
+        let batch = address_batch(4);
+        for wanted in ["address add 10.254.0.14/32 dev lo", "-6 address add fd00:10::1/64 dev prov nodad", "link set stor up"] {
+            assert!(batch.lines().any(|line| line == wanted), "{wanted}");
+        }
+        assert!(!address_batch(3).contains("10.254.0.14"));
+    }
+}

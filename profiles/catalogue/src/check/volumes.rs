@@ -1,0 +1,71 @@
+//! No two servers write to one volume (F0017), under whatever name they know it.
+
+use super::{Desk, field, item};
+use crate::codes;
+use crate::documents::Kind;
+use crate::places::Word;
+use crate::read::Step;
+use std::collections::BTreeMap;
+use vocabulary::storage::Access;
+use vocabulary::{ServerId, VolumeId};
+
+pub fn check(desk: &mut Desk<'_>) {
+    doubled(desk);
+    shared(desk);
+}
+
+/// Two volumes of the estate that are one at the target.
+fn doubled(desk: &mut Desk<'_>) {
+    let estate = desk.estate;
+    let mut seen = BTreeMap::new();
+    for (name, storage) in &estate.storages {
+        for (volume, paths) in &storage.volumes {
+            if paths.paths.is_empty() && desk.sound(Kind::Storage, name.as_str()) {
+                let message = format!("volume {volume} has no path");
+                let word = Word::error(codes::VOLUME, message, "write at least one portal and target under `paths:`");
+                desk.tell(Kind::Storage, name.as_str(), &[field("volumes"), field(volume.as_str())], word);
+            }
+            for (index, path) in paths.paths.iter().enumerate() {
+                let here = VolumeId { storage: name.clone(), volume: volume.clone() };
+                let key = (path.portal, path.target.clone(), path.lun);
+                let Some(other) = seen.insert(key, here.clone()) else { continue };
+                let message = if other == here {
+                    format!("volume {volume} has this path twice")
+                } else {
+                    format!("{} LUN {} at {} is volume {other} already", path.target, path.lun, path.portal)
+                };
+                let remedy = "one path leads to one volume: under two names two servers could write to it";
+                let path = [field("volumes"), field(volume.as_str()), field("paths"), Step::Item(index)];
+                desk.tell(Kind::Storage, name.as_str(), &path, Word::error(codes::VOLUME, message, remedy));
+            }
+        }
+    }
+}
+
+/// One volume, several uses.
+fn shared(desk: &mut Desk<'_>) {
+    let estate = desk.estate;
+    let mut uses: BTreeMap<VolumeId, (&ServerId, usize, Access)> = BTreeMap::new();
+    for (name, server) in &estate.servers {
+        for (index, volume) in server.volumes.iter().enumerate() {
+            let Some((other, first, access)) = uses.get(&volume.id()).copied() else {
+                uses.insert(volume.id(), (name, index, volume.access));
+                continue;
+            };
+            let exclusive = access == Access::Exclusive || volume.access == Access::Exclusive;
+            let message = if other == name {
+                format!("{name} uses volume {} twice", volume.id())
+            } else if exclusive {
+                format!("volume {} is used by {other} as well, and one of the two uses is exclusive", volume.id())
+            } else {
+                continue;
+            };
+            let at = desk.line_of(Kind::Server, other.as_str(), &item("volumes", first, "volume"));
+            let message = format!("{message} ({at})");
+            let remedy =
+                "give each server a volume of its own; only volumes that all users call `shared` or `read-only` may be shared";
+            let path = item("volumes", index, "volume");
+            desk.tell(Kind::Server, name.as_str(), &path, Word::error(codes::VOLUME, message, remedy));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Every limit on what is read from a folder of estate files. A file beyond a limit is a complaint, never an endless read.
+
+/// Largest estate file, in bytes. The largest honest document, a storage target with thousands of volumes, stays below it.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Most estate files in one estate; 10,000 machines and as many servers fit twice.
+pub const FILES_MAX: usize = 50_000;
+/// Most bytes in all estate files together.
+pub const TOTAL_BYTES_MAX: u64 = 128 << 20;
+/// Deepest folder below the estate's own.
+pub const FOLDER_DEPTH_MAX: usize = 16;
+/// Most entries looked at in all folders together, whatever they are.
+pub const ENTRIES_MAX: usize = 200_000;
+/// Deepest nesting of YAML collections; the deepest document of an estate needs 6.
+pub const NESTING_MAX: usize = 32;
+/// Most flaws told of one document; what is wrong so often is wrong as a whole.
+pub const FLAWS_PER_DOCUMENT_MAX: usize = 50;
+/// Most complaints told of one estate.
+pub const COMPLAINTS_MAX: usize = 1000;
+/// Largest secret file, in bytes.
+pub const SECRET_BYTES_MAX: u64 = 4096;
+/// Longest piece of foreign text repeated in a message, in characters.
+pub const QUOTED_CHARS_MAX: usize = 60;

@@ -1,0 +1,83 @@
+//! An estate of 10,000 machines is read and checked in a time that nobody notices, and its complaints stay readable.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use catalogue::{Flavor, Look, init, load_for, render};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Machines of the estate; one in ten is a spare.
+const MACHINES: usize = 10_000;
+/// Spares in a pool.
+const POOL: usize = 100;
+/// Generous, since tests run unoptimised beside others: the release build needs about a twentieth.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn write_estate(folder: &Path) {
+    init(folder, Flavor::Lab).unwrap();
+    let (mut machines, mut servers, mut volumes) = (String::new(), String::new(), String::new());
+    for n in 0..MACHINES {
+        let mac = |role: usize| format!("02:{:02x}:{:02x}:{:02x}:00:0{role}", n >> 16, (n >> 8) & 255, n & 255);
+        let nic = |role: &str, k: usize| format!("  - {{role: {role}, mac: '{}', switch: sw1, port: x{}}}\n", mac(k), n * 3 + k);
+        write!(
+            machines,
+            "---\nmachine: x{n}\nserial: X{n}\nuuid: 6f1c1c1e-0000-4000-8000-{n:012}\nsite: lab\nrack: r{}\nfeeds: [a, b]\n\
+             bmc: {{protocol: redfish, address: '10.{}.{}.{}:443', user: u, password: 'env:BMC'}}\nnics:\n{}{}{}",
+            n / 40,
+            100 + (n >> 16),
+            (n >> 8) & 255,
+            n & 255,
+            nic("provisioning", 0),
+            nic("storage", 1),
+            nic("production", 2),
+        )
+        .unwrap();
+        machines.push_str("hardware: {level: 2, memory: 64GiB, threads: 8, firmware: [bios]}\n");
+        if n % 10 == 0 {
+            continue;
+        }
+        let (high, low) = (n >> 8, n & 255);
+        write!(volumes, "  x{n}: {{paths: [{{portal: '10.30.0.1:3260', target: 'iqn.2026-01.lab:x{n}'}}]}}\n").unwrap();
+        write!(
+            servers,
+            "---\nserver: x{n}\ngroup: web\nhome: x{n}\npool: pool{}\nboot: {{method: kernel, image: web-kernel}}\nnetworks:\n\
+             \x20 - {{role: provisioning, vlan: 10, address: 10.50.{high}.{low}/15}}\n\
+             \x20 - {{role: storage, vlan: 31, address: 10.52.{high}.{low}/15}}\n\
+             \x20 - {{role: production, vlan: 20, address: 10.54.{high}.{low}/15}}\n\
+             volumes: [{{name: root, storage: big, volume: x{n}, access: exclusive}}]\n\
+             checks: [{{tcp: {{address: '10.54.{high}.{low}:80'}}}}]\n",
+            n % (MACHINES / 10 / POOL)
+        )
+        .unwrap();
+    }
+    for pool in 0..MACHINES / 10 / POOL {
+        let members: Vec<String> = (0..POOL).map(|k| format!("x{}", (pool * POOL + k) * 10)).collect();
+        write!(servers, "---\npool: pool{pool}\nmachines: [{}]\n", members.join(", ")).unwrap();
+    }
+    write!(servers, "---\nstorage: big\nsite: lab\ndriver: tgt\nagent: 127.0.0.1:7450\nvlan: 31\nvolumes:\n{volumes}").unwrap();
+    // files stay below the limit of one file
+    for (name, text) in [("machines", machines), ("servers", servers)] {
+        let documents: Vec<&str> = text.split("---\n").filter(|document| !document.is_empty()).collect();
+        for (index, part) in documents.chunks(1000).enumerate() {
+            std::fs::write(folder.join(format!("{name}{index}.yaml")), part.join("---\n")).unwrap();
+        }
+    }
+    // the lab's own addresses overlap these; its servers are not wanted here
+    std::fs::remove_dir_all(folder.join("servers")).unwrap();
+    std::fs::remove_dir_all(folder.join("machines")).unwrap();
+    std::fs::remove_file(folder.join("pool.yaml")).unwrap();
+}
+
+#[test]
+fn ten_thousand_machines() {
+    let folder = tempfile::tempdir().unwrap();
+    write_estate(folder.path());
+    let start = Instant::now();
+    let loaded = load_for(folder.path(), Some(Flavor::Lab));
+    let took = start.elapsed();
+    assert_eq!(render(&loaded.complaints, Look::Plain), "");
+    let estate = loaded.estate.unwrap();
+    assert_eq!((estate.machines.len(), estate.servers.len()), (MACHINES, MACHINES * 9 / 10));
+    eprintln!("{MACHINES} machines read and checked in {took:?}");
+    assert!(took < PATIENCE, "{took:?}");
+}

@@ -1,0 +1,629 @@
+//! The estate as data: what the catalogue reads from YAML and everyone else reads from here. Names are resolved; nothing is loaded here.
+
+use crate::boot::{BootMethod, Firmware};
+use crate::check::Check;
+use crate::network::{AttachmentKind, Cidr, Mac, PortSetting, VlanId};
+use crate::quantity::{Bytes, Speed};
+use crate::storage::{Access, Path};
+use crate::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// All documents of an installation, by name.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Estate {
+    /// Defaults of the estate document.
+    pub settings: Settings,
+    /// Sites.
+    pub sites: BTreeMap<SiteId, Site>,
+    /// Tiers.
+    pub tiers: BTreeMap<TierId, Tier>,
+    /// Groups.
+    pub groups: BTreeMap<GroupId, Group>,
+    /// Pools.
+    pub pools: BTreeMap<PoolId, Pool>,
+    /// Switches.
+    pub switches: BTreeMap<SwitchId, Switch>,
+    /// Storage targets.
+    pub storages: BTreeMap<StorageId, Storage>,
+    /// Boot services.
+    pub boot_services: BTreeMap<BootServiceId, BootService>,
+    /// Images.
+    pub images: BTreeMap<ImageId, Image>,
+    /// Machines.
+    pub machines: BTreeMap<MachineId, Machine>,
+    /// Servers.
+    pub servers: BTreeMap<ServerId, Server>,
+    /// Revision of each document: SHA-256 over its canonical form, in hex. A sealed plan names those it used.
+    pub revisions: BTreeMap<String, String>,
+}
+
+/// The estate document.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Which store keeps the journal.
+    pub store: StoreKind,
+    /// VLANs with a meaning for Understudy itself.
+    pub vlans: SpecialVlans,
+    /// When a silence becomes a symptom.
+    pub detection: Detection,
+    /// The blast-radius guard.
+    pub guard: Guard,
+    /// What a proof needs.
+    pub fencing: Fencing,
+    /// How long a boot service serves a permit without hearing from a controller.
+    pub permit_lease: PermitLease,
+    /// Servers that the controller itself needs in order to work. Must be empty: `estate check` refuses the loop.
+    pub depends_on: Vec<ServerId>,
+}
+
+/// The embedded store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreKind {
+    /// SQLite in WAL mode with full synchronisation.
+    #[default]
+    Sqlite,
+    /// sled 1.0 alpha.
+    Sled,
+}
+
+/// VLANs with a meaning for Understudy itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpecialVlans {
+    /// Fenced machines.
+    pub quarantine: VlanId,
+    /// Spares.
+    pub parking: VlanId,
+    /// Patrols.
+    pub patrol: VlanId,
+}
+
+impl Default for SpecialVlans {
+    fn default() -> Self {
+        let vlan = |n| VlanId::new(n).unwrap_or_else(|| unreachable!("a constant between 1 and 4094"));
+        SpecialVlans { quarantine: vlan(4001), parking: vlan(4002), patrol: vlan(4003) }
+    }
+}
+
+/// When a silence becomes a symptom. Defaults: section 6 of the design.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detection {
+    /// How often each machine's power and health is read.
+    pub power_every: Span,
+    /// How often each server's health checks run.
+    pub check_every: Span,
+    /// How long Off must last, uncommanded, to be `UnexpectedOff`.
+    pub off_window: Span,
+    /// How long every witness must be silent to be `Hung` or `PowerSuspected`.
+    pub hung_window: Span,
+    /// How long a reboot may take where no boot of this machine was ever recorded.
+    pub boot_time: Span,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Detection {
+            power_every: Span::seconds(5),
+            check_every: Span::seconds(2),
+            off_window: Span::seconds(8),
+            hung_window: Span::seconds(25),
+            boot_time: Span::seconds(900),
+        }
+    }
+}
+
+/// The blast-radius guard. Counts suspicions per domain within the window.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    /// The window for racks, feeds, switches, storage targets and BMC networks.
+    pub window: Span,
+    /// The window for a site.
+    pub site_window: Span,
+    /// A site is held above this many suspects, or above `site_percent` of its machines, whichever is more.
+    pub site_count: u32,
+    /// See `site_count`.
+    pub site_percent: u32,
+    /// A server fails over at most once in this time.
+    pub server_interval: Span,
+    /// And at most so often in a day.
+    pub server_per_day: u32,
+    /// Addresses that must answer for the controller to trust its own eyes.
+    pub canaries: Vec<SocketAddr>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Guard {
+            window: Span::seconds(120),
+            site_window: Span::seconds(600),
+            site_count: 3,
+            site_percent: 2,
+            server_interval: Span::seconds(1800),
+            server_per_day: 2,
+            canaries: Vec::new(),
+        }
+    }
+}
+
+/// What a proof needs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fencing {
+    /// Over how long all power reads must say Off.
+    pub settle: Span,
+    /// How many fresh reads at least, all Off.
+    pub reads: u32,
+    /// A part of a proof older than this is confirmed anew before it is used.
+    pub fresh_for: Span,
+    /// A lab may use one proof set alone to measure it; `any` is the only value allowed where the estate is not a lab.
+    pub proof: ProofChoice,
+}
+
+impl Default for Fencing {
+    fn default() -> Self {
+        Fencing { settle: Span::seconds(10), reads: 3, fresh_for: Span::seconds(60), proof: ProofChoice::Any }
+    }
+}
+
+/// Which proof sets count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProofChoice {
+    /// The first sufficient set wins.
+    #[default]
+    Any,
+    /// Only P counts (for measurements in a lab).
+    PowerOnly,
+    /// Only S and N together count (for measurements in a lab).
+    StorageAndNetworkOnly,
+}
+
+/// How long a boot service serves a permit without hearing from a controller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct PermitLease(pub Span);
+
+impl Default for PermitLease {
+    fn default() -> Self {
+        PermitLease(Span(7 * 86_400_000))
+    }
+}
+
+/// A data centre or room.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// Rank and service level; decides who gets a scarce spare.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// 1 is served first.
+    pub rank: u32,
+    /// The document's mode; what acts is the more cautious of this and the store's ceiling.
+    #[serde(default)]
+    pub mode: Mode,
+}
+
+/// How far Understudy may go by itself. Ordered from the most cautious.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, schemars::JsonSchema, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Concludes and plans, reports what it would have done.
+    #[default]
+    Observe,
+    /// Acts only on an operator's command.
+    Manual,
+    /// Plans, and asks.
+    Approve,
+    /// Acts.
+    Auto,
+}
+
+/// Servers that belong together.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its tier.
+    pub tier: TierId,
+    /// Who owns it.
+    #[serde(default)]
+    pub owner: String,
+    /// Whom to tell.
+    #[serde(default)]
+    pub contacts: Vec<String>,
+    /// Groups that must run before this one at a cold start.
+    #[serde(default)]
+    pub after: Vec<GroupId>,
+    /// How long an outage may last.
+    #[serde(default)]
+    pub recovery_target: Option<Span>,
+    /// Fewest servers that must stay active in planned work.
+    #[serde(default)]
+    pub minimum_active: u32,
+}
+
+/// A set of spares.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Its machines.
+    pub machines: Vec<MachineId>,
+}
+
+/// A switch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// Its site.
+    pub site: SiteId,
+    /// Driver name in the switch registry, such as `linux-bridge`.
+    pub driver: String,
+    /// Where its agent listens.
+    pub agent: SocketAddr,
+    /// True if its agent can also run health checks from inside the production network.
+    #[serde(default)]
+    pub vantage: bool,
+}
+
+/// A storage target.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// Its site.
+    pub site: SiteId,
+    /// Driver name in the storage registry, such as `tgt`.
+    pub driver: String,
+    /// Where its agent listens.
+    pub agent: SocketAddr,
+    /// Which VLAN reaches it.
+    pub vlan: VlanId,
+    /// Its volumes.
+    pub volumes: BTreeMap<VolumeName, VolumePaths>,
+}
+
+/// One volume of a target.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VolumePaths {
+    /// 1..n ways to it.
+    pub paths: Vec<PathDocument>,
+}
+
+/// One way to a volume, as written in the estate.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PathDocument {
+    /// Where the target listens.
+    pub portal: SocketAddr,
+    /// The target's name.
+    pub target: String,
+    /// The logical unit.
+    #[serde(default = "first_lun")]
+    pub lun: u32,
+}
+
+fn first_lun() -> u32 {
+    1
+}
+
+impl From<&PathDocument> for Path {
+    fn from(document: &PathDocument) -> Path {
+        Path { portal: document.portal, target: document.target.clone(), lun: document.lun }
+    }
+}
+
+/// A boot service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BootService {
+    /// Its site.
+    pub site: SiteId,
+    /// Where its agent listens.
+    pub agent: SocketAddr,
+    /// VLANs it serves.
+    pub vlans: BTreeSet<VlanId>,
+}
+
+/// A stored server image.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// How it boots.
+    pub method: BootMethod,
+    /// Firmware it can boot with.
+    pub firmware: BTreeSet<Firmware>,
+    /// For `kernel`: the kernel's file name at the boot service.
+    #[serde(default)]
+    pub kernel: Option<String>,
+    /// For `kernel`: the initrd's file name at the boot service.
+    #[serde(default)]
+    pub initrd: Option<String>,
+    /// Extra kernel arguments.
+    #[serde(default)]
+    pub arguments: String,
+}
+
+/// A box with a BMC.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Serial number as its BMC tells it.
+    pub serial: String,
+    /// System UUID as its BMC tells it.
+    pub uuid: String,
+    /// Where it stands.
+    pub site: SiteId,
+    /// In which rack.
+    pub rack: RackId,
+    /// What feeds it.
+    pub feeds: Vec<FeedId>,
+    /// How to reach its BMC.
+    pub bmc: Bmc,
+    /// NICs and where they are cabled.
+    pub nics: Vec<Nic>,
+    /// What it is made of.
+    #[serde(default)]
+    pub hardware: Hardware,
+}
+
+impl Machine {
+    /// The port that a role's NIC is cabled to.
+    pub fn port(&self, role: &Role) -> Option<PortId> {
+        self.nic(role).map(Nic::port_id)
+    }
+    /// The NIC of a role.
+    pub fn nic(&self, role: &Role) -> Option<&Nic> {
+        self.nics.iter().find(|nic| &nic.role == role)
+    }
+    /// Every port that the machine is cabled to.
+    pub fn ports(&self) -> Vec<PortId> {
+        self.nics.iter().map(Nic::port_id).collect()
+    }
+}
+
+/// How to reach a BMC. Secrets are references, never values.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bmc {
+    /// Which protocol.
+    pub protocol: BmcProtocol,
+    /// Host and port.
+    pub address: SocketAddr,
+    /// The account.
+    pub user: String,
+    /// `file:PATH`, `env:NAME` or `credential:NAME`.
+    pub password: SecretReference,
+    /// SHA-256 of the pinned certificate in hex, or `enrol` to pin what is found at `machine enroll`.
+    #[serde(default = "pin_at_enrolment")]
+    pub certificate: String,
+}
+
+fn pin_at_enrolment() -> String {
+    "enrol".to_owned()
+}
+
+/// BMC protocols.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BmcProtocol {
+    /// DMTF Redfish over TLS.
+    Redfish,
+}
+
+/// Where a secret is: `file:PATH`, `env:NAME`, `credential:NAME`. Never the secret itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct SecretReference(pub String);
+
+impl<'de> Deserialize<'de> for SecretReference {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if ["file:", "env:", "credential:"].iter().any(|kind| text.starts_with(kind) && text.len() > kind.len()) {
+            Ok(SecretReference(text))
+        } else {
+            // the text may be a password: it is not repeated
+            Err(serde::de::Error::custom("a secret is written as a reference: file:PATH, env:NAME or credential:NAME"))
+        }
+    }
+}
+
+/// A NIC and the port it is cabled to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nic {
+    /// What for.
+    pub role: Role,
+    /// Its burned-in address.
+    pub mac: Mac,
+    /// The switch.
+    pub switch: SwitchId,
+    /// The port there.
+    pub port: PortName,
+    /// Link speed.
+    #[serde(default)]
+    pub speed: Option<Speed>,
+}
+
+impl Nic {
+    /// The port as an id.
+    pub fn port_id(&self) -> PortId {
+        PortId { switch: self.switch.clone(), port: self.port.clone() }
+    }
+}
+
+/// What a machine is made of, as far as fit depends on it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hardware {
+    /// `x86_64`, `aarch64`.
+    pub architecture: String,
+    /// x86-64 micro-architecture level, 1 to 4; 0 where it has no meaning.
+    pub level: u8,
+    /// Main memory.
+    pub memory: Bytes,
+    /// Processor threads.
+    pub threads: u32,
+    /// Firmware modes it can boot in.
+    pub firmware: BTreeSet<Firmware>,
+    /// State on the box that no agent can revoke: local, SAS or FC disks that a server uses.
+    pub unrevocable_storage: bool,
+}
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Hardware {
+            architecture: "x86_64".into(),
+            level: 1,
+            memory: Bytes(0),
+            threads: 1,
+            firmware: BTreeSet::from([Firmware::Bios]),
+            unrevocable_storage: false,
+        }
+    }
+}
+
+/// A server's document: its profile.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Its group.
+    pub group: GroupId,
+    /// Mode, where it differs from the tier's; the more cautious one acts.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Where its first placement goes.
+    pub home: MachineId,
+    /// Where its spares come from.
+    pub pool: PoolId,
+    /// How it boots.
+    pub boot: ServerBoot,
+    /// Its networks.
+    pub networks: Vec<ServerNetwork>,
+    /// Its volumes. Exactly one is the root, the first.
+    pub volumes: Vec<ServerVolume>,
+    /// What a machine must have to bear it.
+    #[serde(default)]
+    pub requires: Requires,
+    /// How its service answers.
+    pub checks: Vec<Check>,
+}
+
+/// How a server boots.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerBoot {
+    /// By which method.
+    pub method: BootMethod,
+    /// Which image.
+    pub image: ImageId,
+}
+
+/// One network of a server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerNetwork {
+    /// Which NIC role carries it.
+    pub role: Role,
+    /// Its untagged VLAN.
+    pub vlan: VlanId,
+    /// Its tagged VLANs.
+    #[serde(default)]
+    pub tagged: BTreeSet<VlanId>,
+    /// How many ports, and how joined. Drivers may refuse a kind, with a code.
+    #[serde(default)]
+    pub attachment: AttachmentKind,
+    /// MTU.
+    #[serde(default)]
+    pub mtu: Option<u16>,
+    /// The server's address there.
+    #[serde(default)]
+    pub address: Option<Cidr>,
+}
+
+impl ServerNetwork {
+    /// What the port must carry, exactly.
+    pub fn port_setting(&self) -> PortSetting {
+        PortSetting { native: Some(self.vlan), tagged: self.tagged.clone(), mtu: self.mtu }
+    }
+    /// Every VLAN of this network.
+    pub fn vlans(&self) -> BTreeSet<VlanId> {
+        self.tagged.iter().copied().chain([self.vlan]).collect()
+    }
+}
+
+/// One volume of a server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerVolume {
+    /// The server's own name for it, such as `root`.
+    pub name: VolumeName,
+    /// On which target.
+    pub storage: StorageId,
+    /// Which volume there.
+    pub volume: VolumeName,
+    /// How many may write.
+    pub access: Access,
+}
+
+impl ServerVolume {
+    /// The volume as an id.
+    pub fn id(&self) -> VolumeId {
+        VolumeId { storage: self.storage.clone(), volume: self.volume.clone() }
+    }
+}
+
+/// What a machine must have to bear a server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requires {
+    /// Architecture.
+    pub architecture: String,
+    /// Least x86-64 level.
+    pub level: u8,
+    /// Least memory.
+    pub memory: Bytes,
+    /// Least processor threads.
+    pub threads: u32,
+    /// Firmware mode.
+    pub firmware: Option<Firmware>,
+    /// Never in the same rack as these servers.
+    pub apart_from: Vec<ServerId>,
+}
+
+impl Default for Requires {
+    fn default() -> Self {
+        Requires { architecture: "x86_64".into(), level: 1, memory: Bytes(0), threads: 1, firmware: None, apart_from: Vec::new() }
+    }
+}
+
+impl Estate {
+    /// The estate's name, as the key of its document's revision bears it; `estate` where it was made without files.
+    pub fn name(&self) -> &str {
+        self.revisions.keys().find_map(|key| key.strip_prefix("estate/")).unwrap_or("estate")
+    }
+
+    /// The tier of a server; `None` only if the estate was not checked.
+    pub fn tier_of(&self, server: &ServerId) -> Option<(&TierId, &Tier)> {
+        let group = self.groups.get(&self.servers.get(server)?.group)?;
+        self.tiers.get_key_value(&group.tier)
+    }
+
+    /// Boot services that serve any of a machine's possible provisioning VLANs: all of the machine's site.
+    pub fn boot_services_of(&self, machine: &MachineId) -> Vec<&BootServiceId> {
+        let Some(machine) = self.machines.get(machine) else {
+            return Vec::new();
+        };
+        self.boot_services.iter().filter(|(_, service)| service.site == machine.site).map(|(id, _)| id).collect()
+    }
+}

@@ -1,0 +1,234 @@
+//! What an agent is asked and what it answers: the words on the wire. The gate decides by the token; nothing here decides.
+
+use crate::boot::{BootContact, Permit, PermitReading};
+use crate::check::{Check, CheckOutcome};
+use crate::network::{PortReading, PortSetting};
+use crate::power::{BootTarget, MachineReading};
+use crate::storage::{InitiatorName, VolumeReading};
+use crate::{AgentBootId, Epoch, EstateUuid, Lineage, MachineId, OpId, PlanId, PortId, Secret, ServerId, VlanId, VolumeId};
+use serde::{Deserialize, Serialize};
+
+/// What the gate keeps an epoch, a holder and a bar for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resource {
+    /// A machine's power and boot override.
+    Machine(MachineId),
+    /// A port.
+    Port(PortId),
+    /// A volume.
+    Volume(VolumeId),
+    /// A machine's permit at a boot service.
+    Permit(MachineId),
+}
+
+/// Who a resource was granted to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Holder {
+    /// The server.
+    pub server: ServerId,
+    /// The machine that bears it.
+    pub machine: MachineId,
+    /// The plan that granted it.
+    pub plan: PlanId,
+}
+
+/// The fencing token that every mutating request carries. The gate refuses a lower epoch, an equal epoch of another plan, a foreign
+/// estate or lineage, another boot of the agent, and an expired command.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Token {
+    /// The estate.
+    pub estate: EstateUuid,
+    /// The store's lineage.
+    pub lineage: Lineage,
+    /// The plan.
+    pub plan: PlanId,
+    /// The step within the plan, for people.
+    pub step: String,
+    /// The plan's epoch.
+    pub epoch: Epoch,
+    /// This command; a retry bears the same.
+    pub op: OpId,
+    /// The life of the agent for which this command was made.
+    pub agent_boot: AgentBootId,
+    /// The agent's own tick (milliseconds of its monotonic clock) after which it must refuse.
+    pub expires_tick: u64,
+}
+
+/// A request to an agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Present exactly on mutating actions.
+    pub token: Option<Token>,
+    /// What.
+    pub action: Action,
+}
+
+/// What an agent can do. Read actions need no token; all others do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Action {
+    // -- observe --
+    /// The agent's boot id, tick and what its gate keeps.
+    Hello,
+    /// One machine through its BMC, fresh.
+    ReadMachine { machine: MachineId },
+    /// One port from forwarding state, fresh.
+    ReadPort { port: PortId },
+    /// One volume from the target, fresh.
+    ReadVolume { volume: VolumeId },
+    /// One machine's permit.
+    ReadPermit { machine: MachineId },
+    /// Boot contacts after a sequence number; waits up to some seconds if there is none.
+    ReadContacts { after: u64 },
+    /// Runs a health check from this vantage point.
+    RunCheck { check: Check },
+    // -- fence --
+    /// Raises the epoch of these resources and answers "no older operation in flight" or `Busy`.
+    AdvanceEpoch { resources: Vec<Resource> },
+    /// ForceOff; bars the machine's power.
+    PowerOff { machine: MachineId },
+    /// Puts the port into the quarantine VLAN alone and bars it.
+    BarPort { port: PortId, quarantine: VlanId },
+    /// Removes every initiator except `keep` and ends its sessions; verified. `keep` is honoured only if the holder's plan is this token's plan.
+    RevokeVolume { volume: VolumeId, keep: Option<InitiatorName> },
+    /// Voids the machine's permit and tokens and bars it.
+    RevokePermit { machine: MachineId },
+    // -- grant --
+    /// Makes the port carry exactly this for the holder.
+    JoinPort { port: PortId, setting: PortSetting, holder: Holder },
+    /// Admits exactly this initiator for the holder.
+    GrantVolume { volume: VolumeId, initiator: InitiatorName, user: String, secret: Secret, holder: Holder },
+    /// Lets the machine boot as the server.
+    GrantPermit { permit: Box<Permit> },
+    /// The next boot's device.
+    SetBootTarget { machine: MachineId, target: BootTarget },
+    /// Power on; refused while the machine is barred.
+    PowerOn { machine: MachineId },
+    // -- keep and release --
+    /// Restore policy AlwaysOff, read back.
+    SetRestorePolicyOff { machine: MachineId },
+    /// Parks a port: exactly the parking VLAN, no holder.
+    ParkPort { port: PortId, parking: VlanId },
+    /// Lifts the bar of these resources; only at a higher epoch than the bar's.
+    LiftBar { resources: Vec<Resource> },
+    /// Graceful stop of the operating system; never part of a fence.
+    ShutDown { machine: MachineId },
+}
+
+impl Action {
+    /// True if the action changes nothing and needs no token.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Action::Hello
+                | Action::ReadMachine { .. }
+                | Action::ReadPort { .. }
+                | Action::ReadVolume { .. }
+                | Action::ReadPermit { .. }
+                | Action::ReadContacts { .. }
+                | Action::RunCheck { .. }
+        )
+    }
+
+    /// The resources that the action touches; empty for `Hello`, contacts and checks.
+    pub fn resources(&self) -> Vec<Resource> {
+        match self {
+            Action::Hello | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
+            Action::ReadMachine { machine }
+            | Action::PowerOff { machine }
+            | Action::SetBootTarget { machine, .. }
+            | Action::PowerOn { machine }
+            | Action::SetRestorePolicyOff { machine }
+            | Action::ShutDown { machine } => vec![Resource::Machine(machine.clone())],
+            Action::ReadPort { port }
+            | Action::BarPort { port, .. }
+            | Action::JoinPort { port, .. }
+            | Action::ParkPort { port, .. } => {
+                vec![Resource::Port(port.clone())]
+            }
+            Action::ReadVolume { volume } | Action::RevokeVolume { volume, .. } | Action::GrantVolume { volume, .. } => {
+                vec![Resource::Volume(volume.clone())]
+            }
+            Action::ReadPermit { machine } | Action::RevokePermit { machine } => {
+                vec![Resource::Permit(machine.clone())]
+            }
+            Action::GrantPermit { permit } => vec![Resource::Permit(permit.machine.clone())],
+            Action::AdvanceEpoch { resources } | Action::LiftBar { resources } => resources.clone(),
+        }
+    }
+}
+
+/// What an agent's gate keeps of one resource.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GateEntry {
+    /// The resource.
+    pub resource: Resource,
+    /// Highest epoch seen.
+    pub epoch: Epoch,
+    /// The plan of that epoch.
+    pub plan: Option<PlanId>,
+    /// Who it is granted to.
+    pub holder: Option<Holder>,
+    /// The epoch at which it was barred, while it is.
+    pub barred: Option<Epoch>,
+}
+
+/// An agent's answer to `Hello`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentHello {
+    /// This life of the agent.
+    pub boot: AgentBootId,
+    /// Its monotonic clock now, in milliseconds.
+    pub tick: u64,
+    /// The estate it is enrolled in.
+    pub estate: Option<EstateUuid>,
+    /// The store's lineage it knows.
+    pub lineage: Option<Lineage>,
+    /// False if its memory is empty, older or copied: then it may only observe and revoke, and nothing it says counts in a proof.
+    pub trusted: bool,
+    /// What its gate keeps.
+    pub entries: Vec<GateEntry>,
+}
+
+/// An agent's answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Answer {
+    /// To `Hello`.
+    Hello(AgentHello),
+    /// To `ReadMachine` and after every power, boot target and restore policy action: what was read back.
+    Machine(MachineReading),
+    /// To `ReadPort` and after every port action: what was read back.
+    Port(PortReading),
+    /// To `ReadVolume` and after every volume action: what was read back.
+    Volume(VolumeReading),
+    /// To `ReadPermit` and after every permit action.
+    Permit(PermitReading),
+    /// To `ReadContacts`.
+    Contacts { contacts: Vec<BootContact> },
+    /// To `RunCheck`.
+    Check { outcome: CheckOutcome },
+    /// To `AdvanceEpoch`: these have no older operation in flight; the others are still busy and are asked again.
+    Advanced { clear: Vec<Resource>, busy: Vec<Resource> },
+    /// To `LiftBar`.
+    Done,
+}
+
+/// Why an agent did not do it: callers branch on these four alone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum AgentError {
+    /// Nobody answered in time; whether it happened is unknown.
+    #[error("unreachable: {reason}")]
+    Unreachable { reason: String },
+    /// The gate said no: lower epoch, other plan, bar, foreign estate, expired. Nothing was done.
+    #[error("refused: {reason}")]
+    Refused { reason: String },
+    /// The device said no. Nothing was done.
+    #[error("rejected by the device: {reason}")]
+    Rejected { reason: String },
+    /// It was tried, but what was read back does not confirm it.
+    #[error("unconfirmed: {reason}")]
+    Unconfirmed { reason: String },
+}

@@ -1,0 +1,326 @@
+//! The one place where permits, tokens and contacts meet: every protocol asks here who may boot what now, and here alone. A revocation
+//! silences all protocols at once, before it is written; a grant is written before it is served. Whatever is in doubt is silence.
+
+use crate::config::Config;
+use crate::contacts::Contacts;
+use crate::error::BootError;
+use crate::files::Files;
+use crate::limits::CONTACT_MARK_MS;
+use crate::permits::{self, ContactAge, Ledger, Record, provisioning, provisioning_address};
+use crate::sys;
+use crate::tokens::{BootToken, Found, Tokens};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vocabulary::boot::{BootMethod, BootStep, Permit};
+use vocabulary::{Mac, MachineId};
+
+struct State {
+    ledger: Ledger,
+    tokens: Tokens,
+    age: ContactAge,
+    /// When the contact age was written last, on the boot clock.
+    marked_ms: Option<u64>,
+    /// While the gate's memory is not trusted nobody is served.
+    withheld: bool,
+}
+
+/// The desk.
+pub struct Desk {
+    config: Config,
+    files: Files,
+    host_boot: String,
+    state: Mutex<State>,
+    /// One writer of permit files at a time.
+    writer: tokio::sync::Mutex<()>,
+    /// One writer of the contact's age at a time.
+    marker: tokio::sync::Mutex<()>,
+    contacts: Contacts,
+}
+
+/// A machine that asks, as far as it may be served.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// No known machine.
+    Stranger,
+    /// A known machine without a permit: it gets silence, and the controller is told.
+    Barred(MachineId),
+    /// Its permit stands, but no controller was heard within its lease: its address is renewed, nothing is booted.
+    Stale(Arc<Permit>),
+    /// Its permit is live.
+    Bearer(Arc<Permit>),
+}
+
+/// What a token opens.
+#[derive(Clone, Debug)]
+pub enum Visit {
+    /// Nothing.
+    Stranger,
+    /// This boot's secrets were delivered: it is over for the boot service.
+    Used,
+    /// This boot.
+    Open(Arc<Permit>, BootToken),
+}
+
+impl Desk {
+    /// Opens the durable state. Permits come back as they were, with the lease that they have left.
+    pub fn open(config: Config) -> Result<Desk, BootError> {
+        let files = Files::open(&config.state_dir)?;
+        let (records, faults) = files.load()?;
+        for fault in faults {
+            tracing::error!(%fault, "a permit file cannot be read: its machine gets silence until it is granted again");
+        }
+        let mut ledger = Ledger::default();
+        let known = config.machines.iter().map(|(machine, entry)| Record {
+            machine: machine.clone(),
+            provisioning_mac: Some(entry.provisioning_mac),
+            permit: None,
+        });
+        for record in known.chain(records) {
+            let machine = record.machine.clone();
+            if let Err(reason) = ledger.put(record) {
+                tracing::error!(%machine, reason, "not served");
+            }
+        }
+        let (host_boot, now) = (sys::host_boot_id(), sys::boottime_ms());
+        let age = files.read_mark().map_or(ContactAge::NEVER, |mark| ContactAge::resumed(&mark, &host_boot, now, sys::wall_ms()));
+        let standing = ledger.permits().count();
+        tracing::info!(standing, contact_age_ms = age.age_ms(now), "permits read");
+        let state = State { ledger, tokens: Tokens::default(), age, marked_ms: None, withheld: false };
+        Ok(Desk {
+            config,
+            files,
+            host_boot,
+            state: Mutex::new(state),
+            writer: tokio::sync::Mutex::new(()),
+            marker: tokio::sync::Mutex::new(()),
+            contacts: Contacts::default(),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The contacts.
+    pub fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // every change of the state is complete before anything that could fail
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // -- what the protocols ask --
+
+    /// Who is it that has this provisioning MAC?
+    pub fn caller(&self, mac: Mac) -> Caller {
+        let state = self.state();
+        let Some(machine) = state.ledger.machine_of(mac) else { return Caller::Stranger };
+        match state.ledger.standing(machine) {
+            None => Caller::Barred(machine.clone()),
+            Some(_) if state.withheld => Caller::Barred(machine.clone()),
+            Some(permit) if state.live(machine).is_none() => Caller::Stale(permit.clone()),
+            Some(permit) => Caller::Bearer(permit.clone()),
+        }
+    }
+
+    /// The live permit whose provisioning address this is.
+    pub fn bearer_at(&self, address: IpAddr) -> Option<Arc<Permit>> {
+        let state = self.state();
+        let age = state.age.age_ms(sys::boottime_ms());
+        state.ledger.live_at(address, age).filter(|_| !state.withheld).cloned()
+    }
+
+    /// The token of the boot to which this DHCP transaction belongs; `None` if the permit is gone since it was looked up.
+    pub fn token_of_boot(&self, permit: &Permit, transaction: u32) -> Option<BootToken> {
+        let mut state = self.state();
+        state.live(&permit.machine).filter(|live| live.epoch == permit.epoch)?;
+        Some(state.tokens.of_boot(&permit.machine, transaction, sys::boottime_ms(), rand::random()))
+    }
+
+    /// What does this path segment open for a client at this address? A token is good only from the address its machine was given.
+    pub fn visit(&self, segment: &str, from: IpAddr) -> Visit {
+        let Some(token) = BootToken::parse(segment) else { return Visit::Stranger };
+        let state = self.state();
+        let (machine, used) = match state.tokens.find(token, sys::boottime_ms()) {
+            Found::Unknown => return Visit::Stranger,
+            Found::Used(machine) => (machine, true),
+            Found::Open(machine) => (machine, false),
+        };
+        match state.live(&machine) {
+            Some(permit) if !is_at(permit, from) => Visit::Stranger,
+            Some(_) if used => Visit::Used,
+            Some(permit) => Visit::Open(permit.clone(), token),
+            None => Visit::Stranger,
+        }
+    }
+
+    /// Notes that the script was fetched.
+    pub fn script_fetched(&self, permit: &Permit, token: BootToken) {
+        self.state().tokens.fetched(token);
+        self.note(permit, BootStep::Script);
+    }
+
+    /// Uses the token up: whoever gets the permit back may deliver its secrets, and nobody gets it back twice. The permit is the one
+    /// that stands now, not the one that stood when the request came in.
+    pub fn use_up(&self, token: BootToken, method: BootMethod) -> Option<Arc<Permit>> {
+        let permit = {
+            let mut state = self.state();
+            let now = sys::boottime_ms();
+            let Found::Open(machine) = state.tokens.find(token, now) else { return None };
+            let permit = state.live(&machine).filter(|permit| permit.method == method)?.clone();
+            state.tokens.use_up(token, now).then_some(permit)?
+        };
+        self.note(&permit, BootStep::Claim);
+        Some(permit)
+    }
+
+    /// Notes a step of a permitted boot.
+    pub fn note(&self, permit: &Permit, step: BootStep) {
+        self.contacts.note(&permit.machine, step, Some(permit.epoch), sys::wall());
+    }
+
+    /// Notes that a machine without permit asked.
+    pub fn note_barred(&self, machine: &MachineId) {
+        self.contacts.note(machine, BootStep::Dhcp, None, sys::wall());
+    }
+
+    // -- what the controller asks --
+
+    /// A controller is heard: leases begin anew.
+    pub async fn heard(&self) {
+        let due = {
+            let mut state = self.state();
+            let now = sys::boottime_ms();
+            state.age = ContactAge::heard(now);
+            state.marked_ms.is_none_or(|marked| now.saturating_sub(marked) >= CONTACT_MARK_MS)
+        };
+        if due {
+            self.keep_age().await;
+        }
+    }
+
+    /// Writes the age of the last contact, so that a restart knows it even if the wall clock is then wrong.
+    pub async fn keep_age(&self) {
+        // taken before the age is read: marks are written in the order of their ages
+        let _marker = self.marker.lock().await;
+        let mark = {
+            let mut state = self.state();
+            let now = sys::boottime_ms();
+            state.marked_ms = Some(now);
+            state.age.mark(&self.host_boot, now, sys::wall_ms())
+        };
+        let files = self.files.clone();
+        if let Err(fault) = self.on_disk(move || files.write_mark(&mark)).await {
+            tracing::error!(%fault, "the contact with the controller is not durable: after a restart leases end sooner");
+        }
+    }
+
+    /// The machine's live permit.
+    pub fn live(&self, machine: &MachineId) -> Option<Arc<Permit>> {
+        let state = self.state();
+        state.live(machine).cloned()
+    }
+
+    /// Makes this the machine's one permit and the server's only one, durably. On any fault the machine has no permit.
+    pub async fn grant(&self, permit: &Permit) -> Result<(), BootError> {
+        let refused = |reason| BootError::Permit { machine: permit.machine.to_string(), reason };
+        permits::check(permit, self.config.ip()).map_err(refused)?;
+        self.check_image(permit).await.map_err(refused)?;
+        let _writer = self.writer.lock().await;
+        let displaced = {
+            let mut state = self.state();
+            if state.ledger.standing(&permit.machine).is_some_and(|standing| **standing == *permit) {
+                // a retry: the boot that may be under way keeps its token
+                return Ok(());
+            }
+            let bearers = state.ledger.bearers(&permit.server);
+            if let Some(newer) = bearers.iter().find(|bearer| bearer.epoch > permit.epoch) {
+                let (server, machine) = (&newer.server, &newer.machine);
+                return Err(refused(format!("{server} was granted to {machine} at {} since; this plan is the older", newer.epoch)));
+            }
+            if let Some(reason) = state.ledger.conflict(permit) {
+                return Err(refused(reason));
+            }
+            // silence before anything is written: at no instant may two machines boot the same server
+            let others = bearers.iter().filter(|bearer| bearer.machine != permit.machine);
+            let displaced: Vec<Record> = others.map(|bearer| state.void(&bearer.machine)).collect();
+            state.void(&permit.machine);
+            displaced
+        };
+        for record in displaced {
+            tracing::warn!(machine = %record.machine, server = %permit.server, "a newer permit of its server voids this machine's");
+            self.write(record).await?;
+        }
+        let record = Record {
+            machine: permit.machine.clone(),
+            provisioning_mac: provisioning(permit).map(|nic| nic.mac),
+            permit: Some(permit.clone()),
+        };
+        self.write(record.clone()).await?;
+        self.state().ledger.put(record).map_err(refused)
+    }
+
+    /// Voids the machine's permit and tokens at once, then durably. Even if the disk fails the machine gets silence from now on.
+    pub async fn revoke(&self, machine: &MachineId) -> Result<(), BootError> {
+        // not behind the writer: silence does not wait for a disk
+        let record = self.state().void(machine);
+        let _writer = self.writer.lock().await;
+        // a grant that was being written meanwhile is voided as well
+        self.state().void(machine);
+        self.write(record).await
+    }
+
+    /// Withholds all permits, or serves them again.
+    pub fn withhold(&self, withheld: bool) {
+        self.state().withheld = withheld;
+    }
+
+    /// All standing permits.
+    pub fn standing(&self) -> Vec<Arc<Permit>> {
+        self.state().ledger.permits().cloned().collect()
+    }
+
+    async fn write(&self, record: Record) -> Result<(), BootError> {
+        let files = self.files.clone();
+        self.on_disk(move || files.write(&record)).await
+    }
+
+    async fn on_disk(&self, work: impl FnOnce() -> Result<(), BootError> + Send + 'static) -> Result<(), BootError> {
+        let failed = |failed| BootError::State { path: self.config.state_dir.clone(), source: std::io::Error::other(failed) };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error)))
+    }
+
+    async fn check_image(&self, permit: &Permit) -> Result<(), String> {
+        if permit.method == BootMethod::San {
+            return Ok(());
+        }
+        let files = self.config.image_files(&permit.image);
+        for file in [files.kernel, files.initrd] {
+            let there = tokio::fs::metadata(&file).await.is_ok_and(|data| data.is_file() && data.len() > 0);
+            if !there {
+                let (image, file) = (&permit.image, file.display());
+                return Err(format!("image {image} is not complete here: {file} is absent or empty; put it there and grant again"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn live(&self, machine: &MachineId) -> Option<&Arc<Permit>> {
+        let age = self.age.age_ms(sys::boottime_ms());
+        self.ledger.live(machine, age).filter(|_| !self.withheld)
+    }
+
+    fn void(&mut self, machine: &MachineId) -> Record {
+        self.tokens.void(machine);
+        self.ledger.void(machine)
+    }
+}
+
+fn is_at(permit: &Permit, from: IpAddr) -> bool {
+    provisioning_address(permit).is_some_and(|(ip, _)| IpAddr::V4(ip) == from)
+}

@@ -1,0 +1,32 @@
+//! The boot service: who may boot what now, and the protocols by which they do. A process of its own, so that servers boot while the
+//! controller is down. It never decides who may boot: permits come through the gate; and whoever has none gets silence.
+#![deny(unsafe_code)]
+
+pub mod advertise;
+pub mod config;
+pub mod contacts;
+pub mod desk;
+pub mod device;
+pub mod dhcp;
+pub mod dhcp_wire;
+pub mod error;
+#[cfg(test)]
+mod examples;
+mod files;
+mod frames;
+pub mod http;
+pub mod limits;
+pub mod permits;
+mod range;
+pub mod script;
+pub mod service;
+mod sockets;
+#[expect(unsafe_code, reason = "two system calls have no safe wrapper; each states why it is sound")]
+mod sys;
+pub mod tftp;
+pub mod tokens;
+
+pub use config::Config;
+pub use desk::Desk;
+pub use device::BootDevice;
+pub use error::BootError;
