@@ -9,7 +9,9 @@ pub const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 /// Most of an error message that is kept.
 pub const COMPLAINT_CHARS_MAX: usize = 300;
 /// How long a revocation keeps ending sessions before it answers `Unconfirmed`.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for the round by the clock, which comes again and must not keep a fence waiting.
+pub const WATCH_DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 /// Pause between two looks at sessions that are being ended.
 pub const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 /// How often the target is compared with the durable state; an admission by a foreign hand must end within 5 s.

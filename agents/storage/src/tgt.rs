@@ -12,7 +12,7 @@ mod served;
 mod state;
 mod steps;
 
-use crate::limits::CREDENTIAL_BYTES_MAX;
+use crate::limits::{CREDENTIAL_BYTES_MAX, DRAIN_TIMEOUT};
 use crate::registry::{Kept, OpenError};
 use async_trait::async_trait;
 use command::{CommandError, Tool};
@@ -127,7 +127,14 @@ impl Tgt {
             reason,
         })?;
         let tool = Tool { tgtadm: config.tgtadm, control_port: config.control_port, environment: config.environment };
-        let inner = Inner { tool, state, counters: HashMap::new(), tids: HashMap::new(), vetted: HashSet::new() };
+        let inner = Inner {
+            tool,
+            state,
+            counters: HashMap::new(),
+            tids: HashMap::new(),
+            patience: DRAIN_TIMEOUT,
+            vetted: HashSet::new(),
+        };
         Ok(Tgt { storage, volumes: config.volumes, inner: Mutex::new(inner) })
     }
 

@@ -14,7 +14,7 @@ use vocabulary::{PortId, PortName, PortSetting, SwitchId};
 /// What the gate durably holds of a port.
 #[derive(Clone, PartialEq, Debug)]
 enum Held {
-    /// Nothing: the port stays without VLANs and down until a command comes.
+    /// Nothing: a port that is down stays down, without VLANs, until a command comes.
     Nothing,
     /// Set by a command.
     Set(PortSetting),
@@ -95,10 +95,16 @@ impl SwitchDevice {
         reading
     }
 
+    /// Puts back what is held. A port about which nothing is known and which is down loses its VLANs and stays down; one that is up
+    /// already was put up by somebody else, perhaps for a running server: it is left alone until a command comes.
     async fn put_back(&self, name: &PortName, held: &Held) -> Result<(), AgentError> {
-        match held.setting() {
-            Some(setting) => self.driver.set(name, setting).await.map(drop),
-            None => self.driver.shut(name).await.map(drop),
+        match (held, held.setting()) {
+            (_, Some(setting)) => self.driver.set(name, setting).await.map(drop),
+            (Held::Nothing, None) if self.driver.read(name).await?.admin_up => {
+                tracing::warn!(switch = %self.switch, port = %name, "nothing is known of this port, and it is up: it is left as it is");
+                Ok(())
+            }
+            (_, None) => self.driver.shut(name).await.map(drop),
         }
     }
 
@@ -187,7 +193,7 @@ impl Device for SwitchDevice {
         }
     }
 
-    /// Bars first, then what was set; a port with neither loses its VLANs and goes down. What fails is tried again by `keep`.
+    /// Bars first, then what was set, then ports of which nothing is known. What fails is tried again by `keep`.
     async fn restore(&self, standing: &[Standing]) -> Result<(), AgentError> {
         for one in standing {
             if let Resource::Port(id) = &one.entry.resource

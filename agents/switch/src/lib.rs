@@ -6,7 +6,6 @@ pub mod device;
 mod limits;
 pub mod linux_bridge;
 pub mod registry;
-pub mod selftest;
 pub mod vlans;
 
 pub use device::SwitchDevice;

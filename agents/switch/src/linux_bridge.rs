@@ -3,7 +3,7 @@
 //! A new native VLAN leaves the port an untagged member of the old one, and deleting a VLAN that is not there is no error: so a move sets
 //! the new, deletes every other, and believes only what it reads back.
 
-pub(crate) mod netlink;
+pub mod netlink;
 mod watch;
 
 use crate::limits::{INTERFACE_NAME_BYTES_MAX, NETLINK_TIMEOUT, PORTS_MAX};
@@ -108,7 +108,10 @@ impl LinuxBridge {
 
     fn port(&self, port: &PortName) -> Result<&Port, AgentError> {
         self.ports.get(port).ok_or_else(|| AgentError::Rejected {
-            reason: format!("switch `{}` has no port `{port}` that this agent owns: add it to the agent's configuration", self.switch),
+            reason: format!(
+                "switch `{}` has no port `{port}` that this agent owns: add it to the agent's configuration",
+                self.switch
+            ),
         })
     }
 
@@ -117,7 +120,10 @@ impl LinuxBridge {
         let bridge = talk.bridge(&self.bridge).await?;
         let link = talk.link(port.as_str()).await?;
         if link.controller != Some(bridge) {
-            return Err(NetlinkError::Unfit(format!("the interface {port} is not a port of the bridge {}: attach it", self.bridge)));
+            return Err(NetlinkError::Unfit(format!(
+                "the interface {port} is not a port of the bridge {}: attach it",
+                self.bridge
+            )));
         }
         let carried = talk.vlans(link.index).await?;
         Ok(Seen { link, carried })

@@ -59,8 +59,7 @@ impl Change {
 
 /// What the setting asks of the port. An MTU is no VLAN.
 pub fn wanted(setting: &PortSetting) -> Carried {
-    let mut all: BTreeMap<u16, Membership> =
-        setting.tagged.iter().map(|vlan| (vlan.get(), Membership::default())).collect();
+    let mut all: BTreeMap<u16, Membership> = setting.tagged.iter().map(|vlan| (vlan.get(), Membership::default())).collect();
     if let Some(native) = setting.native {
         all.insert(native.get(), Membership { pvid: true, untagged: true });
     }
@@ -201,7 +200,10 @@ mod tests {
     #[test]
     fn the_isolation_trap_is_seen_and_undone() {
         // after two plain sets the port is still an untagged member of the VLANs before
-        let before = Carried([(1, Membership { pvid: false, untagged: true }), (10, Membership { pvid: false, untagged: true }), (20, NATIVE)].into());
+        let before = Carried(
+            [(1, Membership { pvid: false, untagged: true }), (10, Membership { pvid: false, untagged: true }), (20, NATIVE)]
+                .into(),
+        );
         let (setting, leaks) = before.setting();
         assert_eq!((setting.native, leaks), (Some(vlan(20)), true));
         assert!(setting.carries(vlan(1)) && setting.carries(vlan(10)), "what is carried is told");
@@ -228,7 +230,15 @@ mod tests {
         let other = Entry { membership: NATIVE, ..end };
         let back = Entry { vid: 4, ..end };
         let both = Entry { ends: true, ..begin };
-        for bad in [vec![begin], vec![end], vec![begin, begin], vec![begin, other], vec![begin, back], vec![both], vec![begin, single(6, TAGGED)]] {
+        for bad in [
+            vec![begin],
+            vec![end],
+            vec![begin, begin],
+            vec![begin, other],
+            vec![begin, back],
+            vec![both],
+            vec![begin, single(6, TAGGED)],
+        ] {
             assert!(read(&bad).is_err(), "{bad:?}");
         }
         assert!(read(&[single(7, TAGGED), single(7, TAGGED)]).is_err());

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod context;
 pub mod present;
 pub mod problem;
 pub mod request;
@@ -10,3 +11,5 @@ pub mod routes;
 pub mod serve;
 pub mod story;
 pub mod view;
+
+pub use context::Context;

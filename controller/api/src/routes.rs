@@ -1,9 +1,10 @@
 //! The routes: each adds an intent or reads a view.
 
+use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
 use crate::present;
 use crate::problem::Problem;
 use crate::request::{SetMode, StartFailover};
-use crate::serve::Context;
+
 use crate::view::*;
 use crate::{story, view};
 use axum::Json;
@@ -27,7 +28,7 @@ const PAGE: usize = 1000;
 const STORY: usize = 100_000;
 
 type Answer<T> = Result<Json<T>, Problem>;
-type Peer = ConnectInfo<crate::serve::Peer>;
+type Peer = ConnectInfo<Caller>;
 
 /// All routes.
 pub fn router(context: Context) -> axum::Router {
@@ -49,7 +50,7 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/tiers/{id}/mode", post(tier_mode))
         .route("/v1/watch", get(watch))
         .fallback(|| async { Problem(missing("path")) })
-        .layer(axum::extract::DefaultBodyLimit::max(crate::serve::BODY_BYTES_MAX))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(context)
 }
 

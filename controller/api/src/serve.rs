@@ -1,52 +1,10 @@
 //! The unix socket on which the API is served: the only door. Whoever may open the socket's file is let in; the principal is the peer's uid.
 
+use crate::context::{Context, Peer};
 use crate::routes;
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
-use engine::Handle;
 use std::path::Path;
 use tokio::net::UnixListener;
 use vocabulary::Fault;
-
-/// Largest request body, bytes.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// What every route may use.
-#[derive(Clone)]
-pub struct Context {
-    /// The engine.
-    pub engine: Handle,
-    /// The estate's UUID.
-    pub estate: String,
-    /// The engine's clock began here.
-    pub started: std::time::Instant,
-}
-
-impl Context {
-    /// The number of the newest entry that was told to watchers.
-    pub fn revision(&self) -> u64 {
-        self.engine.revision()
-    }
-}
-
-/// Who is at the other end of the socket.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    uid: Option<u32>,
-}
-
-impl Peer {
-    /// The principal, for records.
-    pub fn principal(&self) -> String {
-        self.uid.map_or_else(|| "unknown".to_owned(), |uid| format!("uid {uid}"))
-    }
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Peer { uid: stream.io().peer_cred().ok().map(|credentials| credentials.uid()) }
-    }
-}
 
 /// Binds the socket, readable and writable by its owner alone. A socket that a dead process left behind is replaced;
 /// one that somebody listens on is not.

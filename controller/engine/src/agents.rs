@@ -1,7 +1,6 @@
 //! The agents of an estate: how each is reached, which life it is in, and what its clock says. A request is sent at most once; only a
 //! request that an agent provably refused because it has restarted is made anew for its new life.
 
-use crate::handle::AgentView;
 use crate::limits;
 use bmc::registry::{Door, Fleet};
 use contract::agent::{Client, Readopt};
@@ -42,6 +41,17 @@ pub struct Agents {
     links: BTreeMap<Agent, Link>,
     fleet: Gate<Arc<Fleet>>,
     vantage: Arc<dyn Vantage>,
+}
+
+/// An agent as operators see it.
+#[derive(Clone, Debug)]
+pub struct AgentView {
+    /// Its name.
+    pub agent: String,
+    /// Where it listens; `None` for the one inside `serve`.
+    pub address: Option<std::net::SocketAddr>,
+    /// Its last answer to `Hello`, or why there is none.
+    pub hello: Result<AgentHello, String>,
 }
 
 /// What a command's token says besides the agent's own part.

@@ -3,12 +3,12 @@
 
 use crate::agents::Agents;
 use crate::limits;
+use crate::message::Message;
 use crate::perform::perform;
 use journal::chain::Head;
-use journal::store::Held;
-use journal::{Entry, Error};
+use journal::{Entry, Error, Held};
 use pipeline::effect::Command;
-use pipeline::event::{Event, Intent, What};
+use pipeline::event::{Event, What};
 use pipeline::record::Fact;
 use pipeline::stage::Stage;
 use pipeline::{Effect, Record, State, step};
@@ -19,37 +19,6 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, Instant, OpId, PlanId, WallTime};
-
-/// A question on the state.
-pub type Question = Box<dyn FnOnce(&State) + Send>;
-
-/// What the core's thread is told.
-pub enum Message {
-    /// Something happened.
-    Event(What),
-    /// Somebody wants something.
-    Intent {
-        /// Who.
-        principal: String,
-        /// What.
-        intent: Intent,
-        /// Where the answer goes, once it is durable.
-        reply: oneshot::Sender<Result<Option<PlanId>, Fault>>,
-    },
-    /// Somebody asks.
-    Query(Question),
-    /// Somebody wants entries after a number.
-    Entries {
-        /// After which.
-        after: u64,
-        /// How many at most.
-        limit: usize,
-        /// Where they go.
-        reply: oneshot::Sender<Vec<Arc<Entry>>>,
-    },
-    /// The process ends.
-    Stop,
-}
 
 /// The core's thread.
 pub struct Core {

@@ -1,7 +1,7 @@
 //! What the API may do with a running engine: ask the state, send intents, follow the journal.
 
-use crate::agents::Agents;
-use crate::core::Message;
+use crate::agents::{AgentView, Agents};
+use crate::message::Message;
 use crate::readopt;
 use contract::wire::enrol::{Authority, Bundle};
 use journal::Entry;
@@ -23,17 +23,6 @@ pub struct Handle {
     pub(crate) revision: Arc<AtomicU64>,
     pub(crate) started: std::time::Instant,
     pub(crate) estate: EstateUuid,
-}
-
-/// An agent as operators see it.
-#[derive(Clone, Debug)]
-pub struct AgentView {
-    /// Its name.
-    pub agent: String,
-    /// Where it listens; `None` for the one inside `serve`.
-    pub address: Option<std::net::SocketAddr>,
-    /// Its last answer to `Hello`, or why there is none.
-    pub hello: Result<AgentHello, String>,
 }
 
 fn gone() -> Fault {

@@ -6,10 +6,12 @@ pub mod agents;
 pub mod core;
 pub mod handle;
 pub mod limits;
+pub mod message;
 pub mod perform;
 pub mod readopt;
 pub mod start;
 pub mod watch;
 
-pub use handle::{AgentView, Handle};
+pub use agents::AgentView;
+pub use handle::Handle;
 pub use start::{Config, Error, start};

@@ -1,7 +1,7 @@
 //! One match: each effect to the agent it is for, its outcome back as an event. The only place where commands leave the controller.
 
 use crate::agents::{Agents, Stamp};
-use crate::core::Message;
+use crate::message::Message;
 use pipeline::effect::Command;
 use pipeline::event::What;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub async fn perform(agents: Arc<Agents>, queue: mpsc::Sender<Message>, command:
         agents.read(&command.agent, action, deadline).await
     } else {
         let stamp = Stamp { plan: command.plan, step: command.stage.name(), op: command.op };
-        tracing::info!(plan = %command.plan, op = %command.op, agent = %command.agent, step = stamp.step, what = %pipeline::work::words(&action), "performing");
+        tracing::info!(plan = %command.plan, op = %command.op, agent = %command.agent, step = stamp.step, what = %pipeline::words::words(&action), "performing");
         agents.change(&command.agent, &stamp, action, deadline).await
     };
     if let Err(error) = &outcome {

@@ -1,8 +1,9 @@
 //! From a state directory and an estate to a running engine: open, verify, fold, look again.
 
 use crate::agents::{Agents, BMC_AGENT};
-use crate::core::{Core, Message};
+use crate::core::Core;
 use crate::handle::Handle;
+use crate::message::Message;
 use crate::{limits, watch};
 use bmc::registry::{Door, Fleet};
 use contract::gate::{Gate, Identity as GateIdentity};

@@ -2,8 +2,8 @@
 //! or dead delays no other; spread by jitter. It tells the core what was seen, and that something could not be seen; it concludes nothing.
 
 use crate::agents::Agents;
-use crate::core::Message;
 use crate::limits;
+use crate::message::Message;
 use pipeline::effect::Agent;
 use pipeline::event::{Observation, What};
 use std::collections::BTreeSet;

@@ -5,9 +5,11 @@
 pub mod chain;
 pub mod conformance;
 pub mod lock;
+pub mod open;
 pub mod sled_store;
 pub mod sqlite_store;
 pub mod store;
 
 pub use chain::Entry;
-pub use store::{Error, Meta, Store, open};
+pub use open::{Held, create, open};
+pub use store::{Error, Meta, Store};

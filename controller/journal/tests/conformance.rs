@@ -50,7 +50,7 @@ fn a_removed_record_is_found() {
 #[test]
 fn a_second_process_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
-    journal::store::create(directory.path(), vocabulary::estate::StoreKind::Sqlite, &sample_meta()).unwrap();
+    journal::create(directory.path(), vocabulary::estate::StoreKind::Sqlite, &sample_meta()).unwrap();
     let held = journal::open(directory.path()).unwrap();
     assert!(matches!(journal::open(directory.path()), Err(Error::Held { .. })));
     drop(held);

@@ -6,14 +6,16 @@ mod clear;
 pub use answers::complete;
 
 use crate::effect::Agent;
+use crate::out::Out;
 use crate::plan::Kind;
 use crate::record::{Ended, Fact, Ownership};
 use crate::s3_fence::{self, Authority};
 use crate::s8_verify::{self, Verification};
 use crate::stage::Stage;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::work::{Key, Phase, Work, limits};
 use crate::{s5_rewire_network, s6_rewire_storage, s7_boot, s9_return};
+use vocabulary::check::CheckOutcome;
 use vocabulary::power::BootTarget;
 use vocabulary::request::Action;
 use vocabulary::{MachineId, ServerId};
@@ -44,7 +46,7 @@ pub fn advance(state: &mut State, work: &mut Work, out: &mut Out) {
             break;
         }
     }
-    if let Some(at) = work.next_due() {
+    if let Some(at) = work.next_due(out.now) {
         out.wake(at);
     }
 }
@@ -80,10 +82,9 @@ fn fence(state: &mut State, work: &mut Work, out: &mut Out) {
         return give_up(state, work, out, "F0303", reason, true);
     }
     let Some(authority) = s3_fence::judge(state, work, out.now) else { return };
-    if work.authority.is_none() {
+    if work.proven_at.is_none() {
         prove(state, work, out, &authority);
     }
-    work.authority = Some(authority);
     let powered_by_us = state.ledger.plans.get(&work.plan.id()).is_some_and(|row| row.power_on_sent && row.owned);
     if !work.confirmed(&Key::TargetPower) && !powered_by_us {
         let waited = work.proven_at.map_or(0, |at| out.now.since(at).0);
@@ -129,16 +130,12 @@ fn own(state: &mut State, work: &Work, out: &mut Out) {
     }
 }
 
-/// The authority, made anew if a part of it has grown old; `None` while it is being confirmed.
-fn renew(state: &mut State, work: &mut Work, out: &mut Out) -> Option<Authority> {
+/// The authority as it stands now, judged from what is confirmed now; `None` while a part of it is being confirmed. It is never kept.
+fn authority(state: &mut State, work: &mut Work, out: &mut Out) -> Option<Authority> {
     s3_fence::refresh(state, work, out.now);
     // after the ownership transaction the plan is carried through whatever the guard says, so this cannot fail
     let _ = s3_fence::drive(state, work, out);
-    let fresh_for = state.estate.settings.fencing.fresh_for;
-    match work.authority.take() {
-        Some(authority) if authority.covers(&work.plan, out.now, fresh_for).is_ok() => Some(authority),
-        _ => s3_fence::judge(state, work, out.now).or_else(|| s3_fence::same_holder(state, work)),
-    }
+    s3_fence::judge(state, work, out.now).or_else(|| s3_fence::same_holder(state, work))
 }
 
 fn wire(state: &mut State, work: &mut Work, out: &mut Out) {
@@ -152,9 +149,8 @@ fn wire(state: &mut State, work: &mut Work, out: &mut Out) {
     for volume in &volumes {
         work.want(Key::Grant(volume.clone()), out.now);
     }
-    if let Some(authority) = renew(state, work, out) {
+    if let Some(authority) = authority(state, work, out) {
         send_wiring(state, work, out, &server, &authority);
-        work.authority = Some(authority);
     }
     let done = ports.iter().all(|(port, _)| work.confirmed(&Key::Join(port.clone())))
         && volumes.iter().all(|volume| work.confirmed(&Key::Grant(volume.clone())));
@@ -217,9 +213,8 @@ fn boot(state: &mut State, work: &mut Work, out: &mut Out) {
         work.want(Key::Allow(service.clone()), out.now);
     }
     work.want(Key::BootTarget, out.now);
-    if let Some(authority) = renew(state, work, out) {
+    if let Some(authority) = authority(state, work, out) {
         send_boot(state, work, out, &server, &authority);
-        work.authority = Some(authority);
     }
     if work.confirmed(&Key::PowerOn) {
         work.powered_on.get_or_insert(out.now);
@@ -287,6 +282,11 @@ fn verify(state: &mut State, work: &mut Work, out: &mut Out) {
             let machine = work.plan.target().clone();
             let last_reset =
                 state.watch.machines.get(&machine).and_then(|w| w.last.as_ref()).and_then(|(_, r)| r.last_reset.clone());
+            // what verify saw is the first observation on the new machine
+            let watch = state.watch.servers.entry(server.clone()).or_default();
+            for vantage in &vantages {
+                watch.observe(out.now, vantage.clone(), CheckOutcome::Healthy);
+            }
             let boot_ms = work.powered_on.map(|at| out.now.since(at).0);
             let text = format!("{server} serves on {machine}");
             out.record(&mut state.ledger, Fact::Heard { server, machine, last_reset, vantages, boot_ms });

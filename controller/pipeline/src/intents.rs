@@ -2,10 +2,11 @@
 
 use crate::event::Intent;
 use crate::ledger::Standing;
+use crate::out::Out;
 use crate::plan::Body;
 use crate::record::Fact;
 use crate::s4_place;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::{s3_fence, work::Work};
 use vocabulary::estate::Mode;
 use vocabulary::{Fault, MachineId, PlanId, PoolId, ServerId, TierId};

@@ -242,8 +242,8 @@ impl Ledger {
     fn apply_intent(&mut self, plan: &PlanId, stage: Stage, number: u64, what: &str) {
         if let Some(row) = self.plans.get_mut(plan) {
             row.next_op = row.next_op.max(number + 1);
-            row.begun |= stage == Stage::Fence && what != crate::work::ADVANCE;
-            row.power_on_sent |= what == crate::work::POWER_ON;
+            row.begun |= stage == Stage::Fence && what != crate::words::ADVANCE;
+            row.power_on_sent |= what == crate::words::POWER_ON;
         }
     }
 
@@ -296,6 +296,7 @@ impl Ledger {
         row.closed = Some(result.clone());
         row.times.1 = Some(at);
         let (target, begun, fence) = (row.plan.target().clone(), row.begun, row.plan.body().fence.clone());
+        let kind = row.plan.body().kind;
         let server = row.plan.server().cloned();
         if self.standing(&target) == Standing::Reserved(*plan) {
             self.machine(&target).standing = Standing::Free;
@@ -306,7 +307,7 @@ impl Ledger {
             row.verdict = None;
         }
         // a machine that was being fenced when the plan ended stays barred: nobody may take it for a spare
-        for machine in fence.iter().filter(|_| begun) {
+        for machine in fence.iter().filter(|_| begun && kind == Kind::Failover) {
             if self.standing(machine) == Standing::Free {
                 self.machine(machine).standing = Standing::Quarantined { server: None, plan: *plan };
             }

@@ -8,11 +8,13 @@ pub mod effect;
 pub mod event;
 pub mod fit;
 pub mod ledger;
+pub mod out;
 pub mod plan;
 pub mod record;
 pub mod stage;
 pub mod state;
 pub mod watch;
+pub mod words;
 pub mod work;
 
 pub mod s1_detect;

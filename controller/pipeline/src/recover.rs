@@ -2,9 +2,10 @@
 //! fence is closed: the windows that led to it are gone. A plan that had begun is carried through.
 
 use crate::ledger::PlanRow;
+use crate::out::Out;
 use crate::plan::Kind;
 use crate::record::Ended;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::work::Work;
 use crate::{intents, s3_fence, s9_return};
 

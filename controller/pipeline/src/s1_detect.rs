@@ -111,6 +111,8 @@ struct Witnesses<'a> {
     healthy: BTreeSet<&'a AgentId>,
     /// Some vantage point gets an answer, right or wrong.
     answering: bool,
+    /// Since when the first of the silent ones is.
+    partly_silent_since: Option<Instant>,
     /// Some vantage point is silent now.
     silent: BTreeSet<&'a AgentId>,
     /// Since when no volume of the server serves an operation.
@@ -132,13 +134,14 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
         .unwrap_or_default();
     let fresh = |at: Instant| now.since(at).0 <= FRESH_POLLS * detection.check_every.0.max(1000);
     let (mut healthy, mut silent, mut answering) = (BTreeSet::new(), BTreeSet::new(), false);
-    let mut silent_since = None;
+    let (mut silent_since, mut partly_silent_since) = (None, None);
     let mut all_heard_silent = !heard.is_empty();
     for (vantage, seen) in state.watch.servers.get(server).map(|w| &w.vantages).into_iter().flatten() {
         match seen.silent_since {
             _ if !fresh(seen.at) => all_heard_silent &= !heard.contains(vantage),
             Some(since) => {
                 silent.insert(vantage);
+                partly_silent_since = Some(partly_silent_since.map_or(since, |first: Instant| first.min(since)));
                 if heard.contains(vantage) {
                     silent_since = Some(silent_since.map_or(since, |later: Instant| later.max(since)));
                 }
@@ -154,7 +157,7 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
     all_heard_silent &= heard.iter().all(|vantage| silent.contains(vantage));
     let still_since = still(state, server, now, detection.power_every);
     let silent_since = silent_since.filter(|_| all_heard_silent && !answering);
-    Witnesses { machine: watch, heard, silent_since, healthy, answering, silent, still_since }
+    Witnesses { machine: watch, heard, silent_since, partly_silent_since, healthy, answering, silent, still_since }
 }
 
 /// Since when every volume of the server is still; `None` if one moves, is not counted, or was not read lately.
@@ -223,7 +226,8 @@ fn rebooting(state: &State, machine: &MachineId, seen: &Witnesses<'_>, now: Inst
 fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
     let window = state.estate.settings.detection.hung_window;
     if !seen.healthy.is_empty() {
-        if seen.silent.is_empty() {
+        let lasted = seen.partly_silent_since.map(|since| now.since(since));
+        if lasted.is_none_or(|lasted| lasted < window) {
             return None;
         }
         let text = format!("{} vantage points see the service, {} do not", seen.healthy.len(), seen.silent.len());

@@ -2,10 +2,11 @@
 
 use crate::fit;
 use crate::ledger::Placement;
+use crate::out::Out;
 use crate::plan::{Body, Kind, PassedOver, Plan, Step};
 use crate::record::Fact;
 use crate::stage::Stage;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::work::{Work, limits};
 use std::collections::BTreeMap;
 use vocabulary::storage::Access;

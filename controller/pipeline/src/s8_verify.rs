@@ -2,8 +2,9 @@
 //! the service alone, never about what a BMC says.
 
 use crate::effect::Agent;
+use crate::out::Out;
 use crate::stage::Stage;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::watch::vantages;
 use crate::work::{Key, Task, Work, limits};
 use vocabulary::check::CheckOutcome;

@@ -2,10 +2,11 @@
 //! quarantine until it is released; a machine that returns by itself raises an alarm, and ForceOff while its network stands open.
 
 use crate::ledger::Standing;
+use crate::out::Out;
 use crate::record::{Ended, Fact};
 use crate::s3_fence;
 use crate::stage::Stage;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::work::{Key, Phase, Progress, Work, limits};
 use vocabulary::power::MachineReading;
 use vocabulary::{MachineId, PlanId};
@@ -21,7 +22,6 @@ pub fn close(state: &mut State, work: &mut Work, out: &mut Out, result: Result<S
         }
     }
     out.record(&mut state.ledger, Fact::Closed { plan, result });
-    work.authority = None;
     work.enter(Phase::Orders, out.now);
     work.tasks.retain(|key, task| match key {
         Key::Advance(_) | Key::Power(_) | Key::Port(..) | Key::Permit(..) => begun && !task.is_confirmed(),

@@ -2,12 +2,13 @@
 
 use crate::effect::Effect;
 use crate::event::{Event, Observation, What};
+use crate::out::Out;
 use crate::plan::Plan;
 use crate::record::Fact;
 use crate::s1_detect;
 use crate::s2_decide::{self, Decision, Hold};
 use crate::stage::Stage;
-use crate::state::{Life, Out, State};
+use crate::state::{Life, State};
 use crate::watch::vantages;
 use crate::work::Phase;
 use crate::{drive, intents, recover, s3_fence, s4_place, s9_return};
@@ -124,8 +125,10 @@ fn heard(state: &mut State, out: &mut Out, server: &ServerId) {
         return;
     }
     let Some(seen) = state.watch.servers.get(server) else { return };
-    let healthy: BTreeSet<_> =
-        seen.vantages.iter().filter(|(_, v)| v.healthy_since.is_some()).map(|(id, _)| id.clone()).collect();
+    // what was seen before the last reset was noticed may be of the boot before it
+    let since = state.watch.machines.get(&machine).and_then(|watch| watch.reset_moved);
+    let counts = |v: &crate::watch::VantageWatch| v.healthy_since.is_some() && since.is_none_or(|since| v.at > since);
+    let healthy: BTreeSet<_> = seen.vantages.iter().filter(|(_, v)| counts(v)).map(|(id, _)| id.clone()).collect();
     if healthy.is_empty() {
         return;
     }

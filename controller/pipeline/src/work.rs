@@ -3,10 +3,11 @@
 
 use crate::effect::{Agent, Command, Effect};
 use crate::ledger::Ledger;
+use crate::out::Out;
 use crate::plan::Plan;
 use crate::record::Fact;
 use crate::stage::Stage;
-use crate::state::Out;
+use crate::words::{answer_words, words};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::power::MachineReading;
 use vocabulary::request::{Action, AgentError, Answer, Resource};
@@ -46,11 +47,6 @@ pub mod limits {
     /// A spare's identity must have been seen, and Off, within this time (until patrols exist).
     pub const SPARE_SEEN: Span = Span::seconds(300);
 }
-
-/// The word for AdvanceEpoch in `Intent` records.
-pub const ADVANCE: &str = "advance epoch";
-/// The word for PowerOn in `Intent` records.
-pub const POWER_ON: &str = "power on";
 
 /// One unit of work.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -214,8 +210,6 @@ pub struct Work {
     pub tasks: BTreeMap<Key, Task>,
     /// Resources whose agent has answered that no older operation is in flight.
     pub advanced: BTreeSet<Resource>,
-    /// What the grants rest on, once it is earned; void after a restart.
-    pub authority: Option<crate::s3_fence::Authority>,
     /// True if a verdict opened it: the verdict is asked again right before the first fencing effect.
     pub by_verdict: bool,
     /// When the fence was first proven in this life.
@@ -238,7 +232,6 @@ impl Work {
             since: now,
             tasks: BTreeMap::new(),
             advanced: BTreeSet::new(),
-            authority: None,
             by_verdict,
             proven_at: None,
             identity: None,
@@ -269,13 +262,13 @@ impl Work {
         self.since = now;
     }
 
-    /// When the next task is due.
-    pub fn next_due(&self) -> Option<Instant> {
+    /// When the next task becomes due. One that is due already and was not sent waits for another answer, not for time.
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
         self.tasks
             .values()
             .filter_map(|task| match task.progress {
-                Progress::Waiting(until) => Some(until),
-                Progress::InFlight(..) | Progress::Confirmed(_) | Progress::Unavailable => None,
+                Progress::Waiting(until) if until > now => Some(until),
+                Progress::Waiting(_) | Progress::InFlight(..) | Progress::Confirmed(_) | Progress::Unavailable => None,
             })
             .min()
     }
@@ -323,58 +316,5 @@ impl Work {
     /// The plan's epoch.
     pub fn epoch(&self) -> Epoch {
         self.plan.epoch()
-    }
-}
-
-/// An action in the words of a plan; names the device, holds no secret.
-pub fn words(action: &Action) -> String {
-    match action {
-        Action::AdvanceEpoch { .. } => ADVANCE.to_owned(),
-        Action::PowerOff { machine } => format!("power off {machine}"),
-        Action::BarPort { port, quarantine } => format!("bar {port} in VLAN {quarantine}"),
-        Action::RevokeVolume { volume, keep: None } => format!("revoke every initiator of {volume}"),
-        Action::RevokeVolume { volume, keep: Some(keep) } => format!("revoke every initiator of {volume} but {keep}"),
-        Action::RevokePermit { machine } => format!("revoke the permit of {machine}"),
-        Action::JoinPort { port, setting, .. } => match setting.native {
-            Some(vlan) => format!("join {port} to VLAN {vlan}"),
-            None => format!("join {port}"),
-        },
-        Action::GrantVolume { volume, initiator, .. } => format!("grant {volume} to {initiator}"),
-        Action::GrantPermit { permit } => format!("permit {} to boot as {}", permit.machine, permit.server),
-        Action::SetBootTarget { machine, target } => format!("next boot of {machine} by {target:?}"),
-        Action::PowerOn { .. } => POWER_ON.to_owned(),
-        Action::SetRestorePolicyOff { machine } => format!("restore policy of {machine} to always-off"),
-        Action::ParkPort { port, parking } => format!("park {port} in VLAN {parking}"),
-        Action::LiftBar { resources } => format!("lift {} bars", resources.len()),
-        Action::ShutDown { machine } => format!("ask the operating system of {machine} to stop"),
-        Action::Hello
-        | Action::ReadMachine { .. }
-        | Action::ReadPort { .. }
-        | Action::ReadVolume { .. }
-        | Action::ReadPermit { .. }
-        | Action::ReadContacts { .. }
-        | Action::RunCheck { .. } => "read".to_owned(),
-    }
-}
-
-fn answer_words(answer: &Answer) -> String {
-    match answer {
-        Answer::Machine(reading) => {
-            let rail = reading.chassis_power.map_or(String::new(), |rail| format!(", rail {rail:?}"));
-            format!("power {:?}{rail} (session {}, serial {})", reading.system_power, reading.session, reading.identity.serial)
-        }
-        Answer::Port(reading) => {
-            let native = reading.setting.native.map_or("none".to_owned(), |vlan| vlan.to_string());
-            format!("{} native {native}, {} tagged, saved {}", reading.port, reading.setting.tagged.len(), reading.saved)
-        }
-        Answer::Volume(reading) => {
-            format!("{} admits {}, {} sessions", reading.volume, reading.allowed.len(), reading.sessions.len())
-        }
-        Answer::Permit(reading) => match &reading.standing {
-            Some((server, epoch)) => format!("{} may boot as {server} ({epoch})", reading.machine),
-            None => format!("{} gets silence", reading.machine),
-        },
-        Answer::Advanced { clear, busy } => format!("{} clear, {} busy", clear.len(), busy.len()),
-        Answer::Hello(_) | Answer::Contacts { .. } | Answer::Check { .. } | Answer::Done => "done".to_owned(),
     }
 }

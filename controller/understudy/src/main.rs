@@ -1,2 +1,33 @@
-//! Placeholder.
-fn main() {}
+//! The binary `understudy`: the controller (`serve`) and the operator's command line. It never decides anything about a server: that
+//! is the pipeline's, reached through the API alone.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod bug;
+mod cli;
+mod complete;
+mod confirm;
+mod estate;
+mod exit;
+mod explain;
+mod failover;
+mod limits;
+mod log;
+mod machine;
+mod out;
+mod plan;
+mod progress;
+mod render;
+mod run;
+mod serve;
+mod server;
+mod session;
+mod spare;
+mod status;
+mod tier;
+mod wait;
+mod watch;
+
+fn main() -> std::process::ExitCode {
+    bug::guarded(run::run).into()
+}

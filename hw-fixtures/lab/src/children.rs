@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{HELPER_TIMEOUT, READY_POLL};
+use crate::sys::{Preparation, prepare};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +111,7 @@ impl Children {
 
     /// Starts a child.
     pub fn start(&self, command: &mut Command) -> io::Result<Running> {
+        prepare(command, Preparation::default());
         let mut known = self.lock();
         let mut child = command.spawn()?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
@@ -186,6 +188,12 @@ mod tests {
         let error = children.output(Command::new("sh").args(["-c", "echo why >&2; exit 3"]), "").unwrap_err().to_string();
         assert!(error.contains("exit code 3: why"), "{error}");
         assert!(children.output(&mut Command::new("/nowhere/at-all"), "").is_err());
+        let mut blocked = nix::sys::signal::SigSet::empty();
+        blocked.add(Signal::SIGTERM);
+        blocked.thread_block().unwrap();
+        let running = children.start(Command::new("sleep").arg("60")).unwrap();
+        signal(running.pid, Signal::SIGTERM);
+        assert_eq!(wait(&running.ended, Duration::from_secs(5)), Some(End::Signal(15)), "a child hears what its parent blocks");
         let running = children.start(Command::new("sleep").arg("60")).unwrap();
         signal(running.pid, Signal::SIGKILL);
         assert_eq!(wait(&running.ended, Duration::from_secs(5)), Some(End::Signal(9)));

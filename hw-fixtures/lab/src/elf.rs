@@ -89,4 +89,16 @@ mod tests {
         assert_eq!(slim.len(), 160);
         assert_eq!((slim[40], slim[58], slim[60]), (0, 0, 0), "no section table is promised");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400), real in proptest::bool::ANY) {
+            if real && bytes.len() >= MAGIC.len() {
+                bytes[..MAGIC.len()].copy_from_slice(MAGIC);
+            }
+            if let Ok(slim) = slim(&bytes) {
+                assert!(slim.len() <= bytes.len());
+            }
+        }
+    }
 }

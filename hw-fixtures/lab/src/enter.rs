@@ -151,14 +151,11 @@ impl RunFolder {
     }
 }
 
-/// Leaves the computer's namespaces for new ones. The caller must have one thread only.
+/// Leaves the computer's namespaces for new ones. The caller must have one thread only. Its mounts it keeps: the supervisor takes its own,
+/// so that the run folder can be removed from here.
 pub fn leave_namespaces(user_namespace: bool) -> Result<(), EnterError> {
     let (uid, gid) = (geteuid(), getegid());
-    let mut flags = CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS;
+    let mut flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     if user_namespace {
         flags |= CloneFlags::CLONE_NEWUSER;
     }

@@ -21,8 +21,6 @@ const SWITCH_MODULES: [&str; 6] = ["virtio_pci", "virtio_net", "virtio_blk", "vi
 const SERVER_MODULES: [&str; 7] = ["virtio_pci", "virtio_net", "iscsi_tcp", "sd_mod", "iscsi_ibft", "button", "evdev"];
 /// Applets of busybox that a person at a console would miss.
 const APPLETS: [&str; 12] = ["sh", "ls", "cat", "ip", "ps", "mount", "umount", "dmesg", "ping", "arping", "udhcpc", "sync"];
-const DHCP_SCRIPT: &str = "#!/bin/sh\n[ \"$1\" = bound ] || [ \"$1\" = renew ] || exit 0\nexec /bin/busybox ip address replace \"$ip/$mask\" dev \"$interface\"\n";
-
 /// Why an image could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -131,7 +129,6 @@ impl Maker<'_> {
     /// The servers' initrd.
     pub fn server(&self) -> Result<Vec<u8>, ImageError> {
         let mut archive = self.base("server\n", &SERVER_MODULES)?;
-        archive.file("lab/dhcp", 0o755, DHCP_SCRIPT.as_bytes());
         let iscsistart = self.packages.path(&["sbin/iscsistart"])?;
         archive.file("usr/bin/iscsistart", 0o755, &read(&iscsistart)?);
         let list = |mut command| self.children.output(&mut command, "");

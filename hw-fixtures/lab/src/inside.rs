@@ -64,6 +64,7 @@ pub fn settle(visible: &[PathBuf]) -> Result<(), InsideError> {
     if std::process::id() != 1 {
         return Err(InsideError::NotFirst);
     }
+    step("leave the computer's mounts", unshare(CloneFlags::CLONE_NEWNS))?;
     step(
         "make the lab's mounts private",
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>),

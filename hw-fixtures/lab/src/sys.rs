@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{getppid, setsid};
 
 const TUN: &str = "/dev/net/tun";
@@ -52,7 +52,7 @@ pub struct Preparation {
     pub die_with_parent: bool,
 }
 
-/// Has a command do this between fork and exec.
+/// Has a command do this between fork and exec. Every child gets an empty signal mask.
 pub fn prepare(command: &mut Command, preparation: Preparation) {
     let steps = move || -> io::Result<()> {
         if preparation.die_with_parent {
@@ -68,6 +68,8 @@ pub fn prepare(command: &mut Command, preparation: Preparation) {
         if let Some(network) = &preparation.network {
             setns(network, CloneFlags::CLONE_NEWNET)?;
         }
+        // a child inherits what its parent blocks, and would be deaf to the request to end
+        SigSet::empty().thread_set_mask()?;
         for fd in &preparation.keep {
             // SAFETY: the owner of the descriptor, who handed out its number, keeps it open until the child runs; it is only borrowed for this call.
             let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(*fd) };
@@ -75,7 +77,7 @@ pub fn prepare(command: &mut Command, preparation: Preparation) {
         }
         Ok(())
     };
-    // SAFETY: between fork and exec only system calls are made (prctl, getppid, setsid, setns, fcntl); nothing allocates on the way
+    // SAFETY: between fork and exec only system calls are made (prctl, getppid, setsid, setns, sigmask, fcntl); nothing allocates on the way
     // to success and no lock is taken. The one error that allocates ends the child at once.
     unsafe { command.pre_exec(steps) };
 }

@@ -1,11 +1,5 @@
 //! What is written reads back, what differs is told, and the schema says what the reader takes.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use catalogue::{Alteration, Flavor, diff, documents, estate_to_yaml, load_for, revisions, schema};
 use proptest::prelude::*;

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+mod settings;
+
+pub use settings::*;
+
 /// All documents of an installation, by name.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Estate {
@@ -37,162 +41,6 @@ pub struct Estate {
     pub servers: BTreeMap<ServerId, Server>,
     /// Revision of each document: SHA-256 over its canonical form, in hex. A sealed plan names those it used.
     pub revisions: BTreeMap<String, String>,
-}
-
-/// The estate document.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, schemars::JsonSchema, Default)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Which store keeps the journal.
-    pub store: StoreKind,
-    /// VLANs with a meaning for Understudy itself.
-    pub vlans: SpecialVlans,
-    /// When a silence becomes a symptom.
-    pub detection: Detection,
-    /// The blast-radius guard.
-    pub guard: Guard,
-    /// What a proof needs.
-    pub fencing: Fencing,
-    /// How long a boot service serves a permit without hearing from a controller.
-    pub permit_lease: PermitLease,
-    /// Servers that the controller itself needs in order to work. Must be empty: `estate check` refuses the loop.
-    pub depends_on: Vec<ServerId>,
-}
-
-/// The embedded store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema, Default)]
-#[serde(rename_all = "kebab-case")]
-pub enum StoreKind {
-    /// SQLite in WAL mode with full synchronisation.
-    #[default]
-    Sqlite,
-    /// sled 1.0 alpha.
-    Sled,
-}
-
-/// VLANs with a meaning for Understudy itself.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SpecialVlans {
-    /// Fenced machines.
-    pub quarantine: VlanId,
-    /// Spares.
-    pub parking: VlanId,
-    /// Patrols.
-    pub patrol: VlanId,
-}
-
-impl Default for SpecialVlans {
-    fn default() -> Self {
-        let vlan = |n| VlanId::new(n).unwrap_or_else(|| unreachable!("a constant between 1 and 4094"));
-        SpecialVlans { quarantine: vlan(4001), parking: vlan(4002), patrol: vlan(4003) }
-    }
-}
-
-/// When a silence becomes a symptom. Defaults: section 6 of the design.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Detection {
-    /// How often each machine's power and health is read.
-    pub power_every: Span,
-    /// How often each server's health checks run.
-    pub check_every: Span,
-    /// How long Off must last, uncommanded, to be `UnexpectedOff`.
-    pub off_window: Span,
-    /// How long every witness must be silent to be `Hung` or `PowerSuspected`.
-    pub hung_window: Span,
-    /// How long a reboot may take where no boot of this machine was ever recorded.
-    pub boot_time: Span,
-}
-
-impl Default for Detection {
-    fn default() -> Self {
-        Detection {
-            power_every: Span::seconds(5),
-            check_every: Span::seconds(2),
-            off_window: Span::seconds(8),
-            hung_window: Span::seconds(25),
-            boot_time: Span::seconds(900),
-        }
-    }
-}
-
-/// The blast-radius guard. Counts suspicions per domain within the window.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Guard {
-    /// The window for racks, feeds, switches, storage targets and BMC networks.
-    pub window: Span,
-    /// The window for a site.
-    pub site_window: Span,
-    /// A site is held above this many suspects, or above `site_percent` of its machines, whichever is more.
-    pub site_count: u32,
-    /// See `site_count`.
-    pub site_percent: u32,
-    /// A server fails over at most once in this time.
-    pub server_interval: Span,
-    /// And at most so often in a day.
-    pub server_per_day: u32,
-    /// Addresses that must answer for the controller to trust its own eyes.
-    pub canaries: Vec<SocketAddr>,
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Guard {
-            window: Span::seconds(120),
-            site_window: Span::seconds(600),
-            site_count: 3,
-            site_percent: 2,
-            server_interval: Span::seconds(1800),
-            server_per_day: 2,
-            canaries: Vec::new(),
-        }
-    }
-}
-
-/// What a proof needs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Fencing {
-    /// Over how long all power reads must say Off.
-    pub settle: Span,
-    /// How many fresh reads at least, all Off.
-    pub reads: u32,
-    /// A part of a proof older than this is confirmed anew before it is used.
-    pub fresh_for: Span,
-    /// A lab may use one proof set alone to measure it; `any` is the only value allowed where the estate is not a lab.
-    pub proof: ProofChoice,
-}
-
-impl Default for Fencing {
-    fn default() -> Self {
-        Fencing { settle: Span::seconds(10), reads: 3, fresh_for: Span::seconds(60), proof: ProofChoice::Any }
-    }
-}
-
-/// Which proof sets count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema, Default)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProofChoice {
-    /// The first sufficient set wins.
-    #[default]
-    Any,
-    /// Only P counts (for measurements in a lab).
-    PowerOnly,
-    /// Only S and N together count (for measurements in a lab).
-    StorageAndNetworkOnly,
-}
-
-/// How long a boot service serves a permit without hearing from a controller.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
-pub struct PermitLease(pub Span);
-
-impl Default for PermitLease {
-    fn default() -> Self {
-        PermitLease(Span(7 * 86_400_000))
-    }
 }
 
 /// A data centre or room.

@@ -238,7 +238,21 @@ impl ProofReach {
 }
 
 /// Which proof sets a machine can reach by the estate's documents. What can be reached *now* is for coverage to say.
+/// It looks at every machine and server: for all machines of an estate, [`proof_reach_among`] is the faster way.
 pub fn proof_reach(id: &MachineId, machine: &Machine, estate: &Estate) -> ProofReach {
+    let twin = estate.machines.iter().find(|(other, it)| *other != id && it.bmc.address == machine.bmc.address);
+    let bearing = estate.servers.iter().filter(|(_, server)| may_bear(id, server, estate));
+    proof_reach_among(machine, twin.map(|(id, _)| id), bearing, estate)
+}
+
+/// The same as [`proof_reach`], for a caller that knows which other machine has this one's BMC address and which servers
+/// [may run](may_bear) on it.
+pub fn proof_reach_among<'a>(
+    machine: &Machine,
+    bmc_twin: Option<&MachineId>,
+    bearing: impl Iterator<Item = (&'a ServerId, &'a Server)>,
+    estate: &Estate,
+) -> ProofReach {
     let mut reach = ProofReach::default();
     let proof = estate.settings.fencing.proof;
     if proof == ProofChoice::StorageAndNetworkOnly {
@@ -247,8 +261,7 @@ pub fn proof_reach(id: &MachineId, machine: &Machine, estate: &Estate) -> ProofR
     if machine.bmc.address.ip().is_unspecified() || machine.bmc.address.port() == 0 {
         reach.power.push(ProofGap::BmcAddress);
     }
-    let twin = estate.machines.iter().find(|(other, it)| *other != id && it.bmc.address == machine.bmc.address);
-    if let Some((with, _)) = twin {
+    if let Some(with) = bmc_twin {
         reach.power.push(ProofGap::BmcShared { with: with.clone() });
     }
     if proof == ProofChoice::PowerOnly {
@@ -264,7 +277,7 @@ pub fn proof_reach(id: &MachineId, machine: &Machine, estate: &Estate) -> ProofR
     if machine.hardware.unrevocable_storage {
         reach.storage_and_network.push(ProofGap::Unrevocable);
     }
-    for (server, document) in estate.servers.iter().filter(|(_, document)| may_bear(id, document, estate)) {
+    for (server, document) in bearing {
         let known = |storage: &StorageId, volume| estate.storages.get(storage).is_some_and(|it| it.volumes.contains_key(volume));
         for volume in document.volumes.iter().filter(|volume| !known(&volume.storage, &volume.volume)) {
             reach.storage_and_network.push(ProofGap::Volume { server: server.clone(), storage: volume.storage.clone() });

@@ -109,9 +109,10 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
         let mut config: Config = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
         let base = path.parent().unwrap_or(Path::new("."));
-        for place in [&mut config.bundle, &mut config.state_dir, &mut config.images_dir, &mut config.ipxe.bios, &mut config.ipxe.uefi]
-            .into_iter()
-            .chain(config.ipxe.uefi_san.as_mut())
+        for place in
+            [&mut config.bundle, &mut config.state_dir, &mut config.images_dir, &mut config.ipxe.bios, &mut config.ipxe.uefi]
+                .into_iter()
+                .chain(config.ipxe.uefi_san.as_mut())
         {
             *place = base.join(&*place);
         }

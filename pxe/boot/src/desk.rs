@@ -239,7 +239,10 @@ impl Desk {
             let bearers = state.ledger.bearers(&permit.server);
             if let Some(newer) = bearers.iter().find(|bearer| bearer.epoch > permit.epoch) {
                 let (server, machine) = (&newer.server, &newer.machine);
-                return Err(refused(format!("{server} was granted to {machine} at {} since; this plan is the older", newer.epoch)));
+                return Err(refused(format!(
+                    "{server} was granted to {machine} at {} since; this plan is the older",
+                    newer.epoch
+                )));
             }
             if let Some(reason) = state.ledger.conflict(permit) {
                 return Err(refused(reason));
@@ -302,7 +305,9 @@ impl Desk {
             let there = tokio::fs::metadata(&file).await.is_ok_and(|data| data.is_file() && data.len() > 0);
             if !there {
                 let (image, file) = (&permit.image, file.display());
-                return Err(format!("image {image} is not complete here: {file} is absent or empty; put it there and grant again"));
+                return Err(format!(
+                    "image {image} is not complete here: {file} is absent or empty; put it there and grant again"
+                ));
             }
         }
         Ok(())
@@ -324,3 +329,7 @@ impl State {
 fn is_at(permit: &Permit, from: IpAddr) -> bool {
     provisioning_address(permit).is_some_and(|(ip, _)| IpAddr::V4(ip) == from)
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

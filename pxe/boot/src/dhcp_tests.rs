@@ -91,7 +91,9 @@ fn each_kind_of_client_is_told_how_to_go_on() {
 #[test]
 fn ipxe_is_told_not_to_wait_for_proxies_and_pxe_not_to_look_for_boot_servers() {
     let (_, message, _) = ask(&packet(DISCOVER, &[PXE_BIOS, IPXE])).unwrap();
-    let Some(DhcpOption::Unknown(option)) = message.opts().get(OptionCode::Unknown(IPXE_ENCAPSULATED)) else { panic!("{message}") };
+    let Some(DhcpOption::Unknown(option)) = message.opts().get(OptionCode::Unknown(IPXE_ENCAPSULATED)) else {
+        panic!("{message}")
+    };
     assert_eq!(option.data(), IPXE_NO_PROXY_DHCP);
     let (_, message, _) = ask(&packet(DISCOVER, &[PXE_BIOS])).unwrap();
     assert_eq!(

@@ -15,7 +15,9 @@ pub enum BootError {
         reason: String,
     },
     /// A socket cannot be had.
-    #[error("F1202 {what} on interface `{interface}`: {source}. Check that the interface exists and is up, that nothing else listens there, and that this process may open it (CAP_NET_RAW, CAP_NET_BIND_SERVICE)")]
+    #[error(
+        "F1202 {what} on interface `{interface}`: {source}. Check that the interface exists and is up, that nothing else listens there, and that this process may open it (CAP_NET_RAW, CAP_NET_BIND_SERVICE)"
+    )]
     Socket {
         /// Which service.
         what: &'static str,

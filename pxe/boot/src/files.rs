@@ -109,7 +109,7 @@ mod tests {
         files.write(&record).unwrap();
         let path = folder.path().join("state/permits/m1.json");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(files.load().unwrap().0, [record.clone()]);
+        assert_eq!(files.load().unwrap().0, std::slice::from_ref(&record));
         files.write(&Record { permit: None, ..record }).unwrap();
         assert!(!fs::read_to_string(&path).unwrap().contains("chap-secret"), "nothing of a revoked permit remains");
     }
@@ -120,7 +120,8 @@ mod tests {
         let files = Files::open(folder.path()).unwrap();
         files.write(&Record { machine: "m2".parse().unwrap(), provisioning_mac: None, permit: None }).unwrap();
         fs::write(folder.path().join("permits/m1.json"), "{\"machine\": \"m1\", \"secret\": \"hunter2\"").unwrap();
-        fs::write(folder.path().join("permits/m3.json"), "{\"machine\":\"m4\",\"provisioning_mac\":null,\"permit\":null}").unwrap();
+        fs::write(folder.path().join("permits/m3.json"), "{\"machine\":\"m4\",\"provisioning_mac\":null,\"permit\":null}")
+            .unwrap();
         fs::write(folder.path().join("permits/m5.new"), "half").unwrap();
         let (records, faults) = files.load().unwrap();
         assert_eq!(records.len(), 1);

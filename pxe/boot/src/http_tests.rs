@@ -124,10 +124,16 @@ async fn heads_and_ranges_are_served_and_a_head_uses_nothing_up() {
     lab.grant(&permit).await;
     let token = lab.boot(&permit, 1);
     let head = String::from_utf8(lab.send(&format!("HEAD /{token}/snponly.efi HTTP/1.0\r\n\r\n")).await).unwrap();
-    assert!(head.starts_with("HTTP/1.0 200") && head.contains("content-length: 180000\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.0 200") && head.contains("content-length: 180000\r\n") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
     let part = lab.send(&format!("GET /{token}/initrd HTTP/1.0\r\nRange: bytes=2-4\r\n\r\n")).await;
     let part = String::from_utf8(part).unwrap();
-    assert!(part.contains(" 206 ") && part.contains("content-range: bytes 2-4/10\r\n") && part.ends_with("\r\n\r\n234"), "{part}");
+    assert!(
+        part.contains(" 206 ") && part.contains("content-range: bytes 2-4/10\r\n") && part.ends_with("\r\n\r\n234"),
+        "{part}"
+    );
     assert!(lab.steps().is_empty(), "a part is no fetch to the end");
     lab.send(&format!("HEAD /{token}/claim HTTP/1.0\r\n\r\n")).await;
     lab.send(&format!("POST /{token}/claim HTTP/1.0\r\n\r\n")).await;
@@ -141,7 +147,9 @@ async fn strangers_and_wrong_addresses_get_nothing() {
     let permit = local_permit(1, 5, BootMethod::Kernel);
     lab.grant(&permit).await;
     let token = lab.boot(&permit, 1);
-    for path in ["/", "/boot.ipxe", "//claim", "/../state/permits/m1.json", &format!("/{}/claim", "0".repeat(32)), &format!("/{token}/")] {
+    for path in
+        ["/", "/boot.ipxe", "//claim", "/../state/permits/m1.json", &format!("/{}/claim", "0".repeat(32)), &format!("/{token}/")]
+    {
         assert_eq!(lab.get(path).await, (404, String::new()), "{path}");
     }
     for path in ["../../state/permits/m1.json", "undionly.kpxe", "kernel/..", "images/vmlinuz"] {

@@ -138,9 +138,9 @@ impl Ledger {
     /// The live permit whose provisioning address this is.
     pub fn live_at(&self, address: IpAddr, contact_age_ms: u64) -> Option<&Arc<Permit>> {
         let permits = self.entries.values().filter_map(|entry| entry.permit.as_ref());
-        permits.filter(|permit| contact_age_ms <= permit.lease.0).find(|permit| {
-            provisioning(permit).and_then(|nic| nic.address).is_some_and(|here| here.address == address)
-        })
+        permits
+            .filter(|permit| contact_age_ms <= permit.lease.0)
+            .find(|permit| provisioning(permit).and_then(|nic| nic.address).is_some_and(|here| here.address == address))
     }
 
     /// Machines that hold a permit of that server.
@@ -211,11 +211,14 @@ pub fn check(permit: &Permit, own_address: Ipv4Addr) -> Result<(), String> {
             return Err(format!("its {what} is empty, too long, or holds a space, quote or one of `$ & | ; # \\`"));
         }
     }
-    if permit.arguments.len() > PERMIT_TEXT_MAX || !permit.arguments.bytes().all(|b| plain(b) || matches!(b, b' ' | b'"' | b'\'')) {
+    if permit.arguments.len() > PERMIT_TEXT_MAX || !permit.arguments.bytes().all(|b| plain(b) || matches!(b, b' ' | b'"' | b'\''))
+    {
         return Err("its kernel arguments are too long, or hold a line break or one of `$ & | ; # \\`".to_owned());
     }
     match (permit.method, permit.root.path.portal.ip()) {
-        (BootMethod::San, IpAddr::V6(portal)) => Err(format!("iPXE boots from IPv4 portals, not from {portal}: give the volume one")),
+        (BootMethod::San, IpAddr::V6(portal)) => {
+            Err(format!("iPXE boots from IPv4 portals, not from {portal}: give the volume one"))
+        }
         (BootMethod::San | BootMethod::Kernel, _) => Ok(()),
     }
 }

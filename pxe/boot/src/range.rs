@@ -18,7 +18,8 @@ pub enum Wanted {
 
 /// Reads the header against a file of this length. Several ranges at once are answered with the whole file.
 pub fn wanted(header: Option<&str>, length: u64) -> Wanted {
-    let Some((first, last)) = header.and_then(|text| text.trim().strip_prefix("bytes=")).and_then(|text| text.split_once('-')) else {
+    let Some((first, last)) = header.and_then(|text| text.trim().strip_prefix("bytes=")).and_then(|text| text.split_once('-'))
+    else {
         return Wanted::All;
     };
     let part = |start: u64, end: u64| if start < end { Wanted::Part { start, end } } else { Wanted::Impossible };

@@ -1,8 +1,8 @@
 //! What a booting machine is told: iPXE scripts and the claim. Pure: a permit in, text out. Only `san_login` and `claim` hold a secret;
 //! whoever sends one of them has used up the boot's token first.
 
-use crate::permits::{key_of, provisioning, provisioning_address};
 use crate::limits::STORAGE;
+use crate::permits::{key_of, provisioning, provisioning_address};
 use minijinja::{Environment, UndefinedBehavior, context};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,6 +1,7 @@
 //! The boot service as a whole: opens everything, then runs until one part fails or it is told to stop. Sockets are opened before the
 //! first permit is served, and the gate speaks before both.
 
+use crate::advertise;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::device::BootDevice;
@@ -9,7 +10,6 @@ use crate::error::BootError;
 use crate::http::Http;
 use crate::limits::{AGE_MARK_EVERY, TRUST_EVERY};
 use crate::tftp::Tftp;
-use crate::advertise;
 use async_trait::async_trait;
 use contract::agent::{Client, Readopt};
 use contract::gate::Gate;
@@ -51,9 +51,11 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     desk.withhold(true);
     serve_if_trusted(&gate, &desk).await?;
 
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| BootError::Socket { what: "agent", interface: config.listen.to_string(), source })?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|source| BootError::Socket {
+        what: "agent",
+        interface: config.listen.to_string(),
+        source,
+    })?;
     let dhcp = DhcpWire::open(desk.clone())?;
     let tftp = Tftp::open(desk.clone())?;
     let http = Http::open(desk.clone())?;

@@ -15,7 +15,8 @@ fn request(words: &[&str]) -> Vec<u8> {
 
 #[test]
 fn requests_are_read_and_writes_are_not() {
-    let parsed = Request::parse(&request(&["/snponly.efi", "OCTET", "blksize", "65464", "tsize", "0", "windowsize", "64"])).unwrap();
+    let parsed =
+        Request::parse(&request(&["/snponly.efi", "OCTET", "blksize", "65464", "tsize", "0", "windowsize", "64"])).unwrap();
     let expected = Request {
         file: "snponly.efi".to_owned(),
         block: Some(TFTP_BLOCK_BYTES_MAX),

@@ -98,7 +98,8 @@ impl Tokens {
 
     /// What the token is good for now.
     pub fn find(&self, token: BootToken, now_ms: u64) -> Found {
-        let Some((machine, issued)) = self.owner.get(&token).and_then(|machine| Some((machine, self.issued.get(machine)?))) else {
+        let Some((machine, issued)) = self.owner.get(&token).and_then(|machine| Some((machine, self.issued.get(machine)?)))
+        else {
             return Found::Unknown;
         };
         if now_ms.saturating_sub(issued.at_ms) > TOKEN_LIFE_MS {

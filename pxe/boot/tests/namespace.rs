@@ -1,15 +1,18 @@
 //! The real service, as a process with its real ports, in a namespace of its own; the test plays machine (frames on a tap) and controller
 //! (the real wire).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::tap::{Tap, up};
 use common::{Controller, Service, in_namespace, permit, placeholder_files};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 use vocabulary::Epoch;
-use vocabulary::boot::{BootMethod, BootStep};
-use vocabulary::request::{Action, AgentError, Resource};
+use vocabulary::boot::{BootMethod, BootStep, Permit};
+use vocabulary::request::{Action, AgentError, Answer, Resource};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Long enough for an answer that would come, short enough to wait for one that must not.
@@ -120,65 +123,136 @@ fn neighbour_advertisement(solicitation: &[u8], near: std::net::Ipv6Addr) -> Vec
     frame(solicitation[6..12].try_into().unwrap(), 1, 0x86dd, &packet)
 }
 
+/// One namespace with the network, the controller and what the service needs.
+struct Rig {
+    folder: tempfile::TempDir,
+    tap: Tap,
+    controller: Controller,
+    runtime: tokio::runtime::Runtime,
+    ipxe: PathBuf,
+    images: PathBuf,
+}
+
+impl Rig {
+    fn make() -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        let (ipxe, images) = placeholder_files(folder.path());
+        up("lo", Ipv4Addr::LOCALHOST, Ipv4Addr::new(255, 0, 0, 0));
+        let tap = Tap::make("prov", OURS, false);
+        let controller = Controller::enrol(folder.path());
+        Rig { tap, controller, runtime: tokio::runtime::Runtime::new().unwrap(), ipxe, images, folder }
+    }
+
+    fn start(&self) -> Service {
+        Service::start(self.folder.path(), &self.ipxe, &self.images, "")
+    }
+
+    fn ready(&self) {
+        self.runtime.block_on(self.controller.ready());
+    }
+
+    fn grant(&mut self, permit: &Permit) -> Result<Answer, AgentError> {
+        self.runtime.block_on(self.controller.grant(permit))
+    }
+
+    fn act(&mut self, epoch: u64, action: Action) -> Result<Answer, AgentError> {
+        self.runtime.block_on(self.controller.act(epoch, action))
+    }
+
+    /// The URL that machine `n` is offered, if it comes within the patience.
+    fn discover(&self, machine: u8, transaction: u32, patience: Duration) -> Option<String> {
+        discover(&self.tap, machine, transaction, patience)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("boot.log")).unwrap()
+    }
+}
+
 #[test]
-fn a_permit_boots_its_machine_survives_a_crash_and_ends_with_its_revocation() {
-    if !in_namespace("a_permit_boots_its_machine_survives_a_crash_and_ends_with_its_revocation") {
+fn a_permitted_boot_is_answered_and_nobody_else() {
+    if !in_namespace("a_permitted_boot_is_answered_and_nobody_else") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (ipxe, images) = placeholder_files(folder.path());
-    up("lo", Ipv4Addr::LOCALHOST, Ipv4Addr::new(255, 0, 0, 0));
-    let tap = Tap::make("prov", OURS, false);
-    let mut controller = Controller::enrol(folder.path());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let start = || Service::start(folder.path(), &ipxe, &images, "");
-    let service = start();
-    runtime.block_on(controller.ready());
-
-    assert!(router_answers(&tap), "iPXE would wait 15 s");
-    assert_eq!(discover(&tap, 1, 1, SILENCE), None, "no permit");
-    let given = permit(1, 5, BootMethod::Kernel);
-    runtime.block_on(controller.grant(&given)).unwrap();
-    let url = discover(&tap, 1, 2, PATIENCE).expect("an offer");
-    assert_eq!(discover(&tap, 1, 2, PATIENCE).as_deref(), Some(url.as_str()), "a retransmission");
-    let request = [54, 4, 10, 10, 0, 1, 50, 4, 10, 10, 0, 11];
-    tap.send(&dhcp(1, 3, 2, &request));
-    assert_eq!(tap.await_frame(PATIENCE, |frame| offered(frame, 1, 2)), Some((5, url.clone())), "the ACK names the same token");
-    assert_eq!(discover(&tap, 3, 3, SILENCE), None, "a known machine without permit");
-    assert_eq!(discover(&tap, 7, 4, SILENCE), None, "a stranger");
-    let contacts = runtime.block_on(controller.contacts(0));
+    let mut rig = Rig::make();
+    let _service = rig.start();
+    rig.ready();
+    assert!(router_answers(&rig.tap), "iPXE would wait 15 s");
+    assert_eq!(rig.discover(1, 1, SILENCE), None, "no permit");
+    rig.grant(&permit(1, 5, BootMethod::Kernel)).unwrap();
+    let url = rig.discover(1, 2, PATIENCE).expect("an offer");
+    assert_eq!(rig.discover(1, 2, PATIENCE).as_deref(), Some(url.as_str()), "a retransmission");
+    rig.tap.send(&dhcp(1, 3, 2, &[54, 4, 10, 10, 0, 1, 50, 4, 10, 10, 0, 11]));
+    let acknowledged = rig.tap.await_frame(PATIENCE, |frame| offered(frame, 1, 2).filter(|(kind, _)| *kind == 5));
+    assert_eq!(acknowledged, Some((5, url.clone())), "the ACK names the same token");
+    assert_eq!(rig.discover(3, 3, SILENCE), None, "a known machine without permit");
+    assert_eq!(rig.discover(7, 4, SILENCE), None, "a stranger");
+    let contacts = rig.runtime.block_on(rig.controller.contacts(0));
     let seen: Vec<_> = contacts.iter().map(|c| (c.machine.as_str(), c.step, c.epoch)).collect();
     assert_eq!(seen.first(), Some(&("m1", BootStep::Dhcp, Some(Epoch(5)))), "{seen:?}");
     assert_eq!(seen.last(), Some(&("m3", BootStep::Dhcp, None)), "{seen:?}");
+    let log = rig.log();
+    assert!(
+        log.contains("permit granted") && !log.contains("chapsecret") && !log.contains(token_of(&url)),
+        "no secret, no token"
+    );
+}
 
+#[test]
+fn a_permit_survives_a_crash_and_ends_with_its_revocation() {
+    if !in_namespace("a_permit_survives_a_crash_and_ends_with_its_revocation") {
+        return;
+    }
+    let mut rig = Rig::make();
+    let service = rig.start();
+    rig.ready();
+    let given = permit(1, 5, BootMethod::Kernel);
+    rig.grant(&given).unwrap();
+    let url = rig.discover(1, 1, PATIENCE).expect("an offer");
     service.kill();
-    assert_eq!(discover(&tap, 1, 5, SILENCE), None, "nobody there");
-    let service = start();
+    assert_eq!(rig.discover(1, 2, SILENCE), None, "nobody there");
+    let service = rig.start();
     // no controller is asked: servers boot while it is down
-    let again = (0..50).find_map(|n| discover(&tap, 1, 100 + n, SILENCE)).expect("the permit stands after a crash");
+    let again = (100..150).find_map(|n| rig.discover(1, n, SILENCE)).expect("the permit stands after a crash");
     assert_ne!(token_of(&url), token_of(&again), "a new boot, a new token");
 
-    runtime.block_on(controller.ready());
-    let revoke = Action::RevokePermit { machine: given.machine.clone() };
-    runtime.block_on(controller.act(6, revoke)).unwrap();
-    assert_eq!(runtime.block_on(controller.reading(&given.machine)).standing, None);
-    assert_eq!(discover(&tap, 1, 6, SILENCE), None, "revoked");
-    let refused = runtime.block_on(controller.grant(&permit(1, 7, BootMethod::Kernel)));
+    rig.ready();
+    rig.act(6, Action::RevokePermit { machine: given.machine.clone() }).unwrap();
+    assert_eq!(rig.runtime.block_on(rig.controller.reading(&given.machine)).standing, None);
+    assert_eq!(rig.discover(1, 3, SILENCE), None, "revoked");
+    let refused = rig.grant(&permit(1, 7, BootMethod::Kernel));
     assert!(matches!(refused, Err(AgentError::Refused { .. })), "barred: {refused:?}");
     service.kill();
-    let service = start();
-    runtime.block_on(controller.ready());
-    assert_eq!(discover(&tap, 1, 7, SILENCE), None, "revoked for good");
+    let _service = rig.start();
+    rig.ready();
+    assert_eq!(rig.discover(1, 4, SILENCE), None, "revoked for good");
 
     // on another machine, and after a release on the first again
-    runtime.block_on(controller.grant(&permit(3, 8, BootMethod::Kernel))).unwrap();
-    assert!(discover(&tap, 3, 8, PATIENCE).is_some());
-    let resources = vec![Resource::Permit(given.machine.clone())];
-    runtime.block_on(controller.act(9, Action::LiftBar { resources })).unwrap();
-    runtime.block_on(controller.grant(&permit(1, 9, BootMethod::Kernel))).unwrap();
-    assert!(discover(&tap, 1, 9, PATIENCE).is_some());
-    assert_eq!(discover(&tap, 3, 10, SILENCE), None, "one machine a server");
+    rig.grant(&permit(3, 8, BootMethod::Kernel)).unwrap();
+    assert!(rig.discover(3, 5, PATIENCE).is_some());
+    rig.act(9, Action::LiftBar { resources: vec![Resource::Permit(given.machine.clone())] }).unwrap();
+    rig.grant(&permit(1, 9, BootMethod::Kernel)).unwrap();
+    assert!(rig.discover(1, 6, PATIENCE).is_some());
+    assert_eq!(rig.discover(3, 7, SILENCE), None, "one machine a server");
+}
+
+#[test]
+fn without_the_gates_memory_nobody_boots_until_it_is_readopted() {
+    if !in_namespace("without_the_gates_memory_nobody_boots_until_it_is_readopted") {
+        return;
+    }
+    let mut rig = Rig::make();
+    let service = rig.start();
+    rig.ready();
+    rig.grant(&permit(1, 5, BootMethod::Kernel)).unwrap();
+    assert!(rig.discover(1, 1, PATIENCE).is_some());
+    let entries = rig.runtime.block_on(rig.controller.hello()).entries;
     service.kill();
-    let log = std::fs::read_to_string(folder.path().join("boot.log")).unwrap();
-    assert!(!log.contains("chapsecret") && !log.contains(token_of(&url)), "no secret and no token in the log");
+    std::fs::remove_file(rig.folder.path().join("state/gate.json")).unwrap();
+    let _service = rig.start();
+    rig.ready();
+    assert!(!rig.runtime.block_on(rig.controller.hello()).trusted);
+    assert_eq!(rig.discover(1, 2, SILENCE), None, "nobody knows whether this permit is the latest");
+    assert!(rig.runtime.block_on(rig.controller.readopt(entries)).trusted);
+    assert!((100..120).any(|n| rig.discover(1, n, SILENCE).is_some()), "the ledger names this permit: it is served again");
 }

@@ -9,12 +9,12 @@ use super::parse::{Connection, Target};
 use super::served::Counter;
 use super::state::{Admitted, StateFile};
 use super::{Export, TgtError};
-use crate::limits::{DRAIN_PAUSE, DRAIN_TIMEOUT};
+use crate::limits::DRAIN_PAUSE;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vocabulary::VolumeName;
 use vocabulary::storage::InitiatorName;
 
@@ -26,6 +26,8 @@ pub(super) struct Inner {
     pub counters: HashMap<VolumeName, Counter>,
     /// Target numbers as they were last seen.
     pub tids: HashMap<VolumeName, u32>,
+    /// How long a step may be repeated while commands are in flight; the lock is held that long.
+    pub patience: Duration,
     /// Sessions (target number, session number) that were found to be wanted: the round by the clock need not ask for them again.
     pub vetted: HashSet<(u32, u64)>,
 }
@@ -79,16 +81,19 @@ struct Ended {
 }
 
 /// Repeats a step that the daemon may refuse while commands are in flight, until it takes it or the time is over.
-struct Patience(Instant);
+struct Patience {
+    allowed: Duration,
+    until: Instant,
+}
 
 impl Patience {
-    fn new() -> Patience {
-        Patience(Instant::now() + DRAIN_TIMEOUT)
+    fn of(allowed: Duration) -> Patience {
+        Patience { allowed, until: Instant::now() + allowed }
     }
     /// Waits a moment; an error naming what remains if the time is over.
     async fn or(&self, remains: impl FnOnce() -> String) -> Result<(), TgtError> {
-        if Instant::now() >= self.0 {
-            return Err(TgtError::Remains(format!("{} after {} s", remains(), DRAIN_TIMEOUT.as_secs())));
+        if Instant::now() >= self.until {
+            return Err(TgtError::Remains(format!("{} after {} ms", remains(), self.allowed.as_millis())));
         }
         tokio::time::sleep(DRAIN_PAUSE).await;
         Ok(())
@@ -153,7 +158,7 @@ impl Inner {
     /// Removes every other export of the volume's object. Only the logical unit goes: the target may serve something else as well.
     async fn remove_foreign(&self, export: &Export, targets: &[Target]) -> Result<(), TgtError> {
         let mut foreign = exports(targets, export).1;
-        let patience = Patience::new();
+        let patience = Patience::of(self.patience);
         while let Some((tid, lun)) = foreign.pop() {
             tracing::warn!(tid, lun, file = %export.file.display(), "a second export of a volume is removed");
             match self.tool.remove_lun(tid, lun).await {
@@ -189,7 +194,7 @@ impl Inner {
 
     /// Ends every session but those of `keep`, stale ones too, and stays until none is listed.
     async fn end_others(&self, tid: u32, keep: Option<&InitiatorName>) -> Result<Ended, TgtError> {
-        let patience = Patience::new();
+        let patience = Patience::of(self.patience);
         let mut ended = Ended { strangers: false, kept: false };
         loop {
             let all = self.tool.connections(tid).await?;
@@ -207,7 +212,7 @@ impl Inner {
 
     /// Removes a target; the daemon itself refuses while a session or a command is left.
     async fn remove(&self, tid: u32) -> Result<(), TgtError> {
-        let patience = Patience::new();
+        let patience = Patience::of(self.patience);
         loop {
             match self.tool.remove_target(tid).await {
                 Err(CommandError::Refused { said, .. }) => {

@@ -3,6 +3,7 @@
 use super::enforce::{Inner, admits_exactly, exports, sound};
 use super::parse::{Target, is_initiator_name};
 use super::{Export, TgtError};
+use crate::limits::{DRAIN_TIMEOUT, WATCH_DRAIN_TIMEOUT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 use vocabulary::storage::{InitiatorName, Session, VolumeReading};
@@ -129,6 +130,9 @@ impl Inner {
             tracing::warn!(%volume, "the target is not as decided: a foreign hand, or a start in between; it is set right");
         }
         self.vetted.clear();
-        self.enforce(volume, export, wanted.as_ref(), false).await
+        self.patience = WATCH_DRAIN_TIMEOUT;
+        let done = self.enforce(volume, export, wanted.as_ref(), false).await;
+        self.patience = DRAIN_TIMEOUT;
+        done
     }
 }

@@ -1,8 +1,9 @@
 //! An agent's answer, folded into the task that waits for it.
 
+use crate::out::Out;
 use crate::record::Ended;
 use crate::s3_fence::{self, initiator};
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::work::{Key, Task, Work, limits};
 use crate::{s5_rewire_network, s6_rewire_storage, s8_verify, s9_return};
 use vocabulary::network::PortSetting;

@@ -3,11 +3,12 @@
 use super::{enter, give_up};
 use crate::effect::Agent;
 use crate::intents::pool_for;
+use crate::out::Out;
 use crate::plan::Kind;
 use crate::record::Fact;
 use crate::s3_fence;
 use crate::stage::Stage;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::work::{Key, Phase, Progress, Work, limits};
 use crate::{s9_return, watch};
 use std::collections::{BTreeMap, BTreeSet};

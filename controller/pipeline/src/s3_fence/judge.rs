@@ -29,7 +29,11 @@ pub fn judge(state: &State, work: &Work, now: Instant) -> Option<Authority> {
     }
     let storage = storage?;
     if work.plan.body().kind == Kind::FirstStart {
-        let never = state.ledger.servers.get(server).is_none_or(|row| row.placement.is_none() && row.past.is_empty());
+        // nobody ever held it; once this very plan owns it, nobody else did
+        let never = state.ledger.servers.get(server).is_none_or(|row| match &row.placement {
+            None => row.past.is_empty(),
+            Some(placement) => placement.epoch == work.plan.epoch() && row.past.iter().all(|held| held == work.plan.target()),
+        });
         let permits = oldest(work, now, |key| matches!(key, Key::Permit(..)), fresh)?;
         return never.then(|| Authority::NeverPlaced(NeverPlaced { plan: work.plan.id(), confirmed: storage.min(permits) }));
     }

@@ -3,10 +3,11 @@
 use super::initiator;
 use super::power;
 use crate::effect::Agent;
+use crate::out::Out;
 use crate::plan::Kind;
 use crate::s2_decide;
 use crate::stage::Stage;
-use crate::state::{Out, State};
+use crate::state::State;
 use crate::work::{Key, Progress, Task, Work};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::network::{PortReading, PortSetting};
@@ -161,6 +162,7 @@ pub fn complete(
 ) -> Result<(), String> {
     let keep = if let Key::Volume(volume) = key { keep(state, work, volume) } else { None };
     let first_start = work.plan.body().kind == Kind::FirstStart;
+    let own = work.plan.epoch();
     if let (Key::Advance(_), Ok(Answer::Advanced { clear, .. })) = (key, outcome) {
         work.advanced.extend(clear.iter().cloned());
     }
@@ -193,6 +195,7 @@ pub fn complete(
         }
         (Key::Permit(machine, _), Ok(Answer::Permit(reading))) => match &reading.standing {
             None => task.confirm(now, format!("{machine} gets silence")),
+            Some((_, epoch)) if first_start && *epoch == own => task.confirm(now, "its permit is this plan's own".to_owned()),
             Some((server, epoch)) if first_start => task.retry(now, format!("{machine} still may boot as {server} ({epoch})")),
             Some((server, _)) => task.retry(now, format!("the permit for {server} still stands")),
         },

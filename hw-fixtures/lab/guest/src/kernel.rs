@@ -3,8 +3,9 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
@@ -68,4 +69,24 @@ pub fn restart() -> io::Error {
 /// The words of the kernel command line.
 pub fn command_line() -> io::Result<String> {
     fs::read_to_string("/proc/cmdline")
+}
+
+/// Gives an interface its address by DHCP: once, or for ever with renewals by a process of its own.
+pub fn dhcp(busybox: &str, interface: &str, for_ever: bool) -> io::Result<()> {
+    const SCRIPT: &str = "/run/dhcp";
+    let text = format!(
+        "#!{busybox} sh\n[ \"$1\" = bound ] || [ \"$1\" = renew ] || exit 0\necho \"LAB dhcp $1 $ip for $lease s\" >/dev/console\n\
+         exec {busybox} ip address replace \"$ip/$mask\" dev \"$interface\"\n"
+    );
+    fs::write(SCRIPT, text)?;
+    fs::set_permissions(SCRIPT, fs::Permissions::from_mode(0o755))?;
+    let words = ["udhcpc", "-f", "-t", "10", "-T", "1", "-i", interface, "-s", SCRIPT];
+    if for_ever {
+        return Command::new(busybox).args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop);
+    }
+    let output = Command::new(busybox).args(words).args(["-n", "-q"]).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("DHCP on {interface}: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }

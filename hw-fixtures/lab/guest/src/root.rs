@@ -17,9 +17,10 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::wait::waitpid;
 
 use crate::claim::Facts;
-use crate::kernel::{restart, say};
+use crate::kernel::{dhcp, restart, say};
 use crate::limits::RECORD_EVERY;
-use crate::links::{all, set_ipv4_setting};
+use crate::links::{LinkError, all, by_mac, set_ipv4_setting, set_up};
+use crate::netlink::Netlink;
 use crate::server::{NETWORK, bring_up};
 use crate::web::Standing;
 use crate::workload;
@@ -44,6 +45,9 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let facts = facts()?;
     let server = facts.need("SERVER")?.to_owned();
     bring_up_production(&facts)?;
+    if facts.get("NIC_PROVISIONING_MAC").is_none() {
+        keep_lease()?;
+    }
     let standing = workload::start(&server)?;
     say(&format!(
         "server {server} up, incarnation {}, continues after {}",
@@ -63,19 +67,29 @@ fn facts() -> Result<Facts, Box<dyn std::error::Error>> {
         return Ok(known);
     }
     // without a claim nobody names the NICs' roles: production is the highest address in this lab's numbering
-    let mac = all()?
-        .into_iter()
-        .map(|(_, mac)| mac)
-        .filter(|mac| mac.starts_with("52:54:00:0c:"))
-        .max()
-        .ok_or("this machine has no NIC of the lab")?;
+    let mac = lab_macs()?.pop().ok_or("this machine has no NIC of the lab")?;
     Ok(Facts::parse(&format!("{own}\n{handed}\nNIC_PRODUCTION_MAC={mac}\n")))
+}
+
+/// The MAC addresses of this machine's NICs in the lab's numbering: provisioning, storage, production.
+fn lab_macs() -> Result<Vec<String>, LinkError> {
+    let mut macs: Vec<_> = all()?.into_iter().map(|(_, mac)| mac).filter(|mac| mac.starts_with("52:54:00:0c:")).collect();
+    macs.sort();
+    Ok(macs)
+}
+
+/// A server that its firmware booted by itself holds its provisioning address by DHCP, as any operating system would, and renews it.
+fn keep_lease() -> Result<(), Box<dyn std::error::Error>> {
+    let mac = lab_macs()?.into_iter().next().ok_or("this machine has no NIC of the lab")?;
+    let name = by_mac(&mac)?;
+    set_up(&mut Netlink::open(0)?, &name, true)?;
+    Ok(dhcp(BUSYBOX_IN_MEMORY, &name, true)?)
 }
 
 fn bring_up_production(facts: &Facts) -> Result<(), Box<dyn std::error::Error>> {
     let nic = facts.nic("production")?;
     // the kernel announces the address by itself as soon as the interface is up
-    let name = crate::links::by_mac(&nic.mac)?;
+    let name = by_mac(&nic.mac)?;
     set_ipv4_setting(&name, "arp_notify", "1")?;
     bring_up(&nic)?;
     let address = nic.address.0.to_string();

@@ -14,7 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::unistd::{chdir, chroot};
 
 use crate::claim::{ClaimError, CommandLine, Facts, Nic, fetch};
-use crate::kernel::{command_line, load_modules, mount_all, run, say};
+use crate::kernel::{command_line, dhcp, load_modules, mount_all, run, say};
 use crate::limits::{
     CLAIM_PAUSE, CLAIM_TRIES, DEVICE_DEADLINE, DEVICE_POLL, ISCSI_NOOP_INTERVAL_S, ISCSI_NOOP_TIMEOUT_S,
     ISCSI_REPLACEMENT_TIMEOUT_S,
@@ -26,7 +26,6 @@ use crate::netlink::Netlink;
 pub const NETWORK: &str = "/run/understudy/network";
 const NEW_ROOT: &str = "/newroot";
 const IBFT: &str = "/sys/firmware/ibft";
-const DHCP_SCRIPT: &str = "/lab/dhcp";
 const PORTAL_PORT: &str = "3260";
 
 type Failed = Box<dyn std::error::Error>;
@@ -41,9 +40,8 @@ pub fn main() -> Result<(), Failed> {
         Some(url) => boot_by_claim(&line, url)?,
         None => boot_by_ibft()?,
     };
-    let disk = wait_for_disk()?;
-    say(&format!("disk {}", disk.display()));
-    enter(&disk, &facts)
+    mount_root()?;
+    enter(&facts)
 }
 
 fn boot_by_claim(line: &CommandLine, url: &str) -> Result<Facts, Failed> {
@@ -76,12 +74,7 @@ fn bring_up_provisioning(line: &CommandLine) -> Result<(), Failed> {
     }
     let name = by_mac(mac)?;
     set_up(&mut Netlink::open(0)?, &name, true)?;
-    let words = ["udhcpc", "-n", "-q", "-f", "-t", "10", "-T", "1", "-i", &name, "-s", DHCP_SCRIPT];
-    let (status, text) = run("/bin/busybox", &words.map(str::to_owned))?;
-    if !status.success() {
-        return Err(format!("DHCP on {name}: {}", text.trim()).into());
-    }
-    Ok(())
+    Ok(dhcp("/bin/busybox", &name, false)?)
 }
 
 fn claim(url: &str) -> Result<Facts, ClaimError> {
@@ -172,7 +165,9 @@ fn wait_for_disk() -> io::Result<PathBuf> {
             }
             let first = format!("{name}1");
             let device = Path::new("/dev").join(if entry.path().join(&first).exists() { &first } else { &name });
-            if device.exists() {
+            // the disk appears before its size is known; opened too early it is no device at all
+            let size = fs::read_to_string(entry.path().join("size")).unwrap_or_default();
+            if size.trim() != "0" && fs::File::open(&device).is_ok() {
                 return Ok(device);
             }
         }
@@ -181,11 +176,25 @@ fn wait_for_disk() -> io::Result<PathBuf> {
     Err(io::Error::other("the volume brought no disk"))
 }
 
-/// Mounts the root and becomes its first process.
-fn enter(disk: &Path, facts: &Facts) -> Result<(), Failed> {
+/// Mounts the root. A disk's partitions appear after the disk, so a first choice may be the wrong one.
+fn mount_root() -> Result<(), Failed> {
     fs::create_dir_all(NEW_ROOT)?;
-    mount(Some(disk), NEW_ROOT, Some("ext4"), MsFlags::MS_NOATIME, None::<&str>)
-        .map_err(|error| format!("mount {}: {error}", disk.display()))?;
+    let start = std::time::Instant::now();
+    loop {
+        let disk = wait_for_disk()?;
+        match mount(Some(&disk), NEW_ROOT, Some("ext4"), MsFlags::MS_NOATIME, None::<&str>) {
+            Ok(()) => {
+                say(&format!("root is {}", disk.display()));
+                return Ok(());
+            }
+            Err(error) if start.elapsed() > DEVICE_DEADLINE => return Err(format!("mount {}: {error}", disk.display()).into()),
+            Err(_) => thread::sleep(DEVICE_POLL),
+        }
+    }
+}
+
+/// Hands over and becomes the root's first process.
+fn enter(facts: &Facts) -> Result<(), Failed> {
     let network = Path::new(NETWORK);
     if let Some(folder) = network.parent() {
         fs::create_dir_all(folder)?;

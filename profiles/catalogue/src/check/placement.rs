@@ -7,8 +7,8 @@ use crate::documents::Kind;
 use crate::places::Word;
 use crate::read::Step;
 use std::collections::{BTreeMap, BTreeSet};
-use vocabulary::estate::{Pool, Server};
-use vocabulary::lack::{Lack, PROVISIONING, ProofGap, lacks, may_bear, proof_reach};
+use vocabulary::estate::{Estate, Pool, ProofChoice, Server};
+use vocabulary::lack::{Lack, PROVISIONING, ProofGap, lacks, proof_reach_among};
 use vocabulary::{MachineId, PoolId, ServerId};
 
 /// Most machines whose reasons one message lists; a pool of hundreds usually lacks one thing for all.
@@ -19,9 +19,7 @@ pub fn check(desk: &mut Desk<'_>) {
     homes(desk);
     pools(desk);
     for (name, server) in &estate.servers {
-        if whole(desk, name, server) {
-            fit(desk, name, server);
-        }
+        fit(desk, name, server);
     }
     proofs(desk);
     idle(desk);
@@ -73,12 +71,8 @@ fn whole(desk: &Desk<'_>, name: &ServerId, server: &Server) -> bool {
     let bootable = desk.estate.images.get(&server.boot.image).is_some_and(|image| {
         !image.firmware.is_empty() && server.requires.firmware.is_none_or(|mode| image.firmware.contains(&mode))
     });
-    let candidates = candidates(desk, server);
-    let switches = candidates
-        .iter()
-        .filter_map(|machine| desk.estate.machines.get(*machine))
-        .flat_map(|machine| &machine.nics)
-        .all(|nic| desk.sound(Kind::Switch, nic.switch.as_str()));
+    let candidates: Vec<_> = std::iter::once(&server.home).chain(spares_of(desk, server)).collect();
+    let mut nics = candidates.iter().filter_map(|machine| desk.estate.machines.get(*machine)).flat_map(|machine| &machine.nics);
     bootable
         && !desk.places.holes
         && desk.sound(Kind::Server, name.as_str())
@@ -87,39 +81,42 @@ fn whole(desk: &Desk<'_>, name: &ServerId, server: &Server) -> bool {
         && server.volumes.iter().all(|volume| desk.sound(Kind::Storage, volume.storage.as_str()))
         && desk.places.documents.iter().all(|((kind, _), written)| *kind != Kind::Boot || !written.broken)
         && candidates.iter().all(|machine| desk.sound(Kind::Machine, machine.as_str()))
-        && switches
+        && nics.all(|nic| desk.sound(Kind::Switch, nic.switch.as_str()))
 }
 
-/// The machines that a server may run on: its home, then its pool's.
-fn candidates<'a>(desk: &Desk<'a>, server: &'a Server) -> Vec<&'a MachineId> {
+/// The machines of a server's pool, except its home.
+fn spares_of<'a>(desk: &Desk<'a>, server: &'a Server) -> impl Iterator<Item = &'a MachineId> {
     let spares = desk.estate.pools.get(&server.pool).map(|pool| pool.machines.as_slice()).unwrap_or_default();
-    let mut seen = BTreeSet::new();
-    std::iter::once(&server.home).chain(spares).filter(|machine| seen.insert(*machine)).collect()
+    spares.iter().filter(|machine| **machine != server.home)
 }
 
 fn fit(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
     let estate = desk.estate;
-    let judged: Vec<(&MachineId, Vec<Lack>)> = candidates(desk, server)
-        .into_iter()
-        .filter_map(|id| Some((id, lacks(estate.machines.get(id)?, server, estate))))
-        .collect();
-    let home = judged.iter().find(|(id, _)| **id == server.home);
-    let spares: Vec<_> = judged.iter().filter(|(id, _)| **id != server.home).collect();
+    let judge = |id: &MachineId| estate.machines.get(id).map(|machine| lacks(machine, server, estate));
+    let fits = |id: &MachineId| judge(id).is_some_and(|lacks| lacks.is_empty());
+    // the usual case needs no reasons: the home and some spare fit
+    if (fits(&server.home) && spares_of(desk, server).any(fits)) || !whole(desk, name, server) {
+        return;
+    }
+    let home = judge(&server.home).unwrap_or_default();
+    let spares: Vec<(&MachineId, Vec<Lack>)> = spares_of(desk, server).filter_map(|id| Some((id, judge(id)?))).collect();
+    let spare_fits = spares.iter().any(|(_, lacks)| lacks.is_empty());
     let remedy = "correct what the server requires, or what the machine is said to be; else bring a machine that fits";
-    if judged.iter().all(|(_, lacks)| !lacks.is_empty()) {
-        let message = format!("no machine fits {name}: {}", reasons(judged.iter()));
+    if !home.is_empty() && !spare_fits {
+        let all = std::iter::once(&(&server.home, home.clone())).chain(&spares).cloned().collect::<Vec<_>>();
+        let message = format!("no machine fits {name}: {}", reasons(&all));
         return desk.tell(Kind::Server, name.as_str(), &[], Word::error(codes::NO_FIT, message, remedy));
     }
-    if let Some((id, lacks)) = home.filter(|(_, lacks)| !lacks.is_empty()) {
-        let message = format!("{name} does not fit its home {id}: {}", listed(lacks));
+    if !home.is_empty() {
+        let message = format!("{name} does not fit its home {}: {}", server.home, listed(&home));
         desk.tell(Kind::Server, name.as_str(), &[field("home")], Word::error(codes::HOME_UNFIT, message, remedy));
     }
     if spares.is_empty() {
         let message = format!("pool {} holds no spare for {name}: if its machine dies, it stays down", server.pool);
         let word = Word::warning(codes::NO_SPARE, message, "add a machine to the pool");
         desk.tell(Kind::Server, name.as_str(), &[field("pool")], word);
-    } else if spares.iter().all(|(_, lacks)| !lacks.is_empty()) {
-        let message = format!("no spare of pool {} fits {name}: {}", server.pool, reasons(spares.into_iter()));
+    } else if !spare_fits {
+        let message = format!("no spare of pool {} fits {name}: {}", server.pool, reasons(&spares));
         desk.tell(Kind::Server, name.as_str(), &[field("pool")], Word::warning(codes::NO_SPARE, message, remedy));
     }
 }
@@ -128,31 +125,57 @@ fn listed(lacks: &[Lack]) -> String {
     lacks.iter().map(Lack::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn reasons<'a>(judged: impl Iterator<Item = &'a (&'a MachineId, Vec<Lack>)>) -> String {
-    let all: Vec<String> = judged.map(|(id, lacks)| format!("{id} ({})", listed(lacks))).collect();
-    let more = all.len().saturating_sub(REASONS_MAX);
-    let mut text = all.iter().take(REASONS_MAX).cloned().collect::<Vec<_>>().join("; ");
+fn reasons(judged: &[(&MachineId, Vec<Lack>)]) -> String {
+    let mut text =
+        judged.iter().take(REASONS_MAX).map(|(id, lacks)| format!("{id} ({})", listed(lacks))).collect::<Vec<_>>().join("; ");
+    let more = judged.len().saturating_sub(REASONS_MAX);
     if more > 0 {
         text.push_str(&format!("; and {more} more"));
     }
     text
 }
 
+/// Who may run where, so that thousands of machines need not each look at thousands of servers.
+struct Bearing<'a> {
+    homes: BTreeMap<&'a MachineId, Vec<(&'a ServerId, &'a Server)>>,
+    pools: BTreeMap<&'a MachineId, Vec<&'a PoolId>>,
+    servers: BTreeMap<&'a PoolId, Vec<(&'a ServerId, &'a Server)>>,
+}
+
+impl<'a> Bearing<'a> {
+    fn of(estate: &'a Estate) -> Bearing<'a> {
+        let mut bearing = Bearing { homes: BTreeMap::new(), pools: BTreeMap::new(), servers: BTreeMap::new() };
+        for (name, server) in &estate.servers {
+            bearing.homes.entry(&server.home).or_default().push((name, server));
+            bearing.servers.entry(&server.pool).or_default().push((name, server));
+        }
+        for (pool, _, machine) in members(estate.pools.iter()) {
+            bearing.pools.entry(machine).or_default().push(pool);
+        }
+        bearing
+    }
+
+    fn on(&self, machine: &MachineId) -> impl Iterator<Item = (&'a ServerId, &'a Server)> {
+        let pools = self.pools.get(machine).into_iter().flatten();
+        let spare_for = pools.filter_map(|pool| self.servers.get(pool)).flatten();
+        self.homes.get(machine).into_iter().flatten().chain(spare_for).copied()
+    }
+}
+
 fn proofs(desk: &mut Desk<'_>) {
     let estate = desk.estate;
+    let bearing = Bearing::of(estate);
+    let mut addresses = BTreeMap::new();
+    for machine in estate.machines.values() {
+        *addresses.entry(machine.bmc.address).or_insert(0) += 1;
+    }
     for (id, machine) in &estate.machines {
-        // what dangles, or could not be read, is told where it stands; half an inventory is not judged
-        let switches = machine.nics.iter().all(|nic| estate.switches.contains_key(&nic.switch));
-        let bearing: Vec<&Server> = estate.servers.values().filter(|server| may_bear(id, server, estate)).collect();
-        let storages = bearing.iter().flat_map(|server| &server.volumes).all(|volume| {
-            estate.storages.get(&volume.storage).is_some_and(|storage| storage.volumes.contains_key(&volume.volume))
-        });
-        if !desk.sound(Kind::Machine, id.as_str()) || !desk.settings_sound() || !switches || !storages {
+        let reach = proof_reach_among(machine, None, bearing.on(id), estate);
+        let dangling = |gap: &ProofGap| matches!(gap, ProofGap::Unswitched { .. } | ProofGap::Volume { .. });
+        // what dangles, is shared or could not be read is told where it stands; half an inventory is not judged
+        let told = reach.storage_and_network.iter().any(dangling) || addresses.get(&machine.bmc.address) != Some(&1);
+        if told || !desk.sound(Kind::Machine, id.as_str()) || !desk.settings_sound() {
             continue;
-        }
-        let reach = proof_reach(id, machine, estate);
-        if reach.power.iter().any(|gap| matches!(gap, ProofGap::BmcShared { .. })) {
-            continue; // told as F0037, and mended there
         }
         let gaps = |gaps: &[ProofGap]| gaps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let (power, rest) = (gaps(&reach.power), gaps(&reach.storage_and_network));
@@ -162,7 +185,7 @@ fn proofs(desk: &mut Desk<'_>) {
             desk.tell(Kind::Machine, id.as_str(), &[], Word::error(codes::NO_PROOF, message, remedy));
             continue;
         }
-        let left_out = estate.settings.fencing.proof != vocabulary::estate::ProofChoice::Any;
+        let left_out = estate.settings.fencing.proof != ProofChoice::Any;
         let (set, why) = if power.is_empty() { ("power alone", &rest) } else { ("storage and network alone", &power) };
         if !left_out && !why.is_empty() {
             let message = format!("{id} can be proven dead by {set}: {why}");

@@ -28,8 +28,9 @@ pub fn take(file: &File, tree: Node, mut broken: bool, estate: &mut Estate, plac
         let message = format!("{kind} {name} is written already, in {}:{}", first.file.path, first.name.line);
         return complaints.at(file, at, Word::error(codes::DUPLICATE_DOCUMENT, message, "rename or remove one of the two"));
     }
-    let other_estate = places.documents.keys().find(|(other, _)| kind == Kind::Estate && *other == Kind::Estate);
-    if let Some((_, other)) = other_estate {
+    // the estate's kind sorts first
+    let first = places.documents.keys().next().filter(|(other, _)| kind == Kind::Estate && *other == Kind::Estate);
+    if let Some((_, other)) = first {
         let message = format!("this is the second estate document: the estate is {other} already");
         return complaints.at(file, at, Word::error(codes::ESTATE_DOCUMENT, message, "keep one estate in one folder"));
     }

@@ -16,7 +16,10 @@ pub fn packages() -> PathBuf {
 pub fn program(path: &str) -> Command {
     let root = packages();
     let mut command = Command::new(root.join(path));
-    command.env("LD_LIBRARY_PATH", ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|p| root.join(p).display().to_string()).join(":"));
+    command.env(
+        "LD_LIBRARY_PATH",
+        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|p| root.join(p).display().to_string()).join(":"),
+    );
     command.stdin(Stdio::null());
     command
 }
@@ -96,8 +99,8 @@ impl Drop for Machine {
 /// A boot sector that writes a line to the serial port and stops.
 pub fn boot_sector(line: &str) -> Vec<u8> {
     let mut sector = vec![
-        0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x16, 0x7c, 0xac, 0x84, 0xc0, 0x74, 0x06, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, 0xf4, 0xeb,
-        0xfd,
+        0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x16, 0x7c, 0xac, 0x84, 0xc0, 0x74, 0x06, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, 0xf4,
+        0xeb, 0xfd,
     ];
     sector.extend(line.as_bytes());
     sector.extend(b"\r\n\0");
@@ -113,16 +116,23 @@ pub fn initrd(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(tree.join("m")).unwrap();
     std::fs::copy(root.join("bin/busybox"), tree.join("bin/busybox")).unwrap();
     let modules = std::fs::read_dir(root.join("lib/modules")).unwrap().next().unwrap().unwrap().path().join("kernel");
-    let wanted = ["drivers/virtio/virtio.ko", "drivers/virtio/virtio_ring.ko", "drivers/virtio/virtio_pci_modern_dev.ko",
-        "drivers/virtio/virtio_pci_legacy_dev.ko", "drivers/virtio/virtio_pci.ko", "net/core/failover.ko", "drivers/net/net_failover.ko",
-        "drivers/net/virtio_net.ko"];
+    let wanted = [
+        "drivers/virtio/virtio_ring.ko",
+        "drivers/virtio/virtio.ko",
+        "drivers/virtio/virtio_pci_modern_dev.ko",
+        "drivers/virtio/virtio_pci_legacy_dev.ko",
+        "drivers/virtio/virtio_pci.ko",
+        "net/core/failover.ko",
+        "drivers/net/net_failover.ko",
+        "drivers/net/virtio_net.ko",
+    ];
     let mut order = String::new();
     for (n, module) in wanted.iter().enumerate().filter(|(_, module)| modules.join(module).exists()) {
         std::fs::copy(modules.join(module), tree.join(format!("m/{n}.ko"))).unwrap();
         order.push_str(&format!("insmod /m/{n}.ko\n"));
     }
     let init = format!(
-        "#!/bin/busybox sh\nbusybox mkdir -p /proc /sys /dev\nbusybox --install -s /bin\nexport PATH=/bin\nmount -t proc p /proc\nmount -t sysfs s /sys\nmount -t devtmpfs d /dev\n\
+        "#!/bin/busybox sh\n/bin/busybox mkdir -p /proc /sys /dev\n/bin/busybox --install -s /bin\nexport PATH=/bin\nmount -t proc p /proc\nmount -t sysfs s /sys\nmount -t devtmpfs d /dev\n\
          {order}for w in $(cat /proc/cmdline); do case $w in understudy.claim=*) C=${{w#*=}};; understudy.mac=*) M=${{w#*=}};; \
          understudy.ip=*) A=${{w#*=}};; esac; done\n\
          for d in /sys/class/net/*; do [ \"$(cat $d/address)\" = \"$M\" ] && N=${{d##*/}}; done\n\
@@ -133,7 +143,13 @@ pub fn initrd(folder: &Path) -> PathBuf {
     std::fs::write(tree.join("init"), init).unwrap();
     let archive = folder.join("initrd.cpio");
     let script = "chmod 755 init bin/busybox && find . | \"$CPIO\" -o -H newc --quiet > \"$OUT\"";
-    let made = Command::new("sh").args(["-c", script]).current_dir(&tree).env("CPIO", root.join("usr/bin/cpio")).env("OUT", &archive).env("LD_LIBRARY_PATH", "").status();
+    let made = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(&tree)
+        .env("CPIO", root.join("usr/bin/cpio"))
+        .env("OUT", &archive)
+        .env("LD_LIBRARY_PATH", "")
+        .status();
     assert!(made.unwrap().success(), "cpio");
     archive
 }

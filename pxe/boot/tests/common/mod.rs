@@ -5,13 +5,13 @@
 pub mod machine;
 pub mod tap;
 
-use contract::agent::Client;
+use contract::agent::{Client, Readopt};
 use contract::wire::{Authority, WireClient};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use vocabulary::boot::{BootContact, BootMethod, Permit, PermitNic, PermitReading, PermitRoot};
-use vocabulary::request::{Action, AgentError, Answer, Request, Token};
+use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Token};
 use vocabulary::storage::InitiatorName;
 use vocabulary::{Epoch, EstateUuid, Lineage, Mac, MachineId, OpId, PlanId, Secret, Span};
 
@@ -54,7 +54,7 @@ impl Controller {
     }
 
     async fn token(&mut self, epoch: u64) -> Token {
-        let Answer::Hello(hello) = self.read(Action::Hello).await.unwrap() else { panic!("no hello") };
+        let hello = self.hello().await;
         assert!(hello.trusted);
         self.numbers += 1;
         Token {
@@ -94,6 +94,20 @@ impl Controller {
             Answer::Contacts { contacts } => contacts,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What the service's gate says of itself.
+    pub async fn hello(&self) -> AgentHello {
+        match self.read(Action::Hello).await.unwrap() {
+            Answer::Hello(hello) => hello,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The operator's `agent readopt` with this ledger.
+    pub async fn readopt(&self, entries: Vec<GateEntry>) -> AgentHello {
+        let (estate, lineage) = (EstateUuid("e1".to_owned()), Lineage("l1".to_owned()));
+        self.client.readopt(Readopt { estate, lineage, floor: Epoch(50), entries }).await.unwrap()
     }
 
     /// Waits until the service answers.

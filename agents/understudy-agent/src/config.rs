@@ -1,0 +1,126 @@
+//! The agent's configuration: one JSON file, read once. An unknown key is an error: a misspelt one would be a device less.
+
+use crate::limits::CONFIG_BYTES_MAX;
+use check::VantageConfig;
+use serde::Deserialize;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use storage::StorageConfig;
+use switch::SwitchConfig;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The enrolment bundle.
+    pub bundle: PathBuf,
+    /// Where controllers reach the agent.
+    pub listen: SocketAddr,
+    /// Where the gate's file and the drivers' states lie. It must exist: a missing one may be a disk that is not mounted yet.
+    pub state_dir: PathBuf,
+    /// What the agent owns.
+    pub devices: Devices,
+}
+
+/// What the agent owns.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Devices {
+    /// A switch.
+    #[serde(default)]
+    pub switch: Option<SwitchConfig>,
+    /// A storage target.
+    #[serde(default)]
+    pub storage: Option<StorageConfig>,
+    /// True if health checks may be run from here.
+    #[serde(default)]
+    pub vantage: bool,
+    /// From where on this host they are run.
+    #[serde(default)]
+    pub vantage_source: VantageConfig,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read the configuration {path}: does it exist, and may this user read it?")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not understood.
+    #[error("the configuration {path} is not understood: {reason}; correct it there")]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// Where and what.
+        reason: String,
+    },
+}
+
+/// Reads it.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_path_buf(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut text = String::new();
+    file.take(CONFIG_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    let content = |reason: String| ConfigError::Content { path: path.to_path_buf(), reason };
+    let config: Config = serde_json::from_str(&text).map_err(|error| content(error.to_string()))?;
+    let devices = &config.devices;
+    if devices.switch.is_none() && devices.storage.is_none() && !devices.vantage {
+        return Err(content("it names no device: give it a `switch`, a `storage` or `vantage: true`".into()));
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = r#"{
+        "bundle": "/etc/understudy/bundle.json", "listen": "127.0.0.1:7444", "state_dir": "/var/lib/understudy-agent",
+        "devices": {
+            "switch": {"switch": "sw1", "driver": {"linux-bridge": {"bridge": "br0", "ports": ["p1", "p2"]}}},
+            "storage": {"storage": "store1", "driver": {"tgt": {"tgtadm": "/usr/sbin/tgtadm", "control_port": 7,
+                "environment": {"TGT_IPC_SOCKET": "/run/tgtd"},
+                "volumes": {"web1-root": {"target": "iqn.2026-01.lab.understudy:web1-root", "lun": 1, "file": "/srv/web1.img"}}}}},
+            "vantage": true
+        }
+    }"#;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.json");
+        std::fs::write(&path, text).unwrap();
+        load(&path)
+    }
+
+    #[test]
+    fn the_whole_form_is_read() {
+        let config = read(FULL).unwrap();
+        assert!(config.devices.switch.is_some() && config.devices.storage.is_some() && config.devices.vantage);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error_and_so_is_an_agent_of_nothing() {
+        for (from, to) in [
+            ("\"vantage\"", "\"vantag\""),
+            ("\"ports\"", "\"port\""),
+            ("\"volumes\"", "\"volume\""),
+            ("\"lun\": 1", "\"lun\": 1, \"x\": 2"),
+            ("linux-bridge", "moon-bridge"),
+            ("\"p2\"", "\"P 2\""),
+        ] {
+            let wrong = FULL.replace(from, to);
+            assert_ne!(wrong, FULL);
+            assert!(matches!(read(&wrong), Err(ConfigError::Content { .. })), "{to}");
+        }
+        let nothing = r#"{"bundle": "b", "listen": "127.0.0.1:1", "state_dir": "s", "devices": {}}"#;
+        assert!(read(nothing).unwrap_err().to_string().contains("names no device"));
+        assert!(matches!(load(Path::new("/nowhere/agent.json")), Err(ConfigError::Read { .. })));
+    }
+}

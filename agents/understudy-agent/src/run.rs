@@ -1,0 +1,164 @@
+//! One life of the agent: opens devices and gate, puts back what a restart undid, and only then serves.
+
+use crate::config::{self, Config, ConfigError};
+use crate::devices::Devices;
+use crate::wait::{self, Look};
+use check::Checker;
+use contract::gate::{Gate, GateError};
+use contract::wire::{self, Bundle, EnrolError, WireError};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use storage::StorageDevice;
+use switch::SwitchDevice;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+/// The gate's file in the state directory.
+const GATE_FILE: &str = "gate.json";
+
+/// Why the agent ends by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The enrolment.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// A switch.
+    #[error(transparent)]
+    Switch(#[from] switch::registry::OpenError),
+    /// A storage target.
+    #[error(transparent)]
+    Storage(#[from] storage::registry::OpenError),
+    /// The gate.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The wire.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The address.
+    #[error("cannot listen on {address}: correct `listen` in the configuration")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Signals cannot be heard.
+    #[error("cannot wait for signals")]
+    Signal(std::io::Error),
+    /// Our own fault.
+    #[error("a keeper of bars ended: this is a defect of the agent; it must be started again")]
+    Keeper,
+}
+
+/// The error with its causes, for a log.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Runs until a signal ends it or it cannot go on.
+pub async fn run(path: &Path) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
+    tokio::select! {
+        ended = serve(path) => ended,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+async fn serve(path: &Path) -> Result<(), RunError> {
+    let config = config::load(path)?;
+    state_directory(&config).await;
+    let bundle = bundle(&config).await?;
+    let opened = open(&config)?;
+    let gate = Gate::open(config.state_dir.join(GATE_FILE), bundle.identity(&config.bundle), opened.devices)?;
+    if let Err(error) = gate.restore().await {
+        tracing::warn!(%error, "not everything could be put back yet; it is tried again");
+    }
+    let mut keepers = JoinSet::new();
+    for keep in opened.keep {
+        keepers.spawn(keep);
+    }
+    let listener = listener(&config).await?;
+    tracing::info!(agent = %bundle.agent, listen = %config.listen, trusted = gate.trusted(), "serving");
+    tokio::select! {
+        ended = wire::serve(listener, &bundle, Arc::new(gate)) => Ok(ended?),
+        Some(_) = keepers.join_next() => Err(RunError::Keeper),
+    }
+}
+
+/// It is never made here: an empty directory below a disk that is not mounted yet would be a memory lost.
+async fn state_directory(config: &Config) {
+    let looked: Result<(), std::convert::Infallible> = wait::until("the state directory", || async {
+        Ok(match tokio::fs::metadata(&config.state_dir).await {
+            Ok(found) if found.is_dir() => Look::There(()),
+            Ok(_) => Look::NotYet(format!("{} is not a directory", config.state_dir.display())),
+            Err(error) => Look::NotYet(format!("{}: {error}; mount or make it", config.state_dir.display())),
+        })
+    })
+    .await;
+    let Ok(()) = looked;
+}
+
+async fn bundle(config: &Config) -> Result<Bundle, RunError> {
+    wait::until("the enrolment bundle", || async {
+        match Bundle::load(&config.bundle) {
+            Ok(bundle) => Ok(Look::There(bundle)),
+            Err(EnrolError::Disk { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Ok(Look::NotYet(format!("{} is not there; make it with `understudy agent enroll`", config.bundle.display())))
+            }
+            Err(other) => Err(other.into()),
+        }
+    })
+    .await
+}
+
+type Keep = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Opened {
+    devices: Devices,
+    keep: Vec<Keep>,
+}
+
+fn open(config: &Config) -> Result<Opened, RunError> {
+    let mut opened = Opened { devices: Devices::default(), keep: Vec::new() };
+    if let Some(switch) = &config.devices.switch {
+        let device = Arc::new(SwitchDevice::new(switch.switch.clone(), switch::open(switch)?));
+        opened.devices.owners.push(device.clone());
+        opened.keep.push(Box::pin(async move { device.keep().await }));
+    }
+    if let Some(storage) = &config.devices.storage {
+        let device = Arc::new(StorageDevice::new(storage.storage.clone(), storage::open(storage, &config.state_dir)?));
+        opened.devices.owners.push(device.clone());
+        opened.keep.push(Box::pin(async move { device.keep().await }));
+    }
+    if config.devices.vantage {
+        opened.devices.vantage = Some(Checker::new(&config.devices.vantage_source));
+    }
+    Ok(opened)
+}
+
+/// The address may come with its interface, after the agent; another process may still hold it for a moment.
+async fn listener(config: &Config) -> Result<TcpListener, RunError> {
+    wait::until("the address to listen on", || async {
+        match TcpListener::bind(config.listen).await {
+            Ok(listener) => Ok(Look::There(listener)),
+            Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse) => {
+                Ok(Look::NotYet(format!("{}: {error}", config.listen)))
+            }
+            Err(source) => Err(RunError::Listen { address: config.listen, source }),
+        }
+    })
+    .await
+}

@@ -1,0 +1,529 @@
+//! A small world for the core's tests: devices with a state of their own, behind agents that can be slow, dead, lying or refuse.
+//! It never reads the core's state; what it is told to do it does to its devices, and what it answers it reads from them.
+#![allow(dead_code, reason = "each test file uses its own part of the world")]
+
+pub mod estate;
+
+use pipeline::effect::{Agent, Command};
+use pipeline::event::{Event, Intent, Observation, What};
+use pipeline::record::{Fact, Record};
+use pipeline::{Effect, State, step};
+use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::boot::PermitReading;
+use vocabulary::check::CheckOutcome;
+use vocabulary::network::{PortReading, PortSetting};
+use vocabulary::power::{Identity, MachineReading, PowerState, RestorePolicy};
+use vocabulary::request::{Action, AgentError, Answer, Resource};
+use vocabulary::storage::{InitiatorName, Session, VolumeReading};
+use vocabulary::*;
+
+/// One simulated machine.
+#[derive(Clone, Debug)]
+pub struct Box_ {
+    pub power: PowerState,
+    pub frozen: bool,
+    /// The server whose image it runs since its last power-on.
+    pub runs: Option<ServerId>,
+    /// When the image answers.
+    pub ready_at: u64,
+    pub resets: u64,
+    pub session: u64,
+    pub bmc_dead: bool,
+    /// The BMC says Off while the machine runs on.
+    pub lies_off: bool,
+    /// Power commands are accepted and ignored.
+    pub stuck: bool,
+    pub wrong_serial: bool,
+    pub operations: u64,
+}
+
+/// The whole world.
+pub struct World {
+    pub now: u64,
+    pub state: Option<State>,
+    pub facts: Vec<Fact>,
+    pub records: Vec<Record>,
+    pub machines: BTreeMap<MachineId, Box_>,
+    pub ports: BTreeMap<PortId, PortSetting>,
+    pub volumes: BTreeMap<VolumeId, (BTreeSet<InitiatorName>, BTreeSet<InitiatorName>)>,
+    pub holders: BTreeMap<VolumeId, PlanId>,
+    pub permits: BTreeMap<MachineId, (ServerId, Epoch)>,
+    pub barred: BTreeSet<Resource>,
+    pub dead_agents: BTreeSet<Agent>,
+    pub refuse_epochs_at: BTreeSet<Agent>,
+    pub replies: BTreeMap<u64, Result<Option<PlanId>, Fault>>,
+    pub latency: u64,
+    pub most_effective: usize,
+    pub canaries: bool,
+    pub lost_answers: u32,
+    queue: BTreeMap<(u64, u64), What>,
+    serial: u64,
+    ticket: u64,
+}
+
+pub fn id<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().unwrap()
+}
+
+impl World {
+    /// A lab of `machines` machines whose core has started, with everything enrolled.
+    pub fn new(machines: usize) -> World {
+        let estate = estate::lab(machines);
+        let mut world = World {
+            now: 0,
+            state: None,
+            facts: vec![],
+            records: vec![],
+            machines: estate.machines.keys().map(|m| (m.clone(), Box_::off())).collect(),
+            ports: estate.machines.values().flat_map(|m| m.ports()).map(|p| (p, estate::vlan(1))).collect(),
+            volumes: estate.servers.values().flat_map(|s| s.volumes.iter().map(|v| (v.id(), Default::default()))).collect(),
+            holders: BTreeMap::new(),
+            permits: BTreeMap::new(),
+            barred: BTreeSet::new(),
+            dead_agents: BTreeSet::new(),
+            refuse_epochs_at: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            latency: 5,
+            most_effective: 0,
+            canaries: true,
+            lost_answers: 0,
+            queue: BTreeMap::new(),
+            serial: 0,
+            ticket: 0,
+        };
+        world.boot_core();
+        let names: Vec<MachineId> = world.machines.keys().cloned().collect();
+        for machine in names {
+            world.intent(Intent::EnrolMachine { machine });
+        }
+        world.run(3_000);
+        world
+    }
+
+    /// Starts a core on the records there are: what a restart of the controller does.
+    pub fn boot_core(&mut self) {
+        let mut state = State::new();
+        for record in &self.records {
+            let event = Event { now: Instant(0), wall: record.at, what: What::Replayed(Box::new(record.clone())) };
+            state = step(state, event).0;
+        }
+        self.state = Some(state);
+        self.queue.clear();
+        let estate = std::sync::Arc::new(estate::lab(self.machines.len()));
+        self.tell(What::EstateLoaded(estate));
+        self.tell(What::Started { key: Secret::new("0123456789abcdef"), lab: true });
+    }
+
+    pub fn state(&self) -> &State {
+        self.state.as_ref().unwrap()
+    }
+
+    pub fn intent(&mut self, intent: Intent) -> u64 {
+        self.ticket += 1;
+        let ticket = self.ticket;
+        self.tell(What::Intent { ticket, principal: "uid 0".into(), intent });
+        ticket
+    }
+
+    fn later(&mut self, at: u64, what: What) {
+        self.serial += 1;
+        self.queue.insert((at.max(self.now), self.serial), what);
+    }
+
+    /// One event into the core, its effects into the world.
+    pub fn tell(&mut self, what: What) {
+        let event = Event { now: Instant(self.now), wall: WallTime(1_000_000 + self.now), what };
+        let (state, effects) = step(self.state.take().unwrap(), event);
+        let breaches = pipeline::invariants::breaches(&state);
+        assert!(breaches.is_empty(), "{breaches:?}");
+        self.state = Some(state);
+        for effect in effects {
+            match effect {
+                Effect::Record(record) => {
+                    self.facts.push(record.fact.clone());
+                    self.records.push(*record);
+                }
+                Effect::Command(command) => self.carry_out(*command),
+                Effect::Wake(at) => self.later(at.0, What::Tick),
+                Effect::Reply { ticket, answer } => {
+                    self.replies.insert(ticket, answer);
+                }
+            }
+        }
+        self.judge();
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        if self.dead_agents.contains(&command.agent) {
+            let outcome = Err(AgentError::Unreachable { reason: "no route".into() });
+            let at = self.now + 1_000;
+            return self.later(at, What::Completed { op: command.op, outcome });
+        }
+        let mut outcome = self.act(&command.agent, command.action());
+        if self.lost_answers > 0 && !command.action().is_read() {
+            self.lost_answers -= 1;
+            outcome = Err(AgentError::Unreachable { reason: "the answer was lost".into() });
+        }
+        let at = self.now + self.latency;
+        self.later(at, What::Completed { op: command.op, outcome });
+    }
+
+    fn refused(reason: &str) -> Result<Answer, AgentError> {
+        Err(AgentError::Refused { reason: reason.into() })
+    }
+
+    fn act(&mut self, agent: &Agent, action: &Action) -> Result<Answer, AgentError> {
+        match action {
+            Action::AdvanceEpoch { resources } => {
+                if self.refuse_epochs_at.contains(agent) {
+                    return World::refused("a higher epoch is known");
+                }
+                Ok(Answer::Advanced { clear: resources.clone(), busy: vec![] })
+            }
+            Action::ReadMachine { machine } | Action::SetRestorePolicyOff { machine } | Action::SetBootTarget { machine, .. } => {
+                self.read_machine(machine)
+            }
+            Action::PowerOff { .. } | Action::PowerOn { .. } | Action::ShutDown { .. } => self.act_on_power(action),
+            Action::GrantVolume { .. } | Action::RevokeVolume { .. } | Action::ReadVolume { .. } => self.act_on_volume(action),
+            Action::BarPort { port, quarantine } => {
+                self.barred.insert(Resource::Port(port.clone()));
+                self.set_port(port, PortSetting::access(*quarantine))
+            }
+            Action::JoinPort { port, setting, .. } => {
+                if self.barred.contains(&Resource::Port(port.clone())) {
+                    return World::refused("barred");
+                }
+                self.set_port(port, setting.clone())
+            }
+            Action::ParkPort { port, parking } => self.set_port(port, PortSetting::access(*parking)),
+            Action::ReadPort { port } => self.read_port(port),
+            Action::GrantPermit { permit } => {
+                if self.barred.contains(&Resource::Permit(permit.machine.clone())) {
+                    return World::refused("barred");
+                }
+                self.permits.insert(permit.machine.clone(), (permit.server.clone(), permit.epoch));
+                self.read_permit(&permit.machine)
+            }
+            Action::RevokePermit { machine } => {
+                self.barred.insert(Resource::Permit(machine.clone()));
+                self.permits.remove(machine);
+                self.read_permit(machine)
+            }
+            Action::ReadPermit { machine } => self.read_permit(machine),
+            Action::LiftBar { resources } => {
+                self.barred.retain(|barred| !resources.contains(barred));
+                Ok(Answer::Done)
+            }
+            Action::RunCheck { check } => Ok(Answer::Check { outcome: self.look(&estate::checked(check)) }),
+            Action::Hello | Action::ReadContacts { .. } => World::refused("not asked in these tests"),
+        }
+    }
+
+    fn act_on_power(&mut self, action: &Action) -> Result<Answer, AgentError> {
+        match action {
+            Action::PowerOff { machine } => {
+                self.barred.insert(Resource::Machine(machine.clone()));
+                self.power(machine, false)
+            }
+            Action::PowerOn { machine } => {
+                if self.barred.contains(&Resource::Machine(machine.clone())) {
+                    return World::refused("barred");
+                }
+                self.power(machine, true)
+            }
+            Action::ShutDown { machine } => self.power(machine, false),
+            _ => World::refused("not a power action"),
+        }
+    }
+
+    fn act_on_volume(&mut self, action: &Action) -> Result<Answer, AgentError> {
+        match action {
+            Action::RevokeVolume { volume, keep } => {
+                let holder = self.holders.get(volume);
+                if let Some(keep) = keep {
+                    if holder.is_none_or(|plan| !keep.0.ends_with(&format!(".e{}", plan.0.0))) {
+                        return World::refused("no such holder");
+                    }
+                } else {
+                    self.holders.remove(volume);
+                }
+                let (allowed, sessions) = self.volumes.get_mut(volume).unwrap();
+                allowed.retain(|name| Some(name) == keep.as_ref());
+                sessions.retain(|name| Some(name) == keep.as_ref());
+                self.read_volume(volume)
+            }
+            Action::GrantVolume { volume, initiator, holder, .. } => {
+                if self.holders.get(volume).is_some_and(|plan| *plan != holder.plan) {
+                    return World::refused("another holder");
+                }
+                self.holders.insert(volume.clone(), holder.plan);
+                self.volumes.get_mut(volume).unwrap().0 = BTreeSet::from([initiator.clone()]);
+                self.read_volume(volume)
+            }
+            Action::ReadVolume { volume } => self.read_volume(volume),
+            _ => World::refused("not a volume action"),
+        }
+    }
+
+    fn read_machine(&self, machine: &MachineId) -> Result<Answer, AgentError> {
+        let box_ = &self.machines[machine];
+        if box_.bmc_dead {
+            return Err(AgentError::Unreachable { reason: "the BMC does not answer".into() });
+        }
+        let power = if box_.lies_off { PowerState::Off } else { box_.power };
+        let serial = if box_.wrong_serial { "OTHER".to_owned() } else { format!("S-{machine}") };
+        Ok(Answer::Machine(MachineReading {
+            session: box_.session,
+            identity: Identity { uuid: if box_.wrong_serial { "x".into() } else { format!("u-{machine}") }, serial },
+            certificate: Some("c".into()),
+            system_power: power,
+            chassis_power: Some(power),
+            last_reset: Some(box_.resets.to_string()),
+            boot_progress: None,
+            bmc_started: Some("b".into()),
+            restore_policy: RestorePolicy::AlwaysOff,
+            health: None,
+            read_at: WallTime(self.now),
+        }))
+    }
+
+    fn power(&mut self, machine: &MachineId, on: bool) -> Result<Answer, AgentError> {
+        if self.machines[machine].bmc_dead {
+            return Err(AgentError::Unreachable { reason: "the BMC does not answer".into() });
+        }
+        if !self.machines[machine].stuck {
+            if on { self.power_on(machine) } else { self.power_off(machine) }
+        }
+        self.read_machine(machine)
+    }
+
+    /// The machine loses power, whoever did it.
+    pub fn power_off(&mut self, machine: &MachineId) {
+        let box_ = self.machines.get_mut(machine).unwrap();
+        box_.power = PowerState::Off;
+        box_.runs = None;
+        box_.frozen = false;
+    }
+
+    /// The machine gets power, whoever did it: it boots what it may.
+    pub fn power_on(&mut self, machine: &MachineId) {
+        let may = self.permits.get(machine).cloned();
+        let ready_at = self.now + 2_000;
+        let box_ = self.machines.get_mut(machine).unwrap();
+        if box_.power == PowerState::On {
+            return;
+        }
+        box_.power = PowerState::On;
+        box_.resets += 1;
+        box_.ready_at = ready_at;
+        box_.runs = may.as_ref().map(|(server, _)| server.clone());
+        if let Some((server, epoch)) = may {
+            let initiator = InitiatorName::of_placement(&server, epoch);
+            for volume in estate::volumes_of(&server) {
+                let (allowed, sessions) = self.volumes.get_mut(&volume).unwrap();
+                if allowed.contains(&initiator) {
+                    sessions.insert(initiator.clone());
+                }
+            }
+        }
+    }
+
+    fn set_port(&mut self, port: &PortId, setting: PortSetting) -> Result<Answer, AgentError> {
+        self.ports.insert(port.clone(), setting);
+        self.read_port(port)
+    }
+
+    fn read_port(&self, port: &PortId) -> Result<Answer, AgentError> {
+        Ok(Answer::Port(PortReading {
+            port: port.clone(),
+            setting: self.ports[port].clone(),
+            leaks: false,
+            admin_up: true,
+            link_up: true,
+            learnt: BTreeSet::new(),
+            frames_in: 0,
+            saved: true,
+            read_at: WallTime(self.now),
+        }))
+    }
+
+    fn read_volume(&self, volume: &VolumeId) -> Result<Answer, AgentError> {
+        let (allowed, sessions) = &self.volumes[volume];
+        let operations = self.machines.values().map(|m| m.operations).sum();
+        let session =
+            |(n, name): (usize, &InitiatorName)| Session { initiator: name.clone(), number: n as u64, address: String::new() };
+        Ok(Answer::Volume(VolumeReading {
+            volume: volume.clone(),
+            allowed: allowed.iter().cloned().collect(),
+            open_to_others: false,
+            sessions: sessions.iter().enumerate().map(session).collect(),
+            in_flight: Some(0),
+            exports: 1,
+            operations: Some(operations),
+            persistent: true,
+            read_at: WallTime(self.now),
+        }))
+    }
+
+    fn read_permit(&self, machine: &MachineId) -> Result<Answer, AgentError> {
+        Ok(Answer::Permit(PermitReading {
+            machine: machine.clone(),
+            standing: self.permits.get(machine).cloned(),
+            read_at: WallTime(self.now),
+        }))
+    }
+
+    /// What a health check sees: some machine that runs the server, is not frozen, is ready and has the production VLAN.
+    pub fn look(&self, server: &ServerId) -> CheckOutcome {
+        let alive = self.machines.iter().any(|(machine, box_)| {
+            box_.power == PowerState::On
+                && !box_.frozen
+                && box_.ready_at <= self.now
+                && box_.runs.as_ref() == Some(server)
+                && self.has_network(machine)
+        });
+        if alive { CheckOutcome::Healthy } else { CheckOutcome::Silent("no answer".into()) }
+    }
+
+    fn has_network(&self, machine: &MachineId) -> bool {
+        let port = estate::port(machine, "production");
+        self.ports[&port] == estate::vlan(20)
+    }
+
+    /// Section 1 of the design, from facts alone.
+    pub fn effective(&self, server: &ServerId) -> BTreeSet<MachineId> {
+        self.machines
+            .iter()
+            .filter(|(machine, box_)| {
+                let boots = self.permits.get(machine).is_some_and(|(of, _)| of == server)
+                    && self.ports[&estate::port(machine, "provisioning")] == estate::vlan(10);
+                let runs = box_.power == PowerState::On && box_.runs.as_ref() == Some(server);
+                let networked = runs && self.has_network(machine);
+                let writes = runs
+                    && estate::volumes_of(server).iter().any(|volume| !self.volumes[volume].1.is_empty())
+                    && self.writes(machine, server);
+                boots || networked || writes
+            })
+            .map(|(machine, _)| machine.clone())
+            .collect()
+    }
+
+    /// A machine writes with the session it opened: its epoch's initiator, still in session.
+    fn writes(&self, machine: &MachineId, server: &ServerId) -> bool {
+        self.permits.get(machine).is_some_and(|(of, epoch)| {
+            of == server
+                && estate::volumes_of(server)
+                    .iter()
+                    .any(|volume| self.volumes[volume].1.contains(&InitiatorName::of_placement(server, *epoch)))
+        })
+    }
+
+    fn judge(&mut self) {
+        for server in estate::servers(self.machines.len()) {
+            let effective = self.effective(&server);
+            self.most_effective = self.most_effective.max(effective.len());
+            assert!(effective.len() <= 1, "at {} ms {server} is effective on {effective:?}", self.now);
+        }
+    }
+
+    /// Lets time pass: answers arrive, watchers look every 500 ms.
+    pub fn run(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.now < end {
+            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let look = (self.now / 500 + 1) * 500;
+            match next {
+                Some(at) if at < look && at <= end => {
+                    let ((at, _), what) = self.queue.pop_first().unwrap();
+                    self.now = self.now.max(at);
+                    self.tell(what);
+                }
+                _ if look <= end => {
+                    self.now = look;
+                    self.observe();
+                }
+                _ => self.now = end,
+            }
+        }
+    }
+
+    fn observe(&mut self) {
+        let names: Vec<MachineId> = self.machines.keys().cloned().collect();
+        for machine in &names {
+            let box_ = self.machines.get_mut(machine).unwrap();
+            if box_.power == PowerState::On && !box_.frozen && box_.runs.is_some() && box_.ready_at <= self.now {
+                box_.operations += 1;
+            }
+        }
+        self.tell(What::Observed(Observation::Canaries { alive: self.canaries }));
+        for machine in names {
+            let reading = match self.read_machine(&machine) {
+                Ok(Answer::Machine(reading)) => Ok(reading),
+                Ok(_) => unreachable!(),
+                Err(error) => Err(error),
+            };
+            self.tell(What::Observed(Observation::Machine { machine, reading }));
+        }
+        for server in estate::servers(self.machines.len()) {
+            for vantage in ["controller", "sw1"] {
+                let outcome = self.look(&server);
+                self.tell(What::Observed(Observation::Check { server: server.clone(), vantage: id(vantage), outcome }));
+            }
+            for volume in estate::volumes_of(&server) {
+                if let Ok(Answer::Volume(mut reading)) = self.read_volume(&volume) {
+                    let runs = |b: &&Box_| b.runs.as_ref() == Some(&server);
+                    reading.operations = Some(self.machines.values().filter(runs).map(|b| b.operations).sum());
+                    self.tell(What::Observed(Observation::Volume { volume, reading: Ok(reading) }));
+                }
+            }
+        }
+        self.tell(What::Tick);
+    }
+
+    /// Runs until the server is served by that machine, or fails.
+    pub fn run_until_served(&mut self, server: &str, machine: &str, at_most_ms: u64) {
+        let (server, machine): (ServerId, MachineId) = (id(server), id(machine));
+        let end = self.now + at_most_ms;
+        while self.now < end {
+            self.run(100);
+            let placed = self.state().ledger.placement(&server).is_some_and(|p| p.machine == machine);
+            if placed && self.state().ledger.open_plan_of(&server).is_none() && self.look(&server) == CheckOutcome::Healthy {
+                return;
+            }
+        }
+        panic!("{server} is not served by {machine}:\n{}", self.story());
+    }
+
+    /// The records as lines.
+    pub fn story(&self) -> String {
+        self.facts.iter().map(|fact| format!("{fact:?}\n")).collect::<String>()
+    }
+
+    pub fn start_servers(&mut self) {
+        for server in estate::servers(self.machines.len()) {
+            self.intent(Intent::StartServer { server });
+        }
+        self.run(10_000);
+    }
+}
+
+impl Box_ {
+    fn off() -> Box_ {
+        Box_ {
+            power: PowerState::Off,
+            frozen: false,
+            runs: None,
+            ready_at: 0,
+            resets: 0,
+            session: 1,
+            bmc_dead: false,
+            lies_off: false,
+            stuck: false,
+            wrong_serial: false,
+            operations: 0,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The language of scenarios: what a data centre is, what happens to it, what is expected of Understudy.
+//!
+//! One step a line. Its words are about machines and servers; nothing in it may name how a data centre is pretended, since the same file
+//! is to run against a simulated one.
+
+mod read;
+mod words;
+
+pub use read::{Fault, read};
+
+use pipeline::stage::Stage;
+use std::fmt;
+use std::time::Duration;
+use vocabulary::boot::{BootMethod, Firmware};
+use vocabulary::{MachineId, ServerId};
+
+/// A whole scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// Its name: the file's.
+    pub name: String,
+    /// What it shows, in one sentence.
+    pub title: String,
+    /// The data centre it needs.
+    pub setup: Setup,
+    /// What happens, in order.
+    pub steps: Vec<Numbered>,
+}
+
+/// The data centre of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// The machines' firmware.
+    pub firmware: Firmware,
+    /// How servers boot.
+    pub method: BootMethod,
+    /// How many machines.
+    pub machines: u8,
+    /// Settings of the estate document that differ from the example's: `fencing.proof` and its value.
+    pub settings: Vec<(String, String)>,
+    /// How long the boot service leases addresses, if not as long as usual.
+    pub address_lease: Option<Duration>,
+}
+
+/// A step with the line it stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Line number, from 1.
+    pub line: usize,
+    /// The line as written.
+    pub text: String,
+    /// What it says.
+    pub step: Step,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Everything is started and every server serves.
+    Up,
+    /// Time passes.
+    Pause(Duration),
+    /// A server answers at its address.
+    WaitServes(ServerId, Duration),
+    /// So many more records of a server are acknowledged.
+    WaitRecords(u64, ServerId, Duration),
+    /// The controller dies by itself (it was told to).
+    WaitControllerDies(Duration),
+    /// A machine dies: its power is gone.
+    Kill(MachineId),
+    /// A machine stands still, its power on.
+    Freeze(MachineId),
+    /// A frozen machine goes on.
+    Thaw(MachineId),
+    /// A finger on a machine's power button.
+    PressPower(MachineId),
+    /// A BMC is cut off, or is back.
+    Bmc {
+        /// Whose.
+        machine: MachineId,
+        /// Whether it answers.
+        reachable: bool,
+    },
+    /// A person releases a machine from quarantine.
+    Release(MachineId),
+    /// The controller is killed.
+    KillController,
+    /// The controller is started again; with a stage, it dies when a failover enters that.
+    RestartController(Option<Stage>),
+    /// A server restarts from inside.
+    Reboot(ServerId),
+    /// What a careless engineer does: a server is started on another machine, and the old one is not fenced.
+    ByHand {
+        /// The server.
+        server: ServerId,
+        /// The machine it is started on.
+        to: MachineId,
+    },
+    /// Something must be so.
+    Expect(Expectation),
+}
+
+/// What must be so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// A server serves on this machine.
+    On(ServerId, MachineId, Duration),
+    /// A machine is in this state, by the controller's word.
+    In(MachineId, String, Duration),
+    /// Nothing is done for a server, and the reason has this code.
+    Held(ServerId, String, Duration),
+    /// A server restarted: another start of it answers, on the machine it was on.
+    Restarted(ServerId, Duration),
+    /// No failover begins during this time.
+    NoFailover(Duration),
+    /// So many failovers of a server were completed since the start, and none is open.
+    Failovers(ServerId, usize, Duration),
+    /// A machine gets nothing of its boot service and no server for this long.
+    BootsNothing(MachineId, Duration),
+    /// A machine is in no VLAN of a server and reaches no volume for this long.
+    Harmless(MachineId, Duration),
+    /// A machine's lease of its address was renewed.
+    LeaseRenewed(MachineId, Duration),
+    /// Never more machines than this were effective for one server at once.
+    EffectiveAtMost(u32),
+    /// Every acknowledged record is there, in order, none of one start between another's, and one machine answers.
+    AcknowledgedRecovered,
+    /// The oracle saw the split brain. What a negative control is for.
+    SplitBrainCaught,
+}
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.text)
+    }
+}

@@ -1,0 +1,301 @@
+//! Reads a scenario from its text. Every fault is told with its line, all of them at once; nothing is guessed.
+
+use super::words::{Complaint, Words};
+use super::{Expectation, Numbered, Scenario, Setup, Step};
+use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
+use lab::names::{MACHINES, MACHINES_MAX};
+use vocabulary::boot::{BootMethod, Firmware};
+
+/// A fault of a scenario's text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}.txt:{line}: {complaint}")]
+pub struct Fault {
+    /// The scenario.
+    pub file: String,
+    /// Line number, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub complaint: String,
+}
+
+/// Reads a scenario; all faults at once.
+pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
+    let fault = |line, complaint| Fault { file: name.to_owned(), line, complaint };
+    if text.len() > SCENARIO_BYTES_MAX {
+        return Err(vec![fault(1, format!("it is longer than {SCENARIO_BYTES_MAX} bytes"))]);
+    }
+    let mut setup = Setup {
+        firmware: Firmware::Bios,
+        method: BootMethod::Kernel,
+        machines: MACHINES,
+        settings: Vec::new(),
+        address_lease: None,
+    };
+    let (mut title, mut steps, mut faults) = (None, Vec::<Numbered>::new(), Vec::new());
+    for (index, whole) in text.lines().enumerate() {
+        let line = index + 1;
+        let written = whole.split('#').next().unwrap_or_default().trim();
+        if written.is_empty() {
+            continue;
+        }
+        if let Some(told) = written.strip_prefix("title ") {
+            title = Some(told.trim().to_owned());
+            continue;
+        }
+        match one(written, &mut setup, steps.is_empty()) {
+            Ok(None) => {}
+            Ok(Some(step)) => match order(&step, &steps) {
+                Ok(()) => steps.push(Numbered { line, text: written.to_owned(), step }),
+                Err(complaint) => faults.push(fault(line, complaint)),
+            },
+            Err(complaint) => faults.push(fault(line, complaint)),
+        }
+    }
+    let last = text.lines().count().max(1);
+    if title.is_none() {
+        faults.push(fault(1, "it has no `title`".to_owned()));
+    }
+    if !steps.iter().any(|step| matches!(step.step, Step::Expect(_))) {
+        faults.push(fault(last, "it expects nothing, so it cannot fail".to_owned()));
+    }
+    match (title, faults.is_empty()) {
+        (Some(title), true) => Ok(Scenario { name: name.to_owned(), title, setup, steps }),
+        _ => Err(faults),
+    }
+}
+
+/// `up` is the first step, once.
+fn order(step: &Step, before: &[Numbered]) -> Result<(), Complaint> {
+    match (step, before.is_empty()) {
+        (Step::Up, true) | (_, false) if !(matches!(step, Step::Up) && !before.is_empty()) => Ok(()),
+        (Step::Up, _) => Err("`up` stands there a second time".to_owned()),
+        _ => Err("the first step must be `up`".to_owned()),
+    }
+}
+
+/// One line: a word about the data centre (which gives no step), or a step.
+fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Complaint> {
+    let mut words = Words::of(line);
+    let verb = words.need("a step")?;
+    if is_heading(verb, &words) {
+        if !heading {
+            return Err(format!("`{verb}` describes the data centre: it stands before the first step"));
+        }
+        head(verb, &mut words, setup)?;
+        words.end()?;
+        return Ok(None);
+    }
+    let step = match verb {
+        "up" => Step::Up,
+        "wait" => wait(&mut words)?,
+        "kill" if words.take(&["serve"]) => Step::KillController,
+        "kill" => Step::Kill(words.parsed("a machine, or `serve`")?),
+        "freeze" => Step::Freeze(words.parsed("a machine")?),
+        "thaw" => Step::Thaw(words.parsed("a machine")?),
+        "press" => {
+            words.word("power")?;
+            Step::PressPower(words.parsed("a machine")?)
+        }
+        "bmc" => bmc(&mut words)?,
+        "release" => Step::Release(words.parsed("a machine")?),
+        "restart" => {
+            words.word("serve")?;
+            let stage = if words.take(&["crash-after"]) { Some(words.parsed("a stage")?) } else { None };
+            Step::RestartController(stage)
+        }
+        "reboot" => Step::Reboot(words.parsed("a server")?),
+        "by" => by_hand(&mut words)?,
+        "expect" => Step::Expect(expect(&mut words)?),
+        other => return Err(format!("`{other}` is no step; {STEPS}")),
+    };
+    words.end()?;
+    Ok(Some(step))
+}
+
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, release, restart, reboot, by hand, expect";
+
+fn is_heading(verb: &str, words: &Words<'_>) -> bool {
+    matches!(verb, "firmware" | "method" | "machines" | "set") || (verb == "lease" && words.clone().take(&["addresses"]))
+}
+
+fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Complaint> {
+    match verb {
+        "firmware" => {
+            setup.firmware = match words.need("`bios` or `uefi`")? {
+                "bios" => Firmware::Bios,
+                "uefi" => Firmware::Uefi,
+                other => return Err(format!("`{other}` is no firmware: write bios or uefi")),
+            }
+        }
+        "method" => {
+            setup.method = match words.need("`kernel` or `san`")? {
+                "kernel" => BootMethod::Kernel,
+                "san" => BootMethod::San,
+                other => return Err(format!("`{other}` is no boot method: write kernel or san")),
+            }
+        }
+        "machines" => {
+            let count: u8 = words.parsed("a number of machines")?;
+            if !(MACHINES..=MACHINES_MAX).contains(&count) {
+                return Err(format!("there can be {MACHINES} to {MACHINES_MAX} machines"));
+            }
+            setup.machines = count;
+        }
+        "lease" => {
+            words.word("addresses")?;
+            setup.address_lease = Some(words.time()?);
+        }
+        _ => {
+            let path = words.need("a setting of the estate, such as fencing.proof")?;
+            let value = words.need("its value")?;
+            if path.split('.').count() != 2 {
+                return Err(format!("`{path}` is no setting: write a section and a key, such as fencing.proof"));
+            }
+            setup.settings.push((path.to_owned(), value.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn wait(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    if words.take(&["serve", "dies"]) {
+        return Ok(Step::WaitControllerDies(words.within(MOVED)?));
+    }
+    let first = words.need("a server, a number of records or a time")?;
+    if let Ok(count) = first.parse() {
+        words.word("records")?;
+        words.word("of")?;
+        let server = words.parsed("a server")?;
+        return Ok(Step::WaitRecords(count, server, words.within(SERVES)?));
+    }
+    if first.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(Step::Pause(Words::of(first).time()?));
+    }
+    let server = first.parse().map_err(|_| format!("`{first}` is not a server"))?;
+    words.word("serves")?;
+    Ok(Step::WaitServes(server, words.within(SERVES)?))
+}
+
+fn bmc(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    let machine = words.parsed("a machine")?;
+    let reachable = match words.need("`reachable` or `unreachable`")? {
+        "reachable" => true,
+        "unreachable" => false,
+        other => return Err(format!("a BMC is reachable or unreachable, not `{other}`")),
+    };
+    Ok(Step::Bmc { machine, reachable })
+}
+
+fn by_hand(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    for word in ["hand", "move"] {
+        words.word(word)?;
+    }
+    let server = words.parsed("a server")?;
+    words.word("to")?;
+    let to = words.parsed("a machine")?;
+    for word in ["without", "a", "fence"] {
+        words.word(word)?;
+    }
+    Ok(Step::ByHand { server, to })
+}
+
+fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
+    if words.take(&["no", "failover", "for"]) {
+        return Ok(Expectation::NoFailover(words.time()?));
+    }
+    if words.take(&["effective", "at", "most"]) {
+        return Ok(Expectation::EffectiveAtMost(words.parsed("a number")?));
+    }
+    if words.take(&["acknowledged", "recovered"]) {
+        return Ok(Expectation::AcknowledgedRecovered);
+    }
+    if words.take(&["split", "brain", "caught"]) {
+        return Ok(Expectation::SplitBrainCaught);
+    }
+    let subject = words.need("what is expected")?;
+    let server = || subject.parse().map_err(|_| format!("`{subject}` is not a server"));
+    let machine = || subject.parse().map_err(|_| format!("`{subject}` is not a machine"));
+    let word = words.need("on, in, held, restarted, boots, is, renews or failovers")?;
+    Ok(match word {
+        "on" => {
+            let on = words.parsed("a machine")?;
+            Expectation::On(server()?, on, words.within(MOVED)?)
+        }
+        "in" => {
+            let state = words.need("a state, such as quarantine")?.to_owned();
+            Expectation::In(machine()?, state, words.within(SEEN)?)
+        }
+        "held" => {
+            let code = words.need("a fault code, such as F0401")?.to_owned();
+            Expectation::Held(server()?, code, words.within(SEEN)?)
+        }
+        "restarted" => Expectation::Restarted(server()?, words.within(SERVES)?),
+        "boots" => {
+            words.word("nothing")?;
+            words.word("for")?;
+            Expectation::BootsNothing(machine()?, words.time()?)
+        }
+        "is" => {
+            words.word("harmless")?;
+            words.word("for")?;
+            Expectation::Harmless(machine()?, words.time()?)
+        }
+        "renews" => {
+            words.word("its")?;
+            words.word("lease")?;
+            Expectation::LeaseRenewed(machine()?, words.within(SEEN)?)
+        }
+        "failovers" => {
+            words.word("of")?;
+            let count = subject.parse().map_err(|_| format!("`{subject}` is not a number of failovers"))?;
+            let server = words.parsed("a server")?;
+            Expectation::Failovers(server, count, words.within(MOVED)?)
+        }
+        other => return Err(format!("`{other}` cannot be expected of `{subject}`")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn faults(text: &str) -> Vec<(usize, String)> {
+        read("x", text).unwrap_err().into_iter().map(|fault| (fault.line, fault.complaint)).collect()
+    }
+
+    #[test]
+    fn a_scenario_is_read_as_written() {
+        let text = "title T\nfirmware uefi\nset fencing.proof any # why\n\nup\nwait 20 records of web1\nrestart serve crash-after fence\n\
+                    expect web1 on m3 within 90s\nexpect 1 failovers of web1\n";
+        let scenario = read("x", text).unwrap();
+        assert_eq!(scenario.setup.firmware, Firmware::Uefi);
+        assert_eq!(scenario.setup.settings, [("fencing.proof".to_owned(), "any".to_owned())]);
+        let steps: Vec<_> = scenario.steps.iter().map(|step| step.line).collect();
+        assert_eq!(steps, [5, 6, 7, 8, 9]);
+        assert!(matches!(&scenario.steps[2].step, Step::RestartController(Some(pipeline::stage::Stage::Fence))));
+        assert!(
+            matches!(&scenario.steps[3].step, Step::Expect(Expectation::On(_, _, time)) if *time == Duration::from_secs(90))
+        );
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_line() {
+        let told = faults("title T\nup\nkil m1\nexpect web1 on\nwait 5 records web1\nfirmware bios\nup\nexpect no failover for 5\n");
+        let lines: Vec<_> = told.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [3, 4, 5, 6, 7, 8, 8]);
+        assert!(told[0].1.contains("`kil` is no step"), "{told:?}");
+        assert!(told[1].1.contains("the line ends where a machine is expected"), "{told:?}");
+        assert!(told[2].1.contains("`of` is expected where `web1` stands"), "{told:?}");
+        assert!(told[3].1.contains("before the first step"), "{told:?}");
+        assert!(told[5].1.contains("is not a time"), "{told:?}");
+    }
+
+    #[test]
+    fn a_scenario_that_expects_nothing_is_refused() {
+        assert!(faults("title T\nup\nkill m1\n")[0].1.contains("expects nothing"));
+        assert!(faults("up\nexpect acknowledged recovered\n")[0].1.contains("no `title`"));
+        assert!(faults("title T\nkill m1\nexpect acknowledged recovered\n")[0].1.contains("first step must be `up`"));
+        assert!(faults("title T\nup m1\nexpect acknowledged recovered\n")[0].1.contains("one word too many"));
+    }
+}

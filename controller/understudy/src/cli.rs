@@ -1,0 +1,433 @@
+//! The command line: nouns, verbs, flags and their help. It only describes; what a verb does stands in the verb's file.
+
+use crate::complete;
+use crate::session::{Address, DEFAULT_ADDRESS};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+use pipeline::stage::Stage;
+use std::path::PathBuf;
+use vocabulary::estate::{Mode, StoreKind};
+use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId, Span, TierId};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done  1 the answer is no  2 usage  3 controller unreachable  4 not found  5 refused or held
+  6 changed meanwhile  7 deadline passed  70 our bug  130 interrupted
+
+Begin with:
+  understudy estate init ./estate --state ./state     a first estate and its store
+  understudy serve --state ./state --estate ./estate  the controller
+  understudy status                                   everything at a glance, and what to do next";
+
+/// Understudy brings a server back on a spare machine when its own has died.
+#[derive(Debug, Parser)]
+#[command(name = "understudy", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    /// Where the controller listens
+    #[arg(long, global = true, env = "UNDERSTUDY_ADDRESS", default_value = DEFAULT_ADDRESS, value_name = "unix:PATH",
+          hide_env_values = true)]
+    pub address: Address,
+    /// Form of the output; json is exactly what the API shows, and faults are {code, message, remedy} on standard error
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// One object a line
+    Json,
+    /// For people
+    Text,
+}
+
+/// All verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller
+    Serve(Serve),
+    /// Everything at a glance: servers, troubles, and for each trouble the next command
+    Status,
+    /// Follow what happens, as it happens
+    Watch(Watch),
+    /// What a fault code means, why it comes, and what to do
+    Explain {
+        /// The code, such as F0401; without one, all codes are listed
+        code: Option<String>,
+    },
+    /// The estate's files
+    #[command(subcommand)]
+    Estate(Estate),
+    /// Machines: boxes with a BMC
+    #[command(subcommand)]
+    Machine(Machine),
+    /// Servers: what runs on one machine at a time
+    #[command(subcommand)]
+    Server(Server),
+    /// Spares: machines that could bear a server
+    #[command(subcommand)]
+    Spare(Spare),
+    /// Plans: what is done, step by step
+    #[command(subcommand)]
+    Plan(Plan),
+    /// Failovers
+    #[command(subcommand)]
+    Failover(Failover),
+    /// Device agents of switches, storage targets and boot services
+    #[command(subcommand)]
+    Agent(Agent),
+    /// Tiers
+    #[command(subcommand)]
+    Tier(Tier),
+    /// Completion for a shell; it also completes names, asked from the controller
+    #[command(after_help = "Examples:
+  source <(understudy completions bash)
+  understudy completions zsh > ~/.zfunc/_understudy
+  understudy completions fish > ~/.config/fish/completions/understudy.fish")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  understudy serve --state /var/lib/understudy --estate /etc/understudy
+  understudy serve --state ./state --estate ./estate --socket ./api.sock
+
+It ends on SIGTERM and SIGINT; running servers run on. UNDERSTUDY_LOG sets what is logged, such as `info,engine=debug`.")]
+pub struct Serve {
+    /// Folder of the store, made by `understudy estate init`
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// Folder of the estate's files
+    #[arg(long, value_name = "DIR")]
+    pub estate: PathBuf,
+    /// Socket to listen on; the default is that of --address
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// In a lab estate: end as kill -9 would when a failover enters this stage
+    #[arg(long, value_name = "STAGE", hide = true)]
+    pub crash_after: Option<Stage>,
+    /// Form of the log; json unless standard error is a terminal
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  understudy watch                       what comes, with live stages on a terminal
+  understudy watch --from 0              the whole history, then what comes
+  understudy watch --until-closed P12    follow one plan to its end; exit 0 if it is done, 1 if it failed
+  understudy watch --output json         one object a line")]
+pub struct Watch {
+    /// Begin after this entry's number; without it, only what comes
+    #[arg(long, value_name = "N")]
+    pub from: Option<u64>,
+    /// End when this plan is closed
+    #[arg(long, value_name = "PLAN", value_parser = plan_id)]
+    pub until_closed: Option<PlanId>,
+}
+
+/// `estate ...`.
+#[derive(Debug, Subcommand)]
+pub enum Estate {
+    /// Make an estate's store, and first files if there are none
+    #[command(after_help = "Examples:
+  understudy estate init ./estate --state ./state
+  understudy estate init ./lab --state ./lab-state --lab")]
+    Init(Init),
+    /// Check an estate's files: every fault with its place and remedy; exit 1 if one is an error
+    #[command(after_help = "Examples:
+  understudy estate check ./estate
+  understudy estate check ./estate --output json | jq '.complaints[].message'")]
+    Check {
+        /// Folder of the estate's files
+        dir: PathBuf,
+        /// It is a lab's: what only a lab may do is fine
+        #[arg(long)]
+        lab: bool,
+    },
+    /// JSON Schema of the estate's files, for editors
+    #[command(after_help = "Example:\n  understudy estate schema > understudy.schema.json")]
+    Schema,
+}
+
+/// `estate init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Folder of the estate's files; what stands there is left alone
+    pub dir: PathBuf,
+    /// Folder of the store; must not hold one
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// A lab estate: it acts from the start, and one person counts as two. Never for production
+    #[arg(long)]
+    pub lab: bool,
+    /// The store; the default is what the estate's document says
+    #[arg(long, value_parser = store_kind, value_name = "sqlite|sled")]
+    pub store: Option<StoreKind>,
+}
+
+/// Whether to wait for a plan, and how long.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Wait {
+    /// Do not wait for the plan's end
+    #[arg(long, conflicts_with = "deadline")]
+    pub no_wait: bool,
+    /// Wait no longer than this (30s, 5m, 2h), then exit 7; the plan goes on
+    #[arg(long, value_name = "TIME", value_parser = Span::parse)]
+    pub deadline: Option<Span>,
+}
+
+/// `machine ...`.
+#[derive(Debug, Subcommand)]
+pub enum Machine {
+    /// All machines
+    List,
+    /// One machine
+    Show {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(complete::machines))]
+        machine: MachineId,
+    },
+    /// Take machines in: check their identity, set the restore policy, park their ports
+    #[command(after_help = "Examples:
+  understudy machine enroll m1 m2 m3
+  understudy machine enroll m4 --deadline 5m")]
+    Enroll {
+        /// Their names
+        #[arg(required = true, add = ArgValueCompleter::new(complete::machines))]
+        machines: Vec<MachineId>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Lift a machine's quarantine: it is proven off, parked, and a spare again
+    #[command(after_help = "Examples:
+  understudy machine release m1          asks to type the name
+  understudy machine release m1 --yes    for automation")]
+    Release {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(complete::machines))]
+        machine: MachineId,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+/// A server, and whether to wait.
+#[derive(Debug, Args)]
+pub struct OneServer {
+    /// Its name
+    #[arg(add = ArgValueCompleter::new(complete::servers))]
+    pub server: ServerId,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `server ...`.
+#[derive(Debug, Subcommand)]
+pub enum Server {
+    /// All servers
+    List,
+    /// One server
+    Show {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(complete::servers))]
+        server: ServerId,
+    },
+    /// Start a server: its first placement on its home, or power for the present one
+    #[command(after_help = "Examples:
+  understudy server start web1
+  understudy server start web1 --deadline 10m")]
+    Start(OneServer),
+    /// Stop a server in order; its placement stays
+    Stop(OneServer),
+    /// Restart a server on its machine
+    Restart(OneServer),
+}
+
+/// `spare ...`.
+#[derive(Debug, Subcommand)]
+pub enum Spare {
+    /// Every machine of a pool: which servers it could bear now, and why not the others
+    List,
+}
+
+/// `plan ...`.
+#[derive(Debug, Subcommand)]
+pub enum Plan {
+    /// One plan: its steps, stages, waits and end
+    Show {
+        /// Its id, such as P12
+        #[arg(value_parser = plan_id)]
+        plan: PlanId,
+    },
+}
+
+/// `failover ...`.
+#[derive(Debug, Subcommand)]
+pub enum Failover {
+    /// Move a server off its machine onto a spare, though nothing is wrong or it is held
+    #[command(after_help = "Examples:
+  understudy failover start web1 --dry-run
+  understudy failover start web1 --reason 'disk warning on m1'
+  understudy failover start web1 --yes --deadline 10m")]
+    Start(StartFailover),
+    /// All failovers
+    List,
+    /// One failover with its evidence, its proof and its seconds
+    Show {
+        /// Its plan's id, such as P12
+        #[arg(value_parser = plan_id, add = ArgValueCompleter::new(complete::failovers))]
+        plan: PlanId,
+    },
+}
+
+/// `failover start`.
+#[derive(Debug, Args)]
+pub struct StartFailover {
+    /// The server's name
+    #[arg(add = ArgValueCompleter::new(complete::servers))]
+    pub server: ServerId,
+    /// Only show the plan that would be sealed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why; it is recorded
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `agent ...`.
+#[derive(Debug, Subcommand)]
+pub enum Agent {
+    /// Make the bundle that turns a process into the agent of a switch, a storage target or a boot service
+    #[command(after_help = "Examples:
+  understudy agent enroll sw1 --out sw1.json     readable by you alone: it holds a key
+  understudy agent enroll sw1 | ssh sw1 'umask 077; cat > /etc/understudy/agent.json'")]
+    Enroll {
+        /// The agent bears the name of its device
+        #[arg(add = ArgValueCompleter::new(complete::agents))]
+        agent: AgentId,
+        /// Write the bundle to this file, readable by its owner alone; without it, to standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// All agents, asked now
+    List,
+    /// Seed the memory of an agent that lost it from the controller's ledger
+    Readopt {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(complete::agents))]
+        agent: AgentId,
+    },
+}
+
+/// `tier ...`.
+#[derive(Debug, Subcommand)]
+pub enum Tier {
+    /// Set how far a tier may act; what acts is the more cautious of this and the documents' mode
+    #[command(after_help = "Example:\n  understudy tier mode gold auto")]
+    Mode {
+        /// The tier
+        tier: TierId,
+        /// How far
+        #[arg(value_enum)]
+        mode: ModeWord,
+    },
+}
+
+/// A mode as a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ModeWord {
+    /// Only say what would be done
+    Observe,
+    /// Say what is wrong; a person starts failovers
+    Manual,
+    /// Prepare failovers; a person approves them
+    Approve,
+    /// Act
+    Auto,
+}
+
+impl From<ModeWord> for Mode {
+    fn from(word: ModeWord) -> Mode {
+        match word {
+            ModeWord::Observe => Mode::Observe,
+            ModeWord::Manual => Mode::Manual,
+            ModeWord::Approve => Mode::Approve,
+            ModeWord::Auto => Mode::Auto,
+        }
+    }
+}
+
+/// Shells with completion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// `P12`, `p12` or `12`.
+fn plan_id(text: &str) -> Result<PlanId, String> {
+    text.trim_start_matches(['P', 'p'])
+        .parse()
+        .map(|number| PlanId(Epoch(number)))
+        .map_err(|_| "a plan's id is P and a number, such as P12".to_owned())
+}
+
+fn store_kind(text: &str) -> Result<StoreKind, String> {
+    match text {
+        "sqlite" => Ok(StoreKind::Sqlite),
+        "sled" => Ok(StoreKind::Sled),
+        _ => Err("the stores are sqlite and sled".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn plans_are_named_as_people_write_them() {
+        for text in ["P12", "p12", "12"] {
+            assert_eq!(plan_id(text), Ok(PlanId(Epoch(12))));
+        }
+        for bad in ["", "P", "x", "P-1", "P12a", "P12/.."] {
+            assert!(plan_id(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! `understudy estate`: the estate's files and its store. These verbs ask no controller and touch no equipment.
+
+mod check;
+mod init;
+
+use crate::cli::{Estate, Output};
+use crate::exit::Failure;
+use crate::out;
+use crate::render::Look;
+
+/// Runs a verb.
+pub fn run(verb: Estate, output: Output, look: Look) -> Result<(), Failure> {
+    match verb {
+        Estate::Init(arguments) => init::init(&arguments, output),
+        Estate::Check { dir, lab } => check::check(&dir, lab, output, look),
+        Estate::Schema => out::json(&catalogue::schema()),
+    }
+}

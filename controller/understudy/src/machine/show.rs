@@ -1,0 +1,56 @@
+//! `understudy machine show`: one machine in full.
+
+use crate::exit::Failure;
+use crate::render::{length, table};
+use crate::session::Session;
+use api::view::MachineView;
+use vocabulary::MachineId;
+
+/// Shows it.
+pub async fn show(session: &Session, machine: &MachineId) -> Result<(), Failure> {
+    let seen = session.view::<MachineView>(&format!("/v1/machines/{machine}")).await?;
+    session.show(&seen, text)
+}
+
+/// A machine in full.
+pub fn text(machine: &MachineView) -> String {
+    let age = machine.read_ms_ago.map_or("never read".to_owned(), |ms| format!("read {} ago", length(ms)));
+    let mut rows = vec![
+        ["machine", &machine.name].map(str::to_owned),
+        ["state".to_owned(), standing(machine)],
+        ["power".to_owned(), format!("{} ({age})", machine.power)],
+        ["place", &machine.place].map(str::to_owned),
+        ["serial", &machine.serial].map(str::to_owned),
+    ];
+    let mut add = |name: &str, value: String| rows.push([name.to_owned(), value]);
+    if let Some(health) = &machine.health {
+        add("health", health.clone());
+    }
+    if let Some(trouble) = &machine.trouble {
+        add("trouble", trouble.clone());
+    }
+    if machine.returns_by_itself {
+        add("warning", "it returns by itself after a power loss: its restore policy could not be verified".to_owned());
+    }
+    for (role, port) in &machine.ports {
+        add("port", format!("{role} at {port}"));
+    }
+    for order in &machine.standing_orders {
+        add("to confirm", order.clone());
+    }
+    let mut rows = rows.into_iter().map(Vec::from).collect::<Vec<_>>();
+    let header: Vec<String> = rows.remove(0);
+    table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows, None)
+}
+
+fn standing(machine: &MachineView) -> String {
+    match (machine.state.as_str(), &machine.server, &machine.plan) {
+        ("quarantine", server, plan) => {
+            let bore = server.as_deref().map(|server| format!(", bore {server}")).unwrap_or_default();
+            format!("quarantine since {}{bore}", plan.as_deref().unwrap_or("long ago"))
+        }
+        (state, Some(server), _) => format!("{state} {server}"),
+        (state, None, Some(plan)) => format!("{state} by {plan}"),
+        (state, None, None) => state.to_owned(),
+    }
+}

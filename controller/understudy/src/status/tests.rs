@@ -1,0 +1,119 @@
+//! The screen, drawn from fixed views.
+
+use super::*;
+use api::view::HeldView;
+use std::collections::BTreeMap;
+
+const NOW: u64 = 1_767_225_600_000;
+
+fn server(name: &str, machine: Option<&str>, state: &str) -> ServerView {
+    ServerView {
+        name: name.into(),
+        group: "web".into(),
+        tier: "gold".into(),
+        mode: "auto".into(),
+        machine: machine.map(str::to_owned),
+        epoch: None,
+        state: state.into(),
+        desired: "running".into(),
+        checks: BTreeMap::new(),
+        symptom: None,
+        held: None,
+        plan: None,
+    }
+}
+
+fn machine(name: &str, state: &str) -> MachineView {
+    MachineView {
+        name: name.into(),
+        state: state.into(),
+        server: None,
+        plan: None,
+        power: "on".into(),
+        read_ms_ago: Some(300),
+        trouble: None,
+        place: "lab r1 f1".into(),
+        serial: "LAB0001".into(),
+        returns_by_itself: false,
+        health: None,
+        ports: BTreeMap::new(),
+        standing_orders: Vec::new(),
+    }
+}
+
+fn plan(id: &str, kind: &str) -> PlanSummary {
+    PlanSummary {
+        id: id.into(),
+        kind: kind.into(),
+        server: Some("web1".into()),
+        from: vec!["m1".into()],
+        to: "m3".into(),
+        stage: Some("fence".into()),
+        state: "open".into(),
+        result: None,
+        sealed: NOW - 2_300,
+        closed: None,
+    }
+}
+
+fn view(servers: Vec<ServerView>, machines: Vec<MachineView>) -> StatusView {
+    let plans = servers.iter().filter_map(|server| server.plan.clone()).collect();
+    let estate = "6d2c7b1e-0000-4000-8000-000000000000".into();
+    StatusView { estate, revision: 57, blind: false, servers, machines, plans, standing_orders: Vec::new() }
+}
+
+#[test]
+fn all_is_well() {
+    let servers = vec![server("web1", Some("m1"), "running"), server("web2", Some("m2"), "running")];
+    let machines = vec![machine("m1", "bearing"), machine("m2", "bearing"), machine("m3", "spare")];
+    insta::assert_snapshot!(text(&view(servers, machines), NOW, Look::default()));
+}
+
+#[test]
+fn troubles_come_with_their_next_command() {
+    let moving = ServerView { plan: Some(plan("P12", "failover")), ..server("web1", Some("m1"), "failover") };
+    let held = HeldView {
+        code: "F0204".into(),
+        reason: "web2 failed, and its tier's mode is `manual`".into(),
+        ends: "`understudy failover start web2`".into(),
+        since: NOW - 65_000,
+    };
+    let held = ServerView { held: Some(held), ..server("web2", Some("m2"), "held") };
+    let quarantined = MachineView { server: Some("web1".into()), plan: Some("P7".into()), ..machine("m1", "quarantine") };
+    let blind = MachineView { trouble: Some("no answer within 8000 ms".into()), ..machine("m2", "bearing") };
+    let mut view = view(
+        vec![moving, held, server("web3", None, "never-placed")],
+        vec![quarantined, blind, machine("m4", "not-enrolled"), machine("m5", "not-enrolled")],
+    );
+    view.blind = true;
+    view.standing_orders.push(api::view::OrderView {
+        plan: "P7".into(),
+        machine: "m1".into(),
+        what: "power off".into(),
+        reason: "unreachable".into(),
+    });
+    insta::assert_snapshot!(text(&view, NOW, Look::default()));
+}
+
+#[test]
+fn it_never_outgrows_the_screen_and_counts_what_it_leaves_out() {
+    let many =
+        |number: usize, state: &str| (0..number).map(|n| server(&format!("s{n:04}"), Some("m1"), state)).collect::<Vec<_>>();
+    for (servers, machines) in [(1000, 0), (0, 1000), (1000, 1000), (22, 0), (23, 0), (24, 1)] {
+        let quarantined = (0..machines).map(|n| machine(&format!("m{n}"), "quarantine")).collect();
+        let view = view(many(servers, "running"), quarantined);
+        let text = text(&view, NOW, Look { colour: false, width: Some(80) });
+        assert!(text.lines().count() <= STATUS_LINES, "{servers} {machines}:\n{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert_eq!(text.contains("`understudy server list` shows them"), servers > 23 || servers + machines > 24, "{text}");
+    }
+    let mut servers = many(999, "running");
+    servers.push(server("zz", Some("m9"), "failed"));
+    assert!(text(&view(servers, Vec::new()), NOW, Look::default()).lines().nth(1).unwrap().contains("zz on m9"));
+}
+
+#[test]
+fn only_our_commands_are_taken_from_a_text() {
+    assert_eq!(command_in("`rm -rf x`, or `understudy server restart web1`").as_deref(), Some("understudy server restart web1"));
+    assert_eq!(command_in("by itself"), None);
+}

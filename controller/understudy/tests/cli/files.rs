@@ -1,0 +1,82 @@
+//! `understudy estate`: checks of files and the making of stores; no controller.
+
+use crate::support::{lab_example, loopback_lab, run, understudy};
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn the_lab_s_estate_is_clean() {
+    let ran = run(understudy().args(["estate", "check", "--lab"]).arg(lab_example())).expect(0);
+    insta::assert_snapshot!(ran.stdout, @"estate lab: 2 servers, 3 machines; no error, no warning");
+    let ran = run(understudy().args(["estate", "check", "--output", "json"]).arg(lab_example())).expect(0).json();
+    assert_eq!((&ran["errors"], &ran["warnings"], &ran["estate"]), (&0.into(), &1.into(), &"lab".into()), "{ran}");
+}
+
+#[test]
+fn planted_faults_are_all_told_with_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    loopback_lab(folder.path());
+    let server = folder.path().join("servers/web1.yaml");
+    let text = std::fs::read_to_string(&server).unwrap();
+    std::fs::write(&server, text.replace("pool: spares", "pool: spare").replace("home: m1", "home: m1\ncolour: red")).unwrap();
+    let ran = run(understudy().args(["estate", "check", "--lab", "--output", "json"]).arg(folder.path())).expect(1);
+    let report = ran.json();
+    assert!(ran.stderr.is_empty(), "{}", ran.stderr);
+    assert_eq!(report["errors"], 2, "{report}");
+    let complaints = report["complaints"].as_array().unwrap();
+    let told: Vec<(&str, u64)> =
+        complaints.iter().map(|it| (it["code"].as_str().unwrap(), it["line"].as_u64().unwrap())).collect();
+    assert_eq!(told, [("F0005", 4), ("F0011", 5)], "{report}");
+    assert!(complaints.iter().all(|it| it["file"].as_str().unwrap().ends_with("web1.yaml") && it["remedy"].is_string()));
+    let ran = run(understudy().args(["estate", "check", "--lab"]).arg(folder.path())).expect(1);
+    assert!(ran.stdout.contains("web1.yaml:4:") && ran.stdout.contains("2 errors"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_first_estate_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (estate, state) = (folder.path().join("estate"), folder.path().join("deep/state"));
+    let init = |store: &str, json: bool| {
+        let mut command = understudy();
+        command.args(["estate", "init"]).arg(&estate).arg("--state").arg(&state).args(["--lab", "--store", store]);
+        run(if json { command.args(["--output", "json"]) } else { &mut command })
+    };
+    let made = init("sled", true).expect(0).json();
+    assert_eq!((&made["lab"], &made["store"]), (&true.into(), &"sled".into()));
+    assert_eq!(made["estate"].as_str().unwrap().len(), 36);
+    assert!(made["documents"].as_array().unwrap().len() > 10);
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+    let again = init("sqlite", false).expect(5);
+    assert!(again.stderr.contains("F0068") && again.stderr.contains("holds a store already"), "{}", again.stderr);
+    run(understudy().args(["estate", "check", "--lab"]).arg(&estate)).expect(0);
+
+    // a folder that holds an estate keeps its files; one that holds something else is left alone
+    let other = folder.path().join("other");
+    let made = run(understudy().args(["estate", "init", "--lab", "--output", "json"]).arg(&estate).arg("--state").arg(&other));
+    assert_eq!(made.expect(0).json()["documents"], serde_json::json!([]));
+    std::fs::create_dir(folder.path().join("mine")).unwrap();
+    std::fs::write(folder.path().join("mine/precious"), "x").unwrap();
+    let third = folder.path().join("third");
+    let ran = run(understudy().args(["estate", "init"]).arg(folder.path().join("mine")).arg("--state").arg(&third)).expect(5);
+    assert!(ran.stderr.contains("F0034") && !third.exists(), "{}", ran.stderr);
+}
+
+#[test]
+fn two_estates_are_never_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = ["a", "b"].map(|name| {
+        let mut command = understudy();
+        command.args(["estate", "init", "--output", "json"]).arg(folder.path().join("estate"));
+        run(command.arg("--state").arg(folder.path().join(name))).expect(0);
+        let held = journal::open(&folder.path().join(name)).unwrap();
+        held.store.meta().clone()
+    });
+    let [a, b] = made;
+    assert!(a.estate != b.estate && a.lineage != b.lineage && a.key != b.key && !a.lab);
+    assert_eq!((a.lineage.0.len(), a.key.expose().len()), (32, 64));
+}
+
+#[test]
+fn the_schema_is_one() {
+    let schema = run(understudy().args(["estate", "schema"])).expect(0).json();
+    assert!(schema["$defs"]["server-document"].is_object());
+}

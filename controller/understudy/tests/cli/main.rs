@@ -1,0 +1,7 @@
+//! The binary as operators and scripts meet it: exit codes, output, faults, and a real controller on a fresh lab estate whose
+//! equipment is all out of reach. Nothing here leaves the loopback interface.
+
+mod controller;
+mod files;
+mod support;
+mod usage;
