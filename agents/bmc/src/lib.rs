@@ -3,6 +3,7 @@
 //! and never send a command twice because its reply was lost.
 #![forbid(unsafe_code)]
 
+mod driver;
 pub mod limits;
 mod quirks;
 mod redfish;

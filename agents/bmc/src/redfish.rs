@@ -23,8 +23,8 @@ use vocabulary::WallTime;
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
 use vocabulary::request::AgentError;
 
+use crate::driver::{Door, Driver, Probe, Purpose};
 use crate::limits::{self, Patience};
-use crate::registry::{Door, Driver, Probe, Purpose};
 use command::Verdict;
 use http::{Http, Reply, Via};
 use layout::{Choice, Layout, Root};

@@ -2,8 +2,7 @@
 //! Follows no redirect, keeps no connection, and reads no more than its bounds, whatever is sent.
 
 use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, SHOWN_CHARS_MAX, URL_BYTES_MAX};
-use crate::registry::Tried;
-use crate::socket::Source;
+use crate::socket::{Source, Tried};
 use crate::tcp::shown;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

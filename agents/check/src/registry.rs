@@ -1,7 +1,7 @@
 //! Which kinds of check there are: a line a kind. Runs one try of a check and never longer than its deadline.
 
 use crate::limits::{DEADLINE_MAX, DEADLINE_MIN};
-use crate::socket::Source;
+use crate::socket::{Source, Tried};
 use crate::{http, tcp};
 use async_trait::async_trait;
 use contract::check::Vantage;
@@ -24,9 +24,6 @@ pub struct VantageConfig {
     #[serde(default)]
     pub interface: Option<String>,
 }
-
-/// One try's end. `Err` is a fault of this vantage point itself: it says nothing about the service.
-pub(crate) type Tried = Result<CheckOutcome, String>;
 
 /// A vantage point.
 #[derive(Clone, Debug, Default)]

@@ -1,10 +1,12 @@
 //! Opens a connection from this vantage point, and tells apart what the far end did and what went wrong here.
 
-use crate::registry::Tried;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpSocket, TcpStream};
 use vocabulary::check::CheckOutcome;
+
+/// One try's end. `Err` is a fault of this vantage point itself: it says nothing about the service.
+pub(crate) type Tried = Result<CheckOutcome, String>;
 
 /// From where connections leave.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,6 @@
 //! The TCP check: a connection opens within the deadline. Sends nothing.
 
-use crate::registry::Tried;
-use crate::socket::Source;
+use crate::socket::{Source, Tried};
 use std::net::SocketAddr;
 use std::time::Duration;
 use vocabulary::Span;

@@ -1,8 +1,8 @@
 //! A storage target behind the gate: owns its volumes, and keeps them as decided by the clock.
 //! Must never act for another storage.
 
+use crate::kept::Kept;
 use crate::limits::WATCH_PERIOD;
-use crate::registry::Kept;
 use async_trait::async_trait;
 use contract::storage::Admission;
 use contract::{Action, AgentError, Answer, Device, Standing};

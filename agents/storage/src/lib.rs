@@ -4,9 +4,11 @@
 
 pub mod device;
 mod durable;
+mod kept;
 mod limits;
 pub mod registry;
 pub mod tgt;
 
 pub use device::StorageDevice;
-pub use registry::{Kept, StorageConfig, open};
+pub use kept::{Kept, OpenError};
+pub use registry::{StorageConfig, open};

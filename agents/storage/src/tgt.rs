@@ -12,8 +12,8 @@ mod served;
 mod state;
 mod steps;
 
+use crate::kept::{Kept, OpenError};
 use crate::limits::{CREDENTIAL_BYTES_MAX, DRAIN_TIMEOUT};
-use crate::registry::{Kept, OpenError};
 use async_trait::async_trait;
 use command::{CommandError, Tool};
 use contract::AgentError;

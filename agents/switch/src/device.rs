@@ -1,8 +1,8 @@
 //! A switch behind the gate: owns its ports, puts back what was set after a restart, and keeps bars where they are.
 //! Must never leave a barred port open to a foreign hand, and never let a port up about which nothing is known.
 
+use crate::kept::Kept;
 use crate::limits::WATCH_PERIOD;
-use crate::registry::Kept;
 use async_trait::async_trait;
 use contract::{Action, AgentError, Answer, Device, Standing};
 use std::collections::BTreeMap;

@@ -3,10 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod device;
+mod kept;
 mod limits;
 pub mod linux_bridge;
 pub mod registry;
 pub mod vlans;
 
 pub use device::SwitchDevice;
-pub use registry::{Kept, SwitchConfig, open};
+pub use kept::{Kept, OpenError};
+pub use registry::{SwitchConfig, open};

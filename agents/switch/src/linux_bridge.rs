@@ -6,8 +6,8 @@
 pub mod netlink;
 mod watch;
 
+use crate::kept::{Kept, OpenError};
 use crate::limits::{INTERFACE_NAME_BYTES_MAX, NETLINK_TIMEOUT, PORTS_MAX};
-use crate::registry::{Kept, OpenError};
 use crate::vlans::Carried;
 use async_trait::async_trait;
 use contract::AgentError;

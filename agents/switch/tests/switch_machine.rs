@@ -18,7 +18,7 @@ mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev
 for m in $(cat /m/order); do insmod /m/$m; done
 ip link set lo up; ip link set eth0 name p1; ip link set eth1 name p2; ip link set eth2 name peer
 brctl addbr br0
-for set in vlan_filtering=1 default_pvid=0 forward_delay=0; do echo ${set#*=} > /sys/class/net/br0/bridge/${set%=*}; done
+for set in default_pvid=0 vlan_filtering=1 forward_delay=0; do echo ${set#*=} > /sys/class/net/br0/bridge/${set%=*}; done
 brctl addif br0 p1; brctl addif br0 p2; ip link set br0 up
 ip addr add 192.0.2.1/24 dev peer; ip link set peer up
 bridge-selftest br0 p1 p2 192.0.2.1

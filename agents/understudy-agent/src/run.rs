@@ -29,10 +29,10 @@ pub enum RunError {
     Enrol(#[from] EnrolError),
     /// A switch.
     #[error(transparent)]
-    Switch(#[from] switch::registry::OpenError),
+    Switch(#[from] switch::OpenError),
     /// A storage target.
     #[error(transparent)]
-    Storage(#[from] storage::registry::OpenError),
+    Storage(#[from] storage::OpenError),
     /// The gate.
     #[error(transparent)]
     Gate(#[from] GateError),

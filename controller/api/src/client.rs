@@ -43,7 +43,7 @@ impl Client {
 
     fn unreachable(&self, error: impl std::fmt::Display) -> Error {
         Error::Unreachable(Fault::new(
-            2,
+            50,
             format!("no controller answers at {}: {error}", self.socket.display()),
             "start it with `understudy serve`, or name its socket with --address or UNDERSTUDY_ADDRESS",
         ))
@@ -70,7 +70,7 @@ impl Client {
         let fault = serde_json::from_slice(&body).unwrap_or_else(|_| {
             let text: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(300).collect();
             Fault::new(
-                4,
+                52,
                 format!("the controller answered {status}: {text}"),
                 "the command line and the controller may be of different versions",
             )
@@ -91,7 +91,7 @@ impl Client {
             let remedy = "the command line and the controller may be of different versions";
             Error::Fault {
                 status: 500,
-                fault: Fault::new(4, format!("the controller's answer is not understood: {error}"), remedy),
+                fault: Fault::new(52, format!("the controller's answer is not understood: {error}"), remedy),
             }
         })
     }

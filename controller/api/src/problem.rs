@@ -18,9 +18,9 @@ impl From<Fault> for Problem {
 /// The status of a fault code: unknown names are not found, everything the core refuses is a conflict.
 pub fn status(fault: &Fault) -> StatusCode {
     match fault.code.0 {
-        3 => StatusCode::SERVICE_UNAVAILABLE,
-        4 => StatusCode::BAD_REQUEST,
-        20..=22 | 25 | 1003 => StatusCode::NOT_FOUND,
+        51 => StatusCode::SERVICE_UNAVAILABLE,
+        52 => StatusCode::BAD_REQUEST,
+        53..=56 | 1003 => StatusCode::NOT_FOUND,
         _ => StatusCode::CONFLICT,
     }
 }

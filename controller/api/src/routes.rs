@@ -55,7 +55,7 @@ pub fn router(context: Context) -> axum::Router {
 }
 
 fn missing(what: &str) -> Fault {
-    Fault::new(25, format!("there is no such {what}"), "the `list` verbs of the command line show what there is")
+    Fault::new(56, format!("there is no such {what}"), "the `list` verbs of the command line show what there is")
 }
 
 /// A name in a path: a bad one is a name that does not exist.
@@ -274,6 +274,13 @@ async fn watch(Extension(context): Extension<Context>, Query(from): Query<After>
                 }
                 last = entry.number;
                 return Some((line(&entry), (context, waiting, receiver, last)));
+            }
+            if last < context.revision() {
+                // more than a page was waiting
+                let (known, fresh) = context.engine.follow(last, PAGE).await.ok()?;
+                waiting.extend(known);
+                receiver = fresh;
+                continue;
             }
             match receiver.recv().await {
                 Ok(entry) if entry.number == last + 1 => waiting.push_back(entry),

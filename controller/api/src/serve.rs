@@ -12,12 +12,12 @@ pub async fn bind(path: &Path) -> Result<UnixListener, Fault> {
     use std::os::unix::fs::PermissionsExt;
     let fault = |what: &str, error: std::io::Error| {
         let text = format!("cannot {what} the socket {}: {error}", path.display());
-        Fault::new(26, text, "choose another with --socket, or look at the directory's permissions")
+        Fault::new(59, text, "choose another with --socket, or look at the directory's permissions")
     };
     if path.exists() {
         if tokio::net::UnixStream::connect(path).await.is_ok() {
             let text = format!("somebody already listens on {}", path.display());
-            return Err(Fault::new(26, text, "stop the other `understudy serve`, or choose another --socket"));
+            return Err(Fault::new(59, text, "stop the other `understudy serve`, or choose another --socket"));
         }
         std::fs::remove_file(path).map_err(|error| fault("replace", error))?;
     }

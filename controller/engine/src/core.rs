@@ -57,7 +57,9 @@ impl Core {
     /// Runs until it is told to stop or nobody can tell it anything any more.
     pub fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
         loop {
-            let message = self.runtime.clone().block_on(tokio::time::timeout_at(self.next_wake().into(), receiver.recv()));
+            let wake = self.next_wake().into();
+            // made inside: a timer needs the runtime's context, which this thread has only within `block_on`
+            let message = self.runtime.clone().block_on(async { tokio::time::timeout_at(wake, receiver.recv()).await });
             match message {
                 Ok(None | Some(Message::Stop)) => return,
                 Ok(Some(message)) => self.handle(message),

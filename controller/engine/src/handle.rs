@@ -26,7 +26,7 @@ pub struct Handle {
 }
 
 fn gone() -> Fault {
-    Fault::new(3, "the controller is stopping", "ask again when it has started")
+    Fault::new(51, "the controller is stopping", "ask again when it has started")
 }
 
 impl Handle {

@@ -85,7 +85,7 @@ fn load_estate(folder: &Path, lab: bool) -> Result<Estate, Fault> {
     let errors = loaded.errors();
     loaded.estate.ok_or_else(|| {
         Fault::new(
-            23,
+            57,
             format!("the estate in {} has {errors} faults{text}", folder.display()),
             format!("`understudy estate check {}` shows all of them with their remedies", folder.display()),
         )
@@ -98,7 +98,7 @@ pub fn start(config: &Config) -> Result<Running, Error> {
     let meta = held.store.meta().clone();
     let crash_after = config.crash_after.filter(|_| meta.lab);
     if config.crash_after.is_some() && !meta.lab {
-        return Err(Fault::new(24, "--crash-after exists only in a lab estate", "leave it out"));
+        return Err(Fault::new(58, "--crash-after exists only in a lab estate", "leave it out"));
     }
     let estate = Arc::new(load_estate(&config.estate, meta.lab)?);
     let mut state = State::new();

@@ -67,7 +67,7 @@ fn known(state: &State, machine: &MachineId) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::new(
-        21,
+        54,
         format!("there is no machine `{machine}` in the estate"),
         "`understudy machine list` shows those there are",
     ))
@@ -192,7 +192,7 @@ pub fn pool_for(state: &State, machine: &MachineId) -> Result<PoolId, Fault> {
 fn set_mode(state: &mut State, out: &mut Out, principal: &str, tier: &TierId, mode: Mode) -> Result<Option<PlanId>, Fault> {
     if !state.estate.tiers.contains_key(tier) {
         return Err(Fault::new(
-            22,
+            55,
             format!("there is no tier `{tier}` in the estate"),
             "look at the `tier:` documents of the estate",
         ));

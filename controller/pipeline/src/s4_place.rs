@@ -77,7 +77,7 @@ pub fn release(state: &State, machine: &MachineId) -> Body {
 
 /// The fault of a name that is not in the estate.
 pub fn unknown(server: &ServerId) -> Fault {
-    Fault::new(20, format!("there is no server `{server}` in the estate"), "`understudy server list` shows those there are")
+    Fault::new(53, format!("there is no server `{server}` in the estate"), "`understudy server list` shows those there are")
 }
 
 /// Kinds of volumes that this release cannot move safely are refused, with a code.

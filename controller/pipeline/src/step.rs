@@ -243,7 +243,7 @@ fn code_name(fault: &vocabulary::Fault) -> &'static str {
         401 => "F0401",
         402 => "F0402",
         404 => "F0404",
-        _ => "F0020",
+        _ => "F0053",
     }
 }
 

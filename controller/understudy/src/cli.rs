@@ -1,7 +1,8 @@
 //! The command line: nouns, verbs, flags and their help. It only describes; what a verb does stands in the verb's file.
 
-use crate::complete;
-use crate::session::{Address, DEFAULT_ADDRESS};
+use crate::address::{Address, DEFAULT_ADDRESS};
+use crate::forms::{LogFormat, Output, Shell};
+use crate::names;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use pipeline::stage::Stage;
@@ -33,24 +34,6 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Form of the output.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum LogFormat {
-    /// One object a line
-    Json,
-    /// For people
-    Text,
 }
 
 /// All verbs.
@@ -203,7 +186,7 @@ pub enum Machine {
     /// One machine
     Show {
         /// Its name
-        #[arg(add = ArgValueCompleter::new(complete::machines))]
+        #[arg(add = ArgValueCompleter::new(names::machines))]
         machine: MachineId,
     },
     /// Take machines in: check their identity, set the restore policy, park their ports
@@ -212,7 +195,7 @@ pub enum Machine {
   understudy machine enroll m4 --deadline 5m")]
     Enroll {
         /// Their names
-        #[arg(required = true, add = ArgValueCompleter::new(complete::machines))]
+        #[arg(required = true, add = ArgValueCompleter::new(names::machines))]
         machines: Vec<MachineId>,
         #[command(flatten)]
         wait: Wait,
@@ -223,7 +206,7 @@ pub enum Machine {
   understudy machine release m1 --yes    for automation")]
     Release {
         /// Its name
-        #[arg(add = ArgValueCompleter::new(complete::machines))]
+        #[arg(add = ArgValueCompleter::new(names::machines))]
         machine: MachineId,
         /// Do not ask
         #[arg(long)]
@@ -237,7 +220,7 @@ pub enum Machine {
 #[derive(Debug, Args)]
 pub struct OneServer {
     /// Its name
-    #[arg(add = ArgValueCompleter::new(complete::servers))]
+    #[arg(add = ArgValueCompleter::new(names::servers))]
     pub server: ServerId,
     #[command(flatten)]
     pub wait: Wait,
@@ -251,7 +234,7 @@ pub enum Server {
     /// One server
     Show {
         /// Its name
-        #[arg(add = ArgValueCompleter::new(complete::servers))]
+        #[arg(add = ArgValueCompleter::new(names::servers))]
         server: ServerId,
     },
     /// Start a server: its first placement on its home, or power for the present one
@@ -297,7 +280,7 @@ pub enum Failover {
     /// One failover with its evidence, its proof and its seconds
     Show {
         /// Its plan's id, such as P12
-        #[arg(value_parser = plan_id, add = ArgValueCompleter::new(complete::failovers))]
+        #[arg(value_parser = plan_id, add = ArgValueCompleter::new(names::failovers))]
         plan: PlanId,
     },
 }
@@ -306,7 +289,7 @@ pub enum Failover {
 #[derive(Debug, Args)]
 pub struct StartFailover {
     /// The server's name
-    #[arg(add = ArgValueCompleter::new(complete::servers))]
+    #[arg(add = ArgValueCompleter::new(names::servers))]
     pub server: ServerId,
     /// Only show the plan that would be sealed
     #[arg(long)]
@@ -330,7 +313,7 @@ pub enum Agent {
   understudy agent enroll sw1 | ssh sw1 'umask 077; cat > /etc/understudy/agent.json'")]
     Enroll {
         /// The agent bears the name of its device
-        #[arg(add = ArgValueCompleter::new(complete::agents))]
+        #[arg(add = ArgValueCompleter::new(names::agents))]
         agent: AgentId,
         /// Write the bundle to this file, readable by its owner alone; without it, to standard output
         #[arg(long, value_name = "FILE")]
@@ -341,7 +324,7 @@ pub enum Agent {
     /// Seed the memory of an agent that lost it from the controller's ledger
     Readopt {
         /// Its name
-        #[arg(add = ArgValueCompleter::new(complete::agents))]
+        #[arg(add = ArgValueCompleter::new(names::agents))]
         agent: AgentId,
     },
 }
@@ -382,17 +365,6 @@ impl From<ModeWord> for Mode {
             ModeWord::Auto => Mode::Auto,
         }
     }
-}
-
-/// Shells with completion.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Shell {
-    /// bash
-    Bash,
-    /// zsh
-    Zsh,
-    /// fish
-    Fish,
 }
 
 /// `P12`, `p12` or `12`.

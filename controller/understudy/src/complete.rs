@@ -1,18 +1,12 @@
-//! Completion for shells: verbs and flags from the command line's own description, names from the controller, asked with a short
-//! deadline. It is silent when no controller answers: a completion must never disturb a prompt.
+//! Completion for shells: what is offered comes from the command line's own description. It never disturbs a prompt.
 
-use crate::cli::{Cli, Shell};
+use crate::cli::Cli;
 use crate::exit::{Exit, Failure};
-use crate::session::{Address, DEFAULT_SOCKET};
-use crate::{limits, out, render};
-use api::client::Client;
+use crate::forms::Shell;
+use crate::{out, render};
 use clap::CommandFactory;
 use clap_complete::CompleteEnv;
-use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::Shells;
-use serde_json::Value;
-use std::ffi::OsStr;
-use std::path::PathBuf;
 use vocabulary::Fault;
 
 /// A shell that asks for candidates sets this to its name.
@@ -46,40 +40,4 @@ pub fn registration(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     completer.write_registration(VARIABLE, BINARY, BINARY, BINARY, &mut text).map_err(|error| failed(&error))?;
     out::line(String::from_utf8_lossy(&text).trim_end())
-}
-
-/// Names of servers.
-pub fn servers(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates("/v1/servers", "name", current)
-}
-
-/// Names of machines.
-pub fn machines(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates("/v1/machines", "name", current)
-}
-
-/// Names of agents.
-pub fn agents(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates("/v1/agents", "name", current)
-}
-
-/// Plans of failovers.
-pub fn failovers(current: &OsStr) -> Vec<CompletionCandidate> {
-    candidates("/v1/failovers", "id", current)
-}
-
-fn candidates(path: &str, field: &str, current: &OsStr) -> Vec<CompletionCandidate> {
-    let prefix = current.to_string_lossy();
-    let names = asked(path, field).unwrap_or_default();
-    names.into_iter().filter(|name| name.starts_with(&*prefix)).map(CompletionCandidate::new).collect()
-}
-
-fn asked(path: &str, field: &str) -> Option<Vec<String>> {
-    let address = std::env::var("UNDERSTUDY_ADDRESS").ok().and_then(|text| text.parse::<Address>().ok());
-    let socket = address.map_or_else(|| PathBuf::from(DEFAULT_SOCKET), |address| address.0);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let client = Client::new(&socket);
-    let answer = runtime.block_on(async { tokio::time::timeout(limits::COMPLETION, client.get::<Vec<Value>>(path)).await });
-    let items = answer.ok()?.ok()?;
-    Some(items.iter().filter_map(|item| item.get(field)?.as_str().map(render::clean)).collect())
 }

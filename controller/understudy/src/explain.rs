@@ -1,7 +1,7 @@
 //! `understudy explain`: the page of a fault code, from the binary itself, so that it is there when nothing else is.
 
-use crate::cli::Output;
 use crate::exit::{Exit, Failure};
+use crate::forms::Output;
 use crate::out;
 use crate::render::Look;
 use console::Style;

@@ -1,6 +1,6 @@
 //! The controller's log, on standard error. No secret ever reaches it: secrets have no `Display`, and their `Debug` hides them.
 
-use crate::cli::LogFormat;
+use crate::forms::LogFormat;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 

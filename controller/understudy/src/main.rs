@@ -2,6 +2,7 @@
 //! is the pipeline's, reached through the API alone.
 #![forbid(unsafe_code)]
 
+mod address;
 mod agent;
 mod bug;
 mod cli;
@@ -11,9 +12,11 @@ mod estate;
 mod exit;
 mod explain;
 mod failover;
+mod forms;
 mod limits;
 mod log;
 mod machine;
+mod names;
 mod out;
 mod plan;
 mod progress;

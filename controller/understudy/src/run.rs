@@ -1,7 +1,8 @@
 //! From the command line to a verb, and from its end to an exit code. It runs one verb and knows nothing of what verbs do.
 
-use crate::cli::{Cli, Command, Output};
+use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
+use crate::forms::Output;
 use crate::session::Session;
 use crate::{agent, complete, estate, explain, failover, limits, machine, out, plan, serve, server, spare, status, tier, watch};
 use clap::Parser;

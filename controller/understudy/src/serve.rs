@@ -1,11 +1,11 @@
 //! `understudy serve`: the controller. It opens the store, starts the engine, listens, and ends in order when told to; servers run on
 //! all the while. It holds no logic of its own: what is decided is decided in the pipeline.
 
+use crate::address::Address;
 use crate::cli::Serve;
 use crate::exit::{Exit, Failure};
-use crate::session::Address;
 use crate::{bug, limits, log, out};
-use api::serve::Context;
+use api::Context;
 use engine::{Config, Handle};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;

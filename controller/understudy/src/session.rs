@@ -1,8 +1,9 @@
 //! One conversation with the controller: asks views, sends requests, within a deadline. It never tries a request twice: what was
 //! sent may have been accepted.
 
-use crate::cli::Output;
+use crate::address::{Address, DEFAULT_SOCKET};
 use crate::exit::{Exit, Failure};
+use crate::forms::Output;
 use crate::render::{self, Look};
 use crate::{limits, out};
 use api::client::Client;
@@ -13,26 +14,6 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vocabulary::Fault;
-
-/// Where the controller listens unless something else is said.
-pub const DEFAULT_SOCKET: &str = "/run/understudy/understudy.sock";
-/// The same as an address.
-pub const DEFAULT_ADDRESS: &str = "unix:/run/understudy/understudy.sock";
-
-/// The controller's address: a unix socket, the only door.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Address(pub PathBuf);
-
-impl std::str::FromStr for Address {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Address, String> {
-        let path = text.strip_prefix("unix:").unwrap_or(text);
-        if path.starts_with('/') || (text.starts_with("unix:") && !path.is_empty()) {
-            return Ok(Address(PathBuf::from(path)));
-        }
-        Err(format!("`{text}` is not an address: write unix:PATH, such as unix:{DEFAULT_SOCKET}"))
-    }
-}
 
 /// An answer: exactly what came, and the same understood and cleaned for people.
 #[derive(Debug)]
@@ -119,21 +100,6 @@ pub fn understood<T: DeserializeOwned>(raw: Value) -> Result<Seen<T>, Failure> {
         Err(error) => {
             let message = format!("the controller's answer is not understood: {error}");
             Err(Failure::new(Exit::Bug, Fault::new(61, message, "use a command line of the controller's version")))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_a_unix_socket() {
-        for (text, path) in [(DEFAULT_ADDRESS, DEFAULT_SOCKET), ("/a/b", "/a/b"), ("unix:b.sock", "b.sock")] {
-            assert_eq!(text.parse(), Ok(Address(PathBuf::from(path))));
-        }
-        for bad in ["", "unix:", "b.sock", "https://host"] {
-            assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
     }
 }

@@ -54,7 +54,7 @@ fn text(view: &StatusView, now: u64, look: Look) -> String {
 /// Servers that are not simply running come first; those that do not fit are counted.
 fn server_lines(view: &StatusView, now: u64, look: Look, room: usize) -> Vec<String> {
     let mut servers: Vec<&ServerView> = view.servers.iter().collect();
-    servers.sort_by_key(|server| (rank(server), server.name.clone()));
+    servers.sort_by_key(|server| (rank(server), &server.name));
     let shown = if servers.len() > room { room.saturating_sub(1) } else { servers.len() };
     let names: Vec<String> = servers.iter().map(|server| on(&server.name, server.machine.as_deref())).collect();
     let width = names.iter().take(shown).map(|name| name.chars().count()).max().unwrap_or(0);
@@ -106,10 +106,14 @@ fn troubles(view: &StatusView) -> Vec<Trouble> {
         let what = "no canary answers: the controller may be the isolated one, so nothing is done";
         all.push(trouble(what, "understudy explain F0201"));
     }
-    all.extend(view.servers.iter().filter_map(of_server));
+    let mut servers: Vec<&ServerView> = view.servers.iter().collect();
+    servers.sort_by_key(|server| (rank(server), &server.name));
+    all.extend(servers.iter().filter(|server| server.state != "never-placed").filter_map(|server| of_server(server)));
     all.extend(view.plans.iter().filter(|plan| plan.server.is_none()).map(of_plan));
-    all.extend(not_enrolled(&view.machines));
     all.extend(view.machines.iter().filter_map(of_machine));
+    // in the order in which a new estate is brought up
+    all.extend(not_enrolled(&view.machines));
+    all.extend(servers.iter().filter(|server| server.state == "never-placed").filter_map(|server| of_server(server)));
     for order in &view.standing_orders {
         let what = format!("{}: {} is not confirmed: {}", order.machine, order.what, order.reason);
         all.push(trouble(what, format!("understudy plan show {}", order.plan)));
@@ -129,9 +133,10 @@ fn of_server(server: &ServerView) -> Option<Trouble> {
         return Some(trouble(what, format!("understudy watch --until-closed {}", plan.id)));
     }
     if let Some(held) = &server.held {
-        let explain = format!("understudy explain {}", held.code);
-        let what = format!("{name}: {}; ends {}", held.reason, held.ends.replace('`', ""));
-        return Some(trouble(what, command_in(&held.ends).unwrap_or(explain)));
+        return Some(match command_in(&held.ends) {
+            Some(command) => trouble(format!("{name}: {}", held.reason), command),
+            None => trouble(format!("{name}: {} (ends {})", held.reason, held.ends), format!("understudy explain {}", held.code)),
+        });
     }
     match server.state.as_str() {
         "never-placed" => Some(trouble(format!("{name} was never placed"), format!("understudy server start {name}"))),

@@ -46,7 +46,8 @@ pub fn end(plan: &PlanView) -> String {
     let summary = &plan.summary;
     let took = summary.closed.map(|at| format!(" after {}", render::length(at.saturating_sub(summary.sealed))));
     let result = summary.result.as_deref().unwrap_or("no word");
-    format!("{} ({}) is {}{}: {result}", summary.id, summary.kind, summary.state, took.unwrap_or_default())
+    let word = if summary.state == "done" { "is done" } else { &summary.state };
+    format!("{} ({}) {word}{}: {result}", summary.id, summary.kind, took.unwrap_or_default())
 }
 
 /// `Ok` if a plan is done; if it failed, its own fault.
@@ -131,8 +132,8 @@ impl Trail {
     fn tell(&mut self, line: &WatchView) {
         self.board.take(line);
         let base = *self.base.get_or_insert(line.at);
-        // on a terminal the board shows the stages; the single commands are for logs
-        if !self.board.is_live() {
+        // on a terminal the board shows the stages; single commands and their retries are for `watch`
+        if !self.board.is_live() && !matches!(line.kind.as_str(), "intent" | "outcome") {
             out::talk(&format!("{} {}", offset(line.at, base), line.text));
         }
     }

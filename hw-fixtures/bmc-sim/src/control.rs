@@ -1,23 +1,19 @@
-//! The control socket: the hand of a test or a lab that makes BMCs lie and machines die. One JSON request a line, one JSON answer a line.
-//! Must never be reachable from the network, nor tell a password or a session's token.
+//! The hand of a test or a lab that makes BMCs lie and machines die: requests, and what they do.
+//! Must never tell a password or a session's token.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 
-use crate::bmc::{Bmc, Reading};
+use crate::bmc::{Bmc, Change, Reading};
 use crate::error::Error;
 use crate::limits;
-use crate::lines;
 use crate::power::Outcome;
-use crate::simulator::Control;
 
 /// A control request. `name` is a machine.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,8 +103,72 @@ pub enum Request {
     Watch,
 }
 
+/// Commands for the machines of one simulator, from inside the process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    machines: Arc<BTreeMap<String, Arc<Bmc>>>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl Control {
+    /// A hand for these machines.
+    pub(crate) fn new(machines: BTreeMap<String, Arc<Bmc>>, changes: broadcast::Sender<Change>) -> Control {
+        Control { machines: Arc::new(machines), changes }
+    }
+
+    /// Does what a request asks for.
+    pub async fn perform(&self, request: Request) -> Result<Value, Error> {
+        // In a task of its own: a caller that gives up must not leave a machine half started.
+        let control = self.clone();
+        tokio::spawn(async move { perform(&control, request).await })
+            .await
+            .unwrap_or_else(|e| Err(Error::State { name: "(control)".into(), reason: e.to_string() }))
+    }
+
+    /// The same in the control socket's shape: `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
+    pub async fn answer(&self, request: Request) -> Value {
+        match self.perform(request).await {
+            Ok(mut value) => {
+                if let Some(object) = value.as_object_mut() {
+                    object.insert("ok".into(), json!(true));
+                }
+                value
+            }
+            Err(e) => json!({ "ok": false, "error": e.to_string() }),
+        }
+    }
+
+    /// Changes quirks of a machine: keys as in the configuration, the others stay.
+    pub async fn set_quirks(&self, name: &str, quirks: Value) -> Result<(), Error> {
+        self.perform(Request::SetQuirks { name: name.into(), quirks }).await.map(drop)
+    }
+
+    /// The pid of a machine's process; None: off and reaped.
+    pub fn pid(&self, name: &str) -> Result<Option<i32>, Error> {
+        Ok(self.find(name)?.state().pid())
+    }
+
+    /// Truth, readings, settings and quirks of a machine.
+    pub async fn state(&self, name: &str) -> Result<Value, Error> {
+        self.perform(Request::State { name: name.into() }).await
+    }
+
+    /// Changes as they happen.
+    pub fn watch(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<&Arc<Bmc>, Error> {
+        self.machines.get(name).ok_or_else(|| Error::UnknownMachine(name.into()))
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Bmc>> {
+        self.machines.values()
+    }
+}
+
 /// Does what a request asks for; `Watch` is the socket's own business and only acknowledged here.
-pub async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
+async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
     match request {
         Request::Pids => Ok(Value::Object(control.all().map(|b| (b.config.name.clone(), json!(b.state().pid()))).collect())),
         Request::Watch => Ok(json!({})),
@@ -199,84 +259,4 @@ fn state(bmc: &Bmc) -> Value {
         "recent": state.recent,
         "quirks": state.quirks,
     })
-}
-
-/// Listens on the control socket until the task is aborted.
-pub fn bind(path: &Path) -> Result<UnixListener, Error> {
-    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-    let fail = |source| Error::File { action: "cannot listen on", path: path.into(), source };
-    if std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
-        std::fs::remove_file(path).map_err(fail)?;
-    }
-    let listener = UnixListener::bind(path).map_err(fail)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
-    Ok(listener)
-}
-
-/// Serves the control socket until the task is aborted.
-pub async fn serve(control: Control, listener: UnixListener) {
-    let slots = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
-    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let control = control.clone();
-                tokio::spawn(async move {
-                    if let Err(e) = talk(&control, stream).await {
-                        tracing::debug!(error = %e, "control connection");
-                    }
-                    drop(slot);
-                });
-            }
-            Err(e) => {
-                tracing::warn!(error = %e, "control accept");
-                tokio::time::sleep(limits::ACCEPT_RETRY).await;
-            }
-        }
-    }
-}
-
-async fn talk(control: &Control, stream: UnixStream) -> std::io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::new(reader);
-    while let Some(line) = lines::next(&mut reader, limits::CONTROL_LINE_MAX).await? {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let request: Result<Request, _> = serde_json::from_slice(&line);
-        let watch = matches!(request, Ok(Request::Watch)).then(|| control.watch());
-        let answer = match request {
-            Ok(request) => control.answer(request).await,
-            Err(e) => json!({ "ok": false, "error": format!("not a request: {e}; send {{\"verb\":\"state\",\"name\":\"m1\"}}") }),
-        };
-        writer.write_all(format!("{answer}\n").as_bytes()).await?;
-        if let Some(mut changes) = watch {
-            return watched(&mut changes, &mut reader, &mut writer).await;
-        }
-    }
-    Ok(())
-}
-
-async fn watched<R, W>(
-    changes: &mut broadcast::Receiver<crate::bmc::Change>,
-    reader: &mut R,
-    writer: &mut W,
-) -> std::io::Result<()>
-where
-    R: tokio::io::AsyncBufRead + Unpin,
-    W: tokio::io::AsyncWrite + Unpin,
-{
-    loop {
-        let line = tokio::select! {
-            change = changes.recv() => match change {
-                Ok(change) => serde_json::to_string(&change).map_err(std::io::Error::other)?,
-                Err(broadcast::error::RecvError::Lagged(missed)) => json!({ "missed": missed }).to_string(),
-                Err(broadcast::error::RecvError::Closed) => return Ok(()),
-            },
-            closed = lines::next(reader, limits::CONTROL_LINE_MAX) => match closed? {
-                Some(_) => continue,
-                None => return Ok(()),
-            },
-        };
-        writer.write_all(format!("{line}\n").as_bytes()).await?;
-    }
 }

@@ -28,14 +28,15 @@ mod redfish;
 mod server;
 mod sessions;
 mod simulator;
+mod socket;
 mod tls;
 
-pub use bmc::Change;
+pub use self::bmc::Change;
 pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
-pub use control::Request;
+pub use control::{Control, Request};
 pub use error::Error;
 pub use quirks::{
     EarlyReading, ErrorScope, EtagBehaviour, NoEffect, PowerReading, Quirks, Reach, ResetBehaviour, ResetTimeReading,
     SettingBehaviour,
 };
-pub use simulator::{Control, Handle, Simulator};
+pub use simulator::{Handle, Simulator};

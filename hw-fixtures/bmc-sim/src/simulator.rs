@@ -6,28 +6,21 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use crate::bmc::{Bmc, Change};
+use crate::bmc::Bmc;
 use crate::config::{Config, MachineConfig};
-use crate::control::{self, Request};
+use crate::control::Control;
 use crate::error::Error;
 use crate::limits;
 use crate::server;
+use crate::socket;
 use crate::tls;
 
 /// Starts simulators.
 #[derive(Debug)]
 pub struct Simulator;
-
-/// Commands for the machines of one simulator, from inside the process. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Control {
-    machines: Arc<BTreeMap<String, Arc<Bmc>>>,
-    changes: broadcast::Sender<Change>,
-}
 
 /// A running simulator. Dropping it kills its machines and closes its ports.
 #[derive(Debug)]
@@ -66,12 +59,12 @@ impl Simulator {
         }
         let (address, certificate_pem) =
             first.ok_or_else(|| Error::Config("no machines; name at least one under `machines`".into()))?;
-        let control = Control { machines: Arc::new(machines), changes };
-        let socket = config.control.as_ref().map(|path| control::bind(path)).transpose()?;
+        let control = Control::new(machines, changes);
+        let socket = config.control.as_ref().map(|path| socket::bind(path)).transpose()?;
         // Nothing below can fail, so no task is left behind by a start that was refused.
         let mut tasks: Vec<_> = listeners.into_iter().map(|(bmc, listener)| tokio::spawn(server::serve(bmc, listener))).collect();
         if let Some(listener) = socket {
-            tasks.push(tokio::spawn(control::serve(control.clone(), listener)));
+            tasks.push(tokio::spawn(socket::serve(control.clone(), listener)));
         }
         Ok(Handle { address, certificate_pem, control, tasks, socket: config.control })
     }
@@ -119,57 +112,5 @@ impl Drop for Handle {
         for bmc in self.control.all() {
             bmc.close();
         }
-    }
-}
-
-impl Control {
-    /// Does what a request asks for.
-    pub async fn perform(&self, request: Request) -> Result<Value, Error> {
-        // In a task of its own: a caller that gives up must not leave a machine half started.
-        let control = self.clone();
-        tokio::spawn(async move { control::perform(&control, request).await })
-            .await
-            .unwrap_or_else(|e| Err(Error::State { name: "(control)".into(), reason: e.to_string() }))
-    }
-
-    /// The same in the control socket's shape: `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
-    pub async fn answer(&self, request: Request) -> Value {
-        match self.perform(request).await {
-            Ok(mut value) => {
-                if let Some(object) = value.as_object_mut() {
-                    object.insert("ok".into(), json!(true));
-                }
-                value
-            }
-            Err(e) => json!({ "ok": false, "error": e.to_string() }),
-        }
-    }
-
-    /// Changes quirks of a machine: keys as in the configuration, the others stay.
-    pub async fn set_quirks(&self, name: &str, quirks: Value) -> Result<(), Error> {
-        self.perform(Request::SetQuirks { name: name.into(), quirks }).await.map(drop)
-    }
-
-    /// The pid of a machine's process; None: off and reaped.
-    pub fn pid(&self, name: &str) -> Result<Option<i32>, Error> {
-        Ok(self.find(name)?.state().pid())
-    }
-
-    /// Truth, readings, settings and quirks of a machine.
-    pub async fn state(&self, name: &str) -> Result<Value, Error> {
-        self.perform(Request::State { name: name.into() }).await
-    }
-
-    /// Changes as they happen.
-    pub fn watch(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
-    }
-
-    pub(crate) fn find(&self, name: &str) -> Result<&Arc<Bmc>, Error> {
-        self.machines.get(name).ok_or_else(|| Error::UnknownMachine(name.into()))
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Bmc>> {
-        self.machines.values()
     }
 }

@@ -59,10 +59,10 @@ pub fn control_socket(run: &Path) -> PathBuf {
     run.join("bmc-sim.sock")
 }
 
-/// The file with a BMC's password.
+/// The file with the BMCs' password: one for all, as the estate of the lab says.
 #[must_use]
-pub fn password_file(run: &Path, machine: Machine) -> PathBuf {
-    run.join(format!("secrets/{}.password", machine.name()))
+pub fn password_file(run: &Path) -> PathBuf {
+    run.join("secrets/bmc")
 }
 
 /// The configuration of all machines' BMCs.
@@ -81,7 +81,7 @@ pub fn config(qemu: &Qemu, machines: u8, uefi: Option<&UefiCode>, env: &[(String
             uuid: machine.uuid(),
             serial: machine.serial(),
             user: BMC_USER.to_owned(),
-            password_file: password_file(&qemu.run, machine),
+            password_file: password_file(&qemu.run),
             certificate: qemu.run.join(format!("{}.crt", machine.name())),
             nics: ROLES.iter().map(|role| Nic { role: role.name(), mac: machine.mac(*role) }).collect(),
             argv: qemu.machine(machine, uefi),

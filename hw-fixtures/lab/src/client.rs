@@ -7,9 +7,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::children::End;
-use crate::control::{Act, Reply, Request};
+use crate::control::{Act, Request};
 use crate::exec::Exec;
 use crate::facts::Fact;
+use crate::reply::Reply;
 use crate::services::{Service, Standing};
 
 /// The door's name in a run folder.
@@ -144,6 +145,11 @@ impl Client {
     /// Gives the switch an order of the foreign hand.
     pub fn hand(&mut self, line: &str) -> Result<(), ClientError> {
         self.ask(&Request::Hand { line: line.to_owned() }).map(drop)
+    }
+
+    /// Lays a file onto the switch's small disk (see [`Request::Put`]).
+    pub fn put(&mut self, name: &str, content: String) -> Result<(), ClientError> {
+        self.ask(&Request::Put { name: name.to_owned(), content }).map(drop)
     }
 
     /// The newest fact of the switch.

@@ -3,8 +3,7 @@
 //! One request a line; each is answered by one or more lines, of which the last has `ok` or `error`. Requests of one connection go one
 //! after the other. Whoever may open the socket (its owner) may do everything in the lab.
 
-use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -17,14 +16,14 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::children::signal;
+use crate::children::{End, signal};
 use crate::exec::{Exec, run};
 use crate::facts::Facts;
 use crate::limits::{CALLERS_MAX, REQUEST_BYTES_MAX};
 use crate::names::Machine;
 use crate::qemu::machine_files;
+use crate::reply::{Reply, write_reply};
 use crate::services::{Service, ServiceError, Services};
-use crate::supervisor::Ending;
 
 /// What a caller may ask.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,6 +80,13 @@ pub enum Request {
         /// See `guest::hand::parse`.
         line: String,
     },
+    /// Lay a file onto the switch's small disk: `bundle.json` makes its agent one of an estate, and starts it.
+    Put {
+        /// Its name there.
+        name: String,
+        /// Its content.
+        content: String,
+    },
     /// End the lab.
     Down,
 }
@@ -99,20 +105,13 @@ pub enum Act {
     Pid,
 }
 
-/// A line of an answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reply {
-    /// A piece of a command's standard output.
-    Out(String),
-    /// A piece of its standard error.
-    Err(String),
-    /// A fact of the switch.
-    Fact(crate::facts::Fact),
-    /// Done; what came of it.
-    Ok(Value),
-    /// Not done, and why.
-    Error(String),
+/// What tells the lab to end: a signal from the caller's side, the door, or the end of the command.
+#[derive(Debug)]
+pub enum Ending {
+    /// Somebody asked.
+    Asked,
+    /// The command ended.
+    Command(End),
 }
 
 /// What the door opens to.
@@ -206,7 +205,13 @@ impl Door {
             Request::Machine { name, act } => self.machine(&name, act),
             Request::Facts { .. } => Ok(json!(self.facts.newest())),
             Request::Hand { line } => {
-                guest::hand::parse(&line).ok_or_else(|| format!("{line:?}: access PORT VID, down PORT, kill-agent or reboot"))?;
+                guest::hand::parse(&line)
+                    .ok_or_else(|| format!("{line:?}: access PORT VID, down PORT, put NAME HEX, kill-agent or reboot"))?;
+                self.facts.order(&line).map(|()| Value::Null).map_err(|error| error.to_string())
+            }
+            Request::Put { name, content } => {
+                let line = guest::hand::put_line(&name, content.as_bytes());
+                guest::hand::parse(&line).ok_or_else(|| format!("{name:?} is no plain file name"))?;
                 self.facts.order(&line).map(|()| Value::Null).map_err(|error| error.to_string())
             }
             Request::Down => self.down.send(Ending::Asked).map(|()| Value::Null).map_err(|error| error.to_string()),
@@ -252,16 +257,6 @@ fn signal_named(name: &str) -> Option<Signal> {
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     format!("SIG{name}").parse().ok()
 }
-
-/// Writes one line of an answer.
-pub(crate) fn write_reply(mut stream: &UnixStream, reply: &Reply) -> io::Result<()> {
-    let mut line = serde_json::to_vec(reply)?;
-    line.push(b'\n');
-    stream.write_all(&line)
-}
-
-/// Environment for commands and services: what a scenario sets, over what the lab has.
-pub type Environment = BTreeMap<String, String>;
 
 #[cfg(test)]
 mod tests {

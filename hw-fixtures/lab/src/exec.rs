@@ -2,6 +2,7 @@
 //!
 //! A command dies with its caller: nothing that was asked for by somebody who has gone away goes on in a lab.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -16,8 +17,8 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::children::{End, signal_group, wait};
-use crate::control::{Environment, Reply, write_reply};
 use crate::limits::{EXEC_TIMEOUT, OUTPUT_PIECE_BYTES, READY_POLL, STOP_GRACE};
+use crate::reply::{Reply, write_reply};
 use crate::services::{Namespace, Services};
 use crate::sys::{Preparation, prepare};
 
@@ -29,7 +30,7 @@ pub struct Exec {
     pub argv: Vec<String>,
     /// Variables added to the lab's (which has the packages' and our programs in PATH).
     #[serde(default)]
-    pub env: Environment,
+    pub env: BTreeMap<String, String>,
     /// Where it runs.
     #[serde(default)]
     pub cwd: Option<PathBuf>,

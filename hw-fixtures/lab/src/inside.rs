@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn only_what_would_be_hidden_is_kept_visible() {
-        let paths = ["/tmp/b/run", "/tmp/b", "/work/x", "/run/user/1", "/tmp", "/tmpfoo", "/tmp/b"].map(PathBuf::from);
+        let paths = ["/tmp/b/run", "/tmp/b", "/srv/x", "/run/user/1", "/tmp", "/tmpfoo", "/tmp/b"].map(PathBuf::from);
         assert_eq!(hidden(&paths), ["/run/user/1", "/tmp/b", "/tmp/b/run"].map(PathBuf::from));
     }
 

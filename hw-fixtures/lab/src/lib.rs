@@ -4,6 +4,7 @@
 //! cache, and leaves nothing running when it ends, however it ends. Floors: `sys` and the pure parts (`names`, `cpio`, `elf`, `qemu`,
 //! `bmc`) at the bottom, then `children`, `services`, `facts`, then `supervisor`; `enter` and `client` are the caller's side.
 
+pub mod agents;
 pub mod bmc;
 pub mod children;
 pub mod client;
@@ -20,6 +21,7 @@ pub mod modules;
 pub mod names;
 pub mod packages;
 pub mod qemu;
+pub mod reply;
 pub mod services;
 pub mod supervisor;
 pub mod sys;

@@ -48,5 +48,3 @@ pub const ROOT_MIB: u64 = 64;
 pub const SAN_MIB: u64 = 128;
 /// Size of the switch's small disk, MiB.
 pub const SWITCH_DISK_MIB: u64 = 16;
-/// The least free space a run folder needs, MiB.
-pub const FREE_DISK_MIB: u64 = 1024;

@@ -63,6 +63,15 @@ enum Verb {
         #[arg(long)]
         follow: bool,
     },
+    /// Lay a file onto the switch's small disk; `bundle.json` starts its agent
+    Put {
+        #[command(flatten)]
+        at: At,
+        /// Its name there
+        name: String,
+        /// The file here
+        file: PathBuf,
+    },
     /// Give the switch an order of a foreign hand: access PORT VID, down PORT, kill-agent, reboot
     Hand {
         #[command(flatten)]
@@ -172,6 +181,10 @@ fn run(verb: Verb) -> Result<ExitCode, Failed> {
         Verb::Machine { at, name, act } => ask(&at.dir, &Request::Machine { name, act }),
         Verb::Facts { at, follow: false } => ask(&at.dir, &Request::Facts { follow: false }),
         Verb::Facts { at, follow: true } => follow(&at.dir),
+        Verb::Put { at, name, file } => {
+            let content = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            ask(&at.dir, &Request::Put { name, content })
+        }
         Verb::Hand { at, words } => ask(&at.dir, &Request::Hand { line: words.join(" ") }),
     }
 }

@@ -22,6 +22,14 @@ pub const SWITCH: &str = "switch";
 pub const TGTD: &str = "tgtd";
 /// The name of the machines' parent in the process table.
 pub const BMC_SIM: &str = "bmc-sim";
+/// The storage agent's name in the estate and in the process table.
+pub const STORAGE_AGENT: &str = "store1";
+/// The boot service's name in the estate and in the process table.
+pub const BOOT_SERVICE: &str = "boot1";
+/// The switch's name in the estate.
+pub const SWITCH_AGENT: &str = "sw1";
+/// The image of `kernel` boots in the estate, and the names of its files.
+pub const IMAGE: (&str, &str, &str) = ("web-kernel", "vmlinuz", "server.cpio");
 /// Where the hall's network namespace is to be entered, seen from inside the lab.
 pub const HALL: &str = "/run/netns/hall";
 /// Where the links' sockets lie, seen from inside the lab.

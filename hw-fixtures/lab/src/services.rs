@@ -187,6 +187,12 @@ impl Services {
         self.start(&name)
     }
 
+    /// Adds a row without starting it.
+    pub fn define(&self, service: Service) {
+        let row = Row { service, keep: Vec::new(), pid: None, ended: None, starts: 0 };
+        self.lock().entry(row.service.name.clone()).or_insert(row);
+    }
+
     /// Starts a service of the table and waits until it is ready.
     pub fn start(&self, name: &str) -> Result<(), ServiceError> {
         let (service, pid) = {

@@ -16,17 +16,18 @@ use std::time::Instant;
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Value, json};
 
+use crate::agents;
 use crate::bmc;
 use crate::children::{Children, End};
 use crate::client::SOCKET;
-use crate::control::Door;
+use crate::control::{Door, Ending};
 use crate::cpio::Archive;
 use crate::enter::{ORDERS, Orders};
 use crate::facts::Facts;
 use crate::images::{Maker, add_tree, keep, read, write};
 use crate::inside::{make_hall, make_networks, settle};
 use crate::limits::{SERVICE_LOOK, SWITCH_READY};
-use crate::names::{BMC_SIM, Machine, PORTAL, SERVERS, SWITCH, TGT_CONTROL, TGTD, server};
+use crate::names::{BMC_SIM, BOOT_SERVICE, IMAGE, Machine, PORTAL, SERVERS, STORAGE_AGENT, SWITCH, TGT_CONTROL, TGTD, server};
 use crate::packages::Packages;
 use crate::qemu::{FACTS_SOCKET, Firmware, Qemu, UefiCode, machine_files};
 use crate::services::{Namespace, Ready, Service, Services};
@@ -67,15 +68,6 @@ fn visible(orders: &Orders) -> Vec<PathBuf> {
     paths.extend(orders.switch_files.clone());
     paths.extend(orders.visible.iter().cloned());
     paths
-}
-
-/// What tells the lab to end: a signal from the caller's side, the door, or the end of the command.
-#[derive(Debug)]
-pub enum Ending {
-    /// Somebody asked.
-    Asked,
-    /// The command ended.
-    Command(End),
 }
 
 fn heed_signals(down: Sender<Ending>) -> Result<(), Failed> {
@@ -134,9 +126,10 @@ impl Lab {
         for number in SERVERS {
             volumes::make(&maker, run, number, orders.boot, &kernel, &server_initrd)?;
         }
-        for (from, to) in [(&kernel, "vmlinuz"), (&server_initrd, "initrd")] {
+        for (from, to) in [(&kernel, IMAGE.1), (&server_initrd, IMAGE.2)] {
             fs::copy(from, run.join("images").join(to))?;
         }
+        write_agent_files(run, &packages, orders.machines)?;
         let qemu = Qemu {
             program: packages.path(&["bin/qemu-system-x86_64"])?,
             firmware_folders: packages.firmware_folders(),
@@ -163,6 +156,9 @@ impl Lab {
         let argv =
             [bmc_sim.as_path(), Path::new("--config"), &run.join("bmc-sim.json")].map(|word| word.to_string_lossy().into_owned());
         self.services.add(service(BMC_SIM, argv.to_vec(), Some(Ready::Unix(bmc::control_socket(&run)))), Vec::new())?;
+        for row in agents::services(&run, &self.orders.bin_dir) {
+            self.services.define(row);
+        }
         self.wait_for_switch()
     }
 
@@ -204,15 +200,10 @@ impl Lab {
     /// Passwords, the simulator's configuration, and a private copy of the firmware's variables for every machine that has some.
     fn write_bmc_files(&self) -> Result<(), Failed> {
         let run = &self.orders.run;
+        let secret = format!("{}\n", uuid::Uuid::new_v4().simple());
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(bmc::password_file(run))?;
+        file.write_all(secret.as_bytes())?;
         for machine in (1..=self.orders.machines).map(Machine) {
-            let secret = format!("{}\n", uuid::Uuid::new_v4().simple());
-            OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(bmc::password_file(run, machine))?
-                .write_all(secret.as_bytes())?;
             if self.uefi.is_some() {
                 let variables = self.packages.read(&["share/OVMF/OVMF_VARS_4M.fd"])?;
                 write(&machine_files(run, machine).variables, &variables)?;
@@ -230,8 +221,8 @@ impl Lab {
         json!({
             "run": run, "logs": run.join("logs"), "machines": self.orders.machines, "firmware": self.orders.firmware, "boot": self.orders.boot,
             "packages": self.packages.root(), "environment": self.packages.environment().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
-            "bmc_control": bmc::control_socket(run), "passwords": run.join("secrets"),
-            "kernel": run.join("images/vmlinuz"), "initrd": run.join("images/initrd"), "cached_initrd": self.server_initrd,
+            "bmc_control": bmc::control_socket(run), "bmc_password": bmc::password_file(run), "agents": agents::about(run),
+            "kernel": run.join("images").join(IMAGE.1), "initrd": run.join("images").join(IMAGE.2), "cached_initrd": self.server_initrd,
             "servers": servers, "portal": PORTAL, "tgt_control": TGT_CONTROL,
         })
     }
@@ -287,9 +278,22 @@ fn environment(packages: &Packages, bin_dir: &Path) -> Vec<(String, String)> {
 fn switch_initrd(maker: &Maker<'_>, orders: &Orders, run: &Path) -> Result<(), Failed> {
     let mut bytes = read(&keep(&orders.cache, "switch.cpio", &maker.switch()?)?)?;
     let mut own = Archive::default();
+    own.file(guest::switch::AGENT_CONFIG, 0o644, &serde_json::to_vec_pretty(&agents::switch(orders.machines))?);
     if let Some(files) = &orders.switch_files {
         add_tree(&mut own, files, "")?;
     }
     bytes.extend(own.finish());
     Ok(write(&run.join("switch.initrd"), &bytes)?)
+}
+
+/// The configurations of the storage agent and the boot service, each in its own folder.
+fn write_agent_files(run: &Path, packages: &Packages, machines: u8) -> Result<(), Failed> {
+    for (name, config) in
+        [(STORAGE_AGENT, agents::storage(run, packages)?), (BOOT_SERVICE, agents::boot(run, packages, machines)?)]
+    {
+        let folder = agents::folder(run, name);
+        fs::create_dir_all(&folder)?;
+        write(&folder.join("agent.json"), &serde_json::to_vec_pretty(&config)?)?;
+    }
+    Ok(())
 }

@@ -34,7 +34,7 @@ pub fn answer_to(packet: &[u8], from: Ipv6Addr) -> Option<Ipv6Addr> {
 /// Advertises for ever.
 pub async fn serve(interface: String) -> Result<(), BootError> {
     let index = sys::interface_index(&interface)?;
-    let socket = Arc::new(sockets::icmp6(&interface, index)?);
+    let socket = Arc::new(sockets::icmp6(&interface, index, &ALL_ROUTERS)?);
     let answers = Arc::new(Semaphore::new(SOLICITATIONS_MAX));
     let mut every = tokio::time::interval(ADVERTISE_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

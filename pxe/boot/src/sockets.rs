@@ -3,7 +3,7 @@
 use crate::error::BootError;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -40,8 +40,8 @@ pub fn connections(what: &'static str, interface: &str, ip: Ipv4Addr, port: u16)
     open().map_err(|source| BootError::Socket { what, interface: interface.to_owned(), source })
 }
 
-/// A raw ICMPv6 socket. The standard library's datagram type serves it: it sends to and receives from addresses with a scope.
-pub fn icmp6(interface: &str, index: u32) -> Result<tokio::net::UdpSocket, BootError> {
+/// A raw ICMPv6 socket in a multicast group. The standard library's datagram type serves it: it sends to and receives from addresses with a scope.
+pub fn icmp6(interface: &str, index: u32, group: &Ipv6Addr) -> Result<tokio::net::UdpSocket, BootError> {
     let open = || {
         let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
         socket.set_nonblocking(true)?;
@@ -51,7 +51,7 @@ pub fn icmp6(interface: &str, index: u32) -> Result<tokio::net::UdpSocket, BootE
         socket.set_unicast_hops_v6(255)?;
         socket.set_multicast_if_v6(index)?;
         socket.set_multicast_loop_v6(false)?;
-        socket.join_multicast_v6(&crate::advertise::ALL_ROUTERS, index)?;
+        socket.join_multicast_v6(group, index)?;
         tokio::net::UdpSocket::from_std(socket.into())
     };
     open().map_err(|source| BootError::Socket { what: "router advertisements", interface: interface.to_owned(), source })

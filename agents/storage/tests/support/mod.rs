@@ -8,8 +8,9 @@ use contract::storage::Admission;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use storage::registry::{Driver, Kept, StorageConfig};
+use storage::registry::Driver;
 use storage::tgt::{Export, TgtConfig};
+use storage::{Kept, StorageConfig};
 use vocabulary::storage::InitiatorName;
 use vocabulary::{Secret, VolumeName};
 

@@ -66,10 +66,10 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
 
 /// `up` is the first step, once.
 fn order(step: &Step, before: &[Numbered]) -> Result<(), Complaint> {
-    match (step, before.is_empty()) {
-        (Step::Up, true) | (_, false) if !(matches!(step, Step::Up) && !before.is_empty()) => Ok(()),
-        (Step::Up, _) => Err("`up` stands there a second time".to_owned()),
-        _ => Err("the first step must be `up`".to_owned()),
+    match (matches!(step, Step::Up), before.is_empty()) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => Err("`up` stands there a second time".to_owned()),
+        (false, true) => Err("the first step must be `up`".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `understudy estate check`: every fault of an estate's files, with place and remedy. Exit 1 if one of them is an error.
 
-use crate::cli::Output;
 use crate::exit::{Exit, Failure};
+use crate::forms::Output;
 use crate::out;
 use crate::render::{Look, count};
 use catalogue::{Flavor, Loaded};

@@ -1,8 +1,9 @@
 //! `understudy estate init`: an estate's UUID, its store with a random lineage and key, and first files where there are none. It
 //! never touches a store that is there, and never a file.
 
-use crate::cli::{Init, Output};
+use crate::cli::Init;
 use crate::exit::{Exit, Failure};
+use crate::forms::Output;
 use crate::out;
 use catalogue::Flavor;
 use journal::Meta;

@@ -3,8 +3,9 @@
 mod check;
 mod init;
 
-use crate::cli::{Estate, Output};
+use crate::cli::Estate;
 use crate::exit::Failure;
+use crate::forms::Output;
 use crate::out;
 use crate::render::Look;
 

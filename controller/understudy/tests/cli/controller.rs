@@ -113,7 +113,7 @@ fn a_plan_is_followed_to_its_end_and_found_again_after_a_crash() {
     assert!(shown.starts_with("P1 enrol of m1: failed") && shown.contains("result: F0105"), "{shown}");
     let told = controller.run(&["watch", "--from", "0", "--until-closed", "P1"]).expect(1);
     assert!(told.stdout.starts_with("  +0.000s "), "{}", told.stdout);
-    assert!(told.stdout.lines().last().unwrap().starts_with("P1 (enrol) is failed after "), "{}", told.stdout);
+    assert!(told.stdout.lines().last().unwrap().starts_with("P1 (enrol) failed after "), "{}", told.stdout);
     assert!(told.stderr.contains("understudy explain F0105"), "{}", told.stderr);
 }
 

@@ -1,6 +1,7 @@
 //! `understudy estate`: checks of files and the making of stores; no controller.
 
 use crate::support::{lab_example, loopback_lab, run, understudy};
+use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -22,7 +23,8 @@ fn planted_faults_are_all_told_with_their_places() {
     let report = ran.json();
     assert!(ran.stderr.is_empty(), "{}", ran.stderr);
     assert_eq!(report["errors"], 2, "{report}");
-    let complaints = report["complaints"].as_array().unwrap();
+    let complaints: Vec<&Value> =
+        report["complaints"].as_array().unwrap().iter().filter(|complaint| complaint["severity"] == "error").collect();
     let told: Vec<(&str, u64)> =
         complaints.iter().map(|it| (it["code"].as_str().unwrap(), it["line"].as_u64().unwrap())).collect();
     assert_eq!(told, [("F0005", 4), ("F0011", 5)], "{report}");
@@ -79,4 +81,22 @@ fn two_estates_are_never_the_same() {
 fn the_schema_is_one() {
     let schema = run(understudy().args(["estate", "schema"])).expect(0).json();
     assert!(schema["$defs"]["server-document"].is_object());
+}
+
+#[test]
+fn a_controller_that_may_not_start_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (estate, state) = (folder.path().join("estate"), folder.path().join("state"));
+    let serve = |more: &[&str]| {
+        let mut command = understudy();
+        command.arg("serve").arg("--state").arg(&state).arg("--estate").arg(&estate);
+        run(command.args(["--socket", "/nowhere/api.sock", "--log-format", "text"]).args(more))
+    };
+    assert!(serve(&[]).expect(4).stderr.contains("F1102"));
+    run(understudy().args(["estate", "init"]).arg(&estate).arg("--state").arg(&state)).expect(0);
+    assert!(serve(&["--crash-after", "fence"]).expect(5).stderr.contains("--crash-after exists only in a lab estate"));
+    std::fs::remove_file(estate.join("site.yaml")).unwrap();
+    let ran = serve(&["--output", "json"]).expect(1);
+    let fault = ran.fault();
+    assert!(fault["remedy"].as_str().unwrap().contains("understudy estate check"), "{fault}");
 }

@@ -23,13 +23,41 @@ pub enum Order {
         /// The port.
         port: String,
     },
+    /// Lay a file onto the switch's small disk, as an engineer does who enrols its agent.
+    Put {
+        /// Its name there.
+        name: String,
+        /// Its content.
+        content: Vec<u8>,
+    },
     /// Kill the switch's agent (its init starts it again).
     KillAgent,
     /// Start the switch's machine again.
     Reboot,
 }
 
-/// Reads an order: `access PORT VID`, `down PORT`, `kill-agent`, `reboot`.
+/// The line that lays a file onto the switch's disk.
+#[must_use]
+pub fn put_line(name: &str, content: &[u8]) -> String {
+    let hex: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("put {name} {hex}")
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// A name that stays in its folder.
+fn plain_name(name: &str) -> Option<String> {
+    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-');
+    (plain && !name.starts_with('.') && !name.is_empty()).then(|| name.to_owned())
+}
+
+/// Reads an order: `access PORT VID`, `down PORT`, `put NAME HEX`, `kill-agent`, `reboot`.
 #[must_use]
 pub fn parse(line: &str) -> Option<Order> {
     let mut words = line.split_whitespace();
@@ -39,6 +67,7 @@ pub fn parse(line: &str) -> Option<Order> {
             vid: words.next()?.parse().ok().filter(|vid| (1..4095).contains(vid))?,
         },
         "down" => Order::Down { port: words.next()?.to_owned() },
+        "put" => Order::Put { name: plain_name(words.next()?)?, content: from_hex(words.next()?)? },
         "kill-agent" => Order::KillAgent,
         "reboot" => Order::Reboot,
         _ => return None,
@@ -69,6 +98,13 @@ mod tests {
         assert_eq!(parse("access p3 20"), Some(Order::Access { port: "p3".into(), vid: 20 }));
         assert_eq!(parse(" down p1 "), Some(Order::Down { port: "p1".into() }));
         assert_eq!(parse("kill-agent"), Some(Order::KillAgent));
+        assert_eq!(
+            parse(&put_line("bundle.json", b"{\n}")),
+            Some(Order::Put { name: "bundle.json".into(), content: b"{\n}".to_vec() })
+        );
+        for bad in ["put ../x 00", "put .x 00", "put a/b 00", "put x 0", "put x zz", "put x"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
         for bad in
             ["", "access p3", "access p3 0", "access p3 4095", "access p3 x", "access p3 20 30", "down", "up p1", "reboot now"]
         {

@@ -36,5 +36,5 @@ pub const ISCSI_NOOP_TIMEOUT_S: u32 = 3;
 pub const FAILED_BOOT_PAUSE: Duration = Duration::from_secs(3);
 /// The size of the buffer for one netlink reply.
 pub const NETLINK_BUFFER_BYTES: usize = 64 * 1024;
-/// The longest command line taken from the lab's hand on the switch.
-pub const HAND_LINE_BYTES_MAX: usize = 256;
+/// The longest line taken from the lab's hand on the switch: an enrolment bundle in hexadecimal fits well.
+pub const HAND_LINE_BYTES_MAX: usize = 64 * 1024;

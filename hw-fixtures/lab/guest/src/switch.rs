@@ -3,8 +3,9 @@
 //! Only the agent ever opens a machine port, from its own durable state: after a restart every bar stands before any port is up.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -29,6 +30,8 @@ pub const BRIDGE: &str = "br0";
 pub const AGENT: &str = "/usr/bin/understudy-agent";
 /// The agent's configuration in the image.
 pub const AGENT_CONFIG: &str = "/etc/understudy/agent.json";
+/// What makes the agent one of an estate. Until it is laid onto the disk, no agent is started.
+pub const BUNDLE: &str = "/var/lib/understudy/bundle.json";
 /// Where the switch's small disk is mounted.
 pub const STATE: &str = "/var/lib/understudy";
 /// The line on the console that says that ports and addresses stand.
@@ -64,6 +67,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     say(&format!("{READY}: {ports} machine ports"));
     thread::spawn(watch_facts);
     loop {
+        if !fs::exists(BUNDLE)? {
+            thread::sleep(AGENT_RESTART_PAUSE);
+            continue;
+        }
         match Command::new(AGENT).args(["--config", AGENT_CONFIG]).spawn() {
             Ok(child) => keep(child),
             Err(error) => say(&format!("{AGENT} cannot be started: {error}")),
@@ -150,11 +157,28 @@ fn take_orders(port: File) {
     }
 }
 
+/// An order for the console's log: a file's content may be a secret and is not repeated.
+fn first_words(line: &str) -> String {
+    line.split_whitespace().take(3).map(|word| if word.len() > 16 { "..." } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+/// Lays a file onto the disk, whole or not at all, readable by the agent alone.
+fn put(name: &str, content: &[u8]) -> io::Result<()> {
+    let (path, mine) = (Path::new(STATE).join(name), Path::new(STATE).join(format!(".{name}")));
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&mine)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&mine, &path)?;
+    File::open(STATE)?.sync_all()
+}
+
 fn obey(line: &str) {
+    let told = first_words(line);
     let done = match parse(line) {
-        None => Err(format!("not understood: {line:?}")),
+        None => Err("it is not understood".to_owned()),
         Some(Order::Access { port, vid }) => set_port(&port, Some(vid)).map_err(|error| error.to_string()),
         Some(Order::Down { port }) => set_port(&port, None).map_err(|error| error.to_string()),
+        Some(Order::Put { name, content }) => put(&name, &content).map_err(|error| error.to_string()),
         Some(Order::KillAgent) => match AGENT_PID.load(Ordering::SeqCst) {
             0 => Err("no agent runs".to_owned()),
             pid => kill(Pid::from_raw(pid), Signal::SIGKILL).map_err(|error| error.to_string()),
@@ -162,8 +186,8 @@ fn obey(line: &str) {
         Some(Order::Reboot) => Err(restart().to_string()),
     };
     match done {
-        Ok(()) => say(&format!("hand: {line}")),
-        Err(why) => say(&format!("hand: {line}: {why}")),
+        Ok(()) => say(&format!("hand: {told}")),
+        Err(why) => say(&format!("hand: {told}: {why}")),
     }
 }
 

@@ -1,0 +1,64 @@
+//! What the registry and every driver speak of: the way to a BMC, what a look finds, and what a driver must do.
+//! Must never hold a vendor's name or a protocol's detail.
+
+use async_trait::async_trait;
+use vocabulary::Secret;
+use vocabulary::estate::Bmc as Address;
+use vocabulary::power::{Identity, MachineReading};
+use vocabulary::request::AgentError;
+
+use crate::limits::Patience;
+
+/// Everything a driver needs to know of one BMC.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Where it is and how to speak to it. Its `password` is a reference and is not resolved here.
+    pub bmc: Address,
+    /// The machine that must answer: UUID and serial from the estate. Either may be empty, not both.
+    pub identity: Identity,
+    /// The account's password.
+    pub password: Secret,
+    /// SHA-256 of the certificate in hex. `None`: the one in `bmc.certificate`, or, where that says `enrol`, whatever is seen first;
+    /// what was seen stands in every reading and is held to for the driver's life.
+    pub pin: Option<String>,
+    /// How long to wait.
+    pub patience: Patience,
+}
+
+impl Door {
+    /// With the usual patience.
+    pub fn new(bmc: Address, identity: Identity, password: Secret, pin: Option<String>) -> Door {
+        Door { bmc, identity, password, pin, patience: Patience::default() }
+    }
+}
+
+/// What a driver is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// To read and command exactly the expected machine.
+    Act,
+    /// To look who is there.
+    Look,
+}
+
+/// What a look at a BMC finds; for enrolment.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// What it tells now; `identity` is what it says of itself, whether expected or not.
+    pub reading: MachineReading,
+    /// SHA-256 of its certificate in hex.
+    pub certificate: String,
+    /// Make, model and firmware, for people.
+    pub platform: String,
+    /// True if it is the expected machine.
+    pub matches: bool,
+}
+
+/// A driver: what the contract asks, and an orderly end.
+#[async_trait]
+pub trait Driver: contract::bmc::Bmc {
+    /// Looks who is there.
+    async fn probe(&self) -> Result<Probe, AgentError>;
+    /// Ends the session on the BMC. Dropping the driver does the same in the background, where a runtime is there to do it.
+    async fn close(&self);
+}

@@ -1,0 +1,90 @@
+//! Scenarios one after the other, each in a data centre of its own, and the table of what came of them.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::library;
+use crate::rig::Places;
+use crate::run::{self, Run};
+use crate::script::Scenario;
+use crate::trouble::{Done, at};
+
+/// What came of a scenario.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub scenario: String,
+    /// Whether everything was as expected.
+    pub passed: bool,
+    /// How long it took, seconds.
+    pub total_s: f64,
+    /// Why it failed; empty if it did not.
+    pub reason: String,
+}
+
+/// Runs scenarios and tells each step as it goes.
+pub fn run_all(places: &Places, scenarios: &[Scenario], keep: bool) -> Vec<Row> {
+    scenarios
+        .iter()
+        .map(|scenario| {
+            println!("== {}: {}", scenario.name, scenario.title);
+            let start = Instant::now();
+            let ended = one(places, scenario, keep, start);
+            let total_s = (start.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+            let reason = ended.err().unwrap_or_default();
+            let passed = reason.is_empty();
+            let word = if passed { "passed".to_owned() } else { format!("FAILED: {reason}") };
+            println!("{total_s:7.2} s  {}: {word}", scenario.name);
+            Row { scenario: scenario.name.clone(), passed, total_s, reason }
+        })
+        .collect()
+}
+
+fn one(places: &Places, scenario: &Scenario, keep: bool, start: Instant) -> Result<(), String> {
+    let tell = |what: &str| println!("{:7.2} s    {what}", start.elapsed().as_secs_f64());
+    let mut run = run::up(places, scenario, keep, &tell).map_err(|trouble| trouble.to_string())?;
+    for step in &scenario.steps {
+        if let Err(trouble) = run.step(step, &tell) {
+            let mut reason = format!("{step}: {trouble}");
+            if let Some(words) = run.rig.lab_ended() {
+                reason.push_str(&format!("; the lab has ended: {words}"));
+            }
+            if let Some(logs) = logs(&run, places, scenario) {
+                reason.push_str(&format!("; logs: {logs}"));
+            }
+            return Err(reason);
+        }
+        println!("{:7.2} s  {}", start.elapsed().as_secs_f64(), step.text);
+    }
+    Ok(())
+}
+
+fn logs(run: &Run<'_>, places: &Places, scenario: &Scenario) -> Option<String> {
+    let folder = run.rig.keep_logs(places, &scenario.name)?;
+    let story: Vec<String> = run.rig.product.story().iter().filter_map(|line| serde_json::to_string(line).ok()).collect();
+    // the logs are there; the story beside them is a help
+    let _ = std::fs::write(folder.join("watch.jsonl"), story.join("\n") + "\n");
+    Some(folder.display().to_string())
+}
+
+/// Reads scenarios by name; none means all. `Err` has what to tell.
+pub fn chosen(names: &[String]) -> Result<Vec<Scenario>, String> {
+    let all = library::names();
+    let names: Vec<&str> = if names.is_empty() { all.clone() } else { names.iter().map(String::as_str).collect() };
+    names
+        .into_iter()
+        .map(|name| match library::find(name) {
+            Some(Ok(scenario)) => Ok(scenario),
+            Some(Err(faults)) => Err(faults.iter().map(|fault| fault.to_string()).collect::<Vec<_>>().join("\n")),
+            None => Err(format!("there is no scenario `{name}`; there are {}", all.join(", "))),
+        })
+        .collect()
+}
+
+/// Writes rows as JSON.
+pub fn write(path: &Path, rows: &[Row]) -> Done {
+    let text = serde_json::to_string_pretty(rows).unwrap_or_default() + "\n";
+    at(path, std::fs::write(path, text))
+}

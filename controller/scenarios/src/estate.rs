@@ -1,0 +1,132 @@
+//! The estate's documents of one lab: the product's own example, with the few lines changed in which a scenario differs.
+//!
+//! Changes are made in the text of the documents, as a person would make them; the product reads and checks the result.
+
+use std::path::Path;
+
+use vocabulary::boot::{BootMethod, Firmware};
+
+use crate::script::Setup;
+use crate::trouble::{Done, at};
+
+/// Memory of a machine with UEFI firmware, as its document says it.
+const UEFI_MEMORY: &str = "512MiB";
+
+/// Makes the documents in `folder` fit a scenario: firmware, boot method, number of machines, settings.
+pub fn adapt(folder: &Path, setup: &Setup) -> Done {
+    for number in 1..=setup.machines {
+        let path = folder.join(format!("machines/m{number}.yaml"));
+        if !path.exists() {
+            // the example has three machines; the fourth is like the third
+            let third = read(&folder.join("machines/m3.yaml"))?;
+            write(&path, &fourth(&third, number))?;
+        }
+        if setup.firmware == Firmware::Uefi {
+            change(&path, |text| text.replace("memory: 384MiB", &format!("memory: {UEFI_MEMORY}")))?;
+        }
+    }
+    for server in ["web1", "web2"] {
+        change(&folder.join(format!("servers/{server}.yaml")), |text| {
+            let text = match setup.firmware {
+                Firmware::Bios => text,
+                Firmware::Uefi => text.replace("firmware: bios", "firmware: uefi"),
+            };
+            match setup.method {
+                BootMethod::Kernel => text,
+                BootMethod::San => text.replace("method: kernel", "method: san").replace("image: web-kernel", "image: web-san"),
+            }
+        })?;
+    }
+    change(&folder.join("estate.yaml"), |mut text| {
+        for (path, value) in &setup.settings {
+            text = set(&text, path, value);
+        }
+        text
+    })
+}
+
+fn fourth(third: &str, number: u8) -> String {
+    let mut text = third.replace("m3", &format!("m{number}")).replace("LAB0003", &format!("LAB000{number}"));
+    for (from, to) in [("-000000000003", format!("-00000000000{number}")), ("10.254.0.13", format!("10.254.0.1{number}"))] {
+        text = text.replace(from, &to);
+    }
+    text = text.replace("0c:03:", &format!("0c:0{number}:")).replace("r3", &format!("r{number}")).replace("f3", &format!("f{number}"));
+    for place in 1..=3 {
+        text = text.replace(&format!("port: p{},", 6 + place), &format!("port: p{},", (number - 1) * 3 + place));
+    }
+    text
+}
+
+fn read(path: &Path) -> Done<String> {
+    at(path, std::fs::read_to_string(path))
+}
+
+fn write(path: &Path, text: &str) -> Done {
+    at(path, std::fs::write(path, text))
+}
+
+fn change(path: &Path, how: impl FnOnce(String) -> String) -> Done {
+    let text = read(path)?;
+    write(path, &how(text))
+}
+
+/// Sets `section.key` of a document: replaced where it stands, added where it does not.
+fn set(text: &str, path: &str, value: &str) -> String {
+    let Some((section, key)) = path.split_once('.') else { return text.to_owned() };
+    let (head, wanted) = (format!("{section}:"), format!("  {key}: {value}"));
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let Some(start) = lines.iter().position(|line| line.starts_with(&head)) else {
+        lines.extend([head, wanted]);
+        return lines.join("\n") + "\n";
+    };
+    let inside = |line: &String| line.starts_with(' ') || line.trim().is_empty();
+    let end = start + 1 + lines.iter().skip(start + 1).take_while(|line| inside(line)).count();
+    let own = format!("  {key}:");
+    match lines.iter().take(end).skip(start).position(|line| line.starts_with(&own)) {
+        Some(offset) => {
+            if let Some(line) = lines.get_mut(start + offset) {
+                *line = wanted;
+            }
+        }
+        None => lines.insert(start + 1, wanted),
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Puts the BMCs' password where the machines' documents say it is; readable by the owner alone.
+pub fn password(folder: &Path, from: &Path) -> Done {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    const OWNER_ONLY: u32 = 0o600;
+    let secret = at(from, std::fs::read(from))?;
+    let path = folder.join("secrets/bmc");
+    let opened = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(OWNER_ONLY).open(&path);
+    at(&path, opened.and_then(|mut file| file.write_all(&secret)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_replaced_or_added() {
+        let text = "estate: lab\nfencing: # why\n  settle: 300ms # only a lab\n  reads: 3\nguard:\n  canaries:\n    - x\n";
+        let changed = set(text, "fencing.settle", "1s");
+        assert!(changed.contains("  settle: 1s\n  reads: 3\n"), "{changed}");
+        let changed = set(text, "guard.server_interval", "1s");
+        assert!(changed.contains("guard:\n  server_interval: 1s\n  canaries:\n"), "{changed}");
+        let changed = set(text, "detection.hung_window", "3s");
+        assert!(changed.ends_with("detection:\n  hung_window: 3s\n"), "{changed}");
+    }
+
+    #[test]
+    fn the_fourth_machine_has_nothing_of_the_third() {
+        let third = "machine: m3\nserial: LAB0003\nuuid: 00000000-0000-4000-8000-000000000003\nrack: r3\nfeeds: [f3]\n  address: 10.254.0.13:443\n\
+                     - {role: storage, mac: \"52:54:00:0c:03:02\", switch: sw1, port: p8, speed: 1G}\n";
+        let text = fourth(third, 4);
+        assert!(text.contains("port: p11,") && text.contains("0c:04:02") && text.contains("10.254.0.14"), "{text}");
+        for third in ["m3", "LAB0003", "r3", "f3", "03:", "p8", "0.13"] {
+            assert!(!text.contains(third), "{third} in {text}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Scenarios: what happens to a data centre, and what is expected of Understudy then. A scenario is one text file.
+//!
+//! The product is driven only through its command line and its API, as a user would; whether it did right is said by the users' side, by
+//! the equipment and by the oracle. Nothing here may look into the product's store or help it along.
+
+pub mod clock;
+pub mod command;
+pub mod console;
+pub mod e2e;
+pub mod estate;
+pub mod expect;
+pub mod eyes;
+pub mod library;
+pub mod limits;
+pub mod oracle;
+pub mod product;
+pub mod rig;
+pub mod run;
+pub mod script;
+pub mod signals;
+pub mod trouble;

@@ -1,0 +1,131 @@
+//! `understudy-scenarios`: scenarios, the demo and the failover benchmark in the lab.
+//!
+//! Data goes to standard output, talk to standard error. Exit codes: 0 passed, 1 failed, 2 usage or an unknown name, 130 interrupted.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use scenarios::rig::Places;
+use scenarios::{e2e, eyes, library, run, signals};
+
+const EXIT_USAGE: u8 = 2;
+
+#[derive(Parser)]
+#[command(name = "understudy-scenarios", about = "What happens to a data centre, and what Understudy does")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run scenarios, each in a data centre of its own; none named means all
+    E2e(E2e),
+    /// Ask servers for their answers, for ever; runs inside a lab
+    #[command(hide = true)]
+    Tick {
+        /// NAME=ADDRESS
+        #[arg(required = true, value_parser = target)]
+        servers: Vec<(String, SocketAddr)>,
+    },
+    /// Ask a server for something; runs inside a lab
+    #[command(hide = true)]
+    Post {
+        /// Its address
+        address: SocketAddr,
+        /// What
+        path: String,
+    },
+}
+
+#[derive(Args)]
+struct Where {
+    /// The unpacked packages
+    #[arg(long, value_name = "DIR")]
+    packages: PathBuf,
+    /// Where images are kept for further labs; run folders lie beside it
+    #[arg(long, value_name = "DIR")]
+    cache: PathBuf,
+    /// Where our programs are
+    #[arg(long, value_name = "DIR")]
+    bin_dir: PathBuf,
+}
+
+impl Where {
+    fn places(&self) -> std::io::Result<Places> {
+        std::fs::create_dir_all(&self.cache)?;
+        let absolute = |path: &PathBuf| std::fs::canonicalize(path);
+        Ok(Places { packages: absolute(&self.packages)?, cache: absolute(&self.cache)?, bin_dir: absolute(&self.bin_dir)? })
+    }
+}
+
+#[derive(Args)]
+struct E2e {
+    /// Scenarios by name
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    /// Print the names of all scenarios
+    #[arg(long)]
+    list: bool,
+    /// Write rows of scenario, passed, total_s, reason
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Leave the run folders
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    places: Where,
+}
+
+fn target(text: &str) -> Result<(String, SocketAddr), String> {
+    let (name, address) = text.split_once('=').ok_or("write NAME=ADDRESS")?;
+    Ok((name.to_owned(), address.parse().map_err(|_| format!("{address} is no address"))?))
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.verb {
+        Verb::Tick { servers } => {
+            eyes::tick(&servers);
+            ExitCode::SUCCESS
+        }
+        Verb::Post { address, path } => {
+            if run::post(address, &path) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Verb::E2e(arguments) => scenarios_verb(&arguments),
+    }
+}
+
+fn usage(text: &str) -> ExitCode {
+    eprintln!("understudy-scenarios: {text}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn scenarios_verb(arguments: &E2e) -> ExitCode {
+    if arguments.list {
+        for name in library::names() {
+            println!("{name}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let chosen = match e2e::chosen(&arguments.scenarios) {
+        Ok(chosen) => chosen,
+        Err(text) => return usage(&text),
+    };
+    let places = match arguments.places.places() {
+        Ok(places) => places,
+        Err(error) => return usage(&format!("a folder of the lab: {error}")),
+    };
+    if let Err(error) = signals::heed() {
+        return usage(&format!("signals cannot be heeded: {error}"));
+    }
+    let rows = e2e::run_all(&places, &chosen, arguments.keep);
+    if let Some(path) = &arguments.json
+        && let Err(trouble) = e2e::write(path, &rows)
+    {
+        return usage(&trouble.to_string());
+    }
+    if rows.iter().all(|row| row.passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,364 @@
+//! A data centre with Understudy in it: raised, used and ended for one scenario. The steps' hands and eyes come together here.
+//!
+//! It ends with this object, and with this process however that ends: the lab dies with its parent, and takes its folder along.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lab::agents;
+use lab::client::{Client, SOCKET};
+use lab::enter::RunFolder;
+use lab::names::{BOOT_SERVICE, Machine, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
+use lab::services::{Ready, Service};
+use serde_json::Value;
+use vocabulary::boot::{BootMethod, Firmware};
+
+use crate::console::Consoles;
+use crate::estate;
+use crate::eyes::Eyes;
+use crate::limits::{ENDED, LOOK, RAISED, READY, RUN_PATH_BYTES_MAX, TRUSTED};
+use crate::oracle::Oracle;
+use crate::product::Product;
+use crate::script::Setup;
+use crate::signals;
+use crate::trouble::{Done, Trouble, at};
+
+/// The controller's name in the lab's process table.
+pub const SERVE: &str = "serve";
+const WEB_PORT: u16 = 80;
+
+/// Where things are that a lab is made of.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The unpacked packages.
+    pub packages: PathBuf,
+    /// Where images are kept; run folders lie beside it.
+    pub cache: PathBuf,
+    /// Our programs.
+    pub bin_dir: PathBuf,
+}
+
+impl Places {
+    fn program(&self, name: &str) -> PathBuf {
+        self.bin_dir.join(name)
+    }
+
+    /// Where run folders lie: beside the cache, or, if sockets there would have too long a path, in the folder for temporary files.
+    fn runs(&self) -> PathBuf {
+        let beside = self.cache.parent().unwrap_or(Path::new(".")).join("runs");
+        if beside.as_os_str().len() + 24 <= RUN_PATH_BYTES_MAX { beside } else { std::env::temp_dir().join("understudy-runs") }
+    }
+
+    /// Where the logs of what failed are kept.
+    pub fn failed(&self) -> PathBuf {
+        self.cache.parent().unwrap_or(Path::new(".")).join("failed")
+    }
+}
+
+/// A raised data centre.
+pub struct Rig {
+    /// Its run folder.
+    pub run: PathBuf,
+    /// The controller.
+    pub product: Product,
+    /// What the users see.
+    pub eyes: Eyes,
+    /// The machines' consoles.
+    pub consoles: Consoles,
+    /// The judge.
+    pub oracle: Oracle,
+    /// How it was set up.
+    pub setup: Setup,
+    lab: LabProcess,
+}
+
+/// The lab's process, ended with this object.
+struct LabProcess {
+    child: Child,
+    words: PathBuf,
+}
+
+impl LabProcess {
+    /// Its last words, if it has ended.
+    fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let words = std::fs::read_to_string(&self.words).unwrap_or_default();
+        let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(no words)");
+        Some(format!("{last} ({status})"))
+    }
+
+    fn end(&mut self) {
+        signals::end_group(self.child.id());
+        let start = Instant::now();
+        while start.elapsed() < ENDED {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        // if it was still there: its death ends every part
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+        signals::forget_group(self.child.id());
+        let _ = std::fs::remove_file(&self.words);
+    }
+}
+
+impl Drop for LabProcess {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Rig {
+    /// Raises a data centre and starts Understudy in it. No server runs yet. `tell` is called at each thing that is done.
+    pub fn raise(places: &Places, name: &str, setup: &Setup, keep: bool, tell: &dyn Fn(&str)) -> Done<Rig> {
+        let runs = places.runs();
+        at(&runs, std::fs::create_dir_all(&runs))?;
+        sweep(&runs);
+        let run = runs.join(format!("{name}-{}", std::process::id()));
+        let mut lab = start_lab(places, &run, setup, keep)?;
+        wait_for_door(&mut lab, &run)?;
+        tell("switch, storage and BMCs are up");
+        match furnish(places, &run, setup, tell) {
+            Ok((product, eyes, consoles, oracle)) => {
+                Ok(Rig { run, product, eyes, consoles, oracle, setup: setup.clone(), lab })
+            }
+            Err(trouble) => {
+                let to = places.failed().join(name);
+                Err(match keep_logs(&run, &lab.words, &to) {
+                    Ok(()) => Trouble::Wrong(format!("{trouble}; logs: {}", to.display())),
+                    Err(_) => trouble,
+                })
+            }
+        }
+    }
+
+    /// A conversation with the lab.
+    pub fn hand(&self) -> Done<Client> {
+        Ok(Client::connect(&self.run)?)
+    }
+
+    /// Takes the machines in and starts every server; returns when the controller says so.
+    pub fn start_servers(&self, tell: &dyn Fn(&str)) -> Done {
+        let machines: Vec<String> = (1..=self.setup.machines).map(|number| Machine(number).name()).collect();
+        let mut words = vec!["machine", "enroll"];
+        words.extend(machines.iter().map(String::as_str));
+        self.product.command(&words)?;
+        tell("the machines are taken in");
+        let product = &self.product;
+        std::thread::scope(|scope| {
+            let starts: Vec<_> = SERVERS
+                .iter()
+                .map(|number| scope.spawn(move || product.command(&["server", "start", &server(*number)])))
+                .collect();
+            starts.into_iter().try_for_each(|start| match start.join() {
+                Ok(done) => done.map(drop),
+                Err(_) => Err(Trouble::Wrong("a start of a server was lost".to_owned())),
+            })
+        })
+    }
+
+    /// Starts the controller again, with further arguments.
+    pub fn start_controller(&self, places: &Places, more: &[&str]) -> Done {
+        self.hand()?.add(serve_row(places, &self.run, more))?;
+        Ok(())
+    }
+
+    /// Whether the controller's process runs.
+    pub fn controller_runs(&self) -> Done<bool> {
+        let all: Vec<lab::services::Standing> = serde_json::from_value(self.hand()?.ask(&lab::control::Request::Services)?)
+            .map_err(|error| Trouble::Wrong(format!("the lab's table of services: {error}")))?;
+        Ok(all.iter().any(|row| row.name == SERVE && row.pid.is_some()))
+    }
+
+    /// Says why the lab has ended, if it has.
+    pub fn lab_ended(&mut self) -> Option<String> {
+        self.lab.ended()
+    }
+
+    /// Keeps the logs of something that failed; answers where they are.
+    pub fn keep_logs(&self, places: &Places, name: &str) -> Option<PathBuf> {
+        let to = places.failed().join(name);
+        keep_logs(&self.run, &self.lab.words, &to).ok().map(|()| to)
+    }
+}
+
+/// Starts the judge, the controller and its agents.
+fn furnish(places: &Places, run: &Path, setup: &Setup, tell: &dyn Fn(&str)) -> Done<(Product, Eyes, Consoles, Oracle)> {
+    let product = Product::at(&places.program("understudy"), &run.join("api.sock"))?;
+    prepare_estate(&product, run, setup)?;
+    let mut client = Client::connect(run)?;
+    let oracle = Oracle::start(&mut client, places, run, setup)?;
+    client.add(serve_row(places, run, &[]))?;
+    product.follow();
+    enrol_agents(&product, &mut client, run, setup)?;
+    tell("the controller and its agents trust each other");
+    let own = at(Path::new("understudy-scenarios"), std::env::current_exe())?;
+    let eyes = Eyes::open(run, &own, &servers())?;
+    Ok((product, eyes, Consoles::open(run, setup.machines), oracle))
+}
+
+/// Copies logs, consoles and judgements; no volume, no key.
+fn keep_logs(run: &Path, words: &Path, to: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(to) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    std::fs::create_dir_all(to)?;
+    if words.exists() {
+        std::fs::copy(words, to.join("lab.log"))?;
+    }
+    for folder in [run.join("logs"), run.to_owned(), run.join("oracle")] {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry?.path();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            if path.is_file() && ["log", "serial", "jsonl", "verdict"].contains(&ending)
+                && let Some(name) = path.file_name()
+            {
+                std::fs::copy(&path, to.join(name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The servers and where they answer.
+pub fn servers() -> Vec<(String, SocketAddr)> {
+    let address = |number: u8| {
+        let text = production_address(number);
+        let ip = text.split('/').next().and_then(|ip| ip.parse().ok());
+        ip.map(|ip| (server(number), SocketAddr::new(ip, WEB_PORT)))
+    };
+    SERVERS.iter().filter_map(|number| address(*number)).collect()
+}
+
+/// Removes what labs left that were killed together with everything that could have tidied up.
+fn sweep(runs: &Path) {
+    for entry in std::fs::read_dir(runs).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|ending| ending == "words") {
+            let dead = path.file_stem().is_some_and(|stem| !runs.join(stem).exists());
+            if dead {
+                // another sweep may have been faster
+                let _ = std::fs::remove_file(&path);
+            }
+        } else if path.join(lab::enter::MARK).exists()
+            && let Ok(folder) = RunFolder::take(&path)
+        {
+            // as above
+            let _ = folder.remove();
+        }
+    }
+}
+
+fn start_lab(places: &Places, run: &Path, setup: &Setup, keep: bool) -> Done<LabProcess> {
+    let program = places.program("understudy-lab");
+    let words = run.with_extension("words");
+    let log = at(&words, File::create(&words))?;
+    let other = at(&words, log.try_clone())?;
+    let mut command = Command::new(&program);
+    command.arg("up").arg("--dir").arg(run).arg("--die-with-parent");
+    for (flag, path) in [("--packages", &places.packages), ("--cache", &places.cache), ("--bin-dir", &places.bin_dir)] {
+        command.arg(flag).arg(path);
+    }
+    command.args(["--machines", &setup.machines.to_string()]);
+    command.args(["--firmware", if setup.firmware == Firmware::Uefi { "uefi" } else { "bios" }]);
+    command.args(["--boot", if setup.method == BootMethod::San { "san" } else { "kernel" }]);
+    if keep {
+        command.arg("--keep");
+    }
+    // a group of its own: Ctrl-C reaches this process, which then ends the lab in order
+    let child = command.stdin(Stdio::null()).stdout(log).stderr(other).process_group(0).spawn();
+    let child = child.map_err(|source| Trouble::Start { program, source })?;
+    signals::remember_group(child.id());
+    Ok(LabProcess { child, words })
+}
+
+fn wait_for_door(lab: &mut LabProcess, run: &Path) -> Done {
+    let start = Instant::now();
+    while !run.join(SOCKET).exists() {
+        if let Some(reason) = lab.ended() {
+            return Err(Trouble::NotUp { reason });
+        }
+        if start.elapsed() > RAISED {
+            return Err(Trouble::NotUp { reason: format!("nothing within {} s", RAISED.as_secs()) });
+        }
+        std::thread::sleep(LOOK / 5);
+    }
+    Ok(())
+}
+
+/// The product's own example estate, made to fit, with the BMCs' password.
+fn prepare_estate(product: &Product, run: &Path, setup: &Setup) -> Done {
+    let (folder, state) = (run.join("estate"), run.join("state"));
+    let words = |path: &Path| path.display().to_string();
+    product.offline(&["estate", "init", &words(&folder), "--state", &words(&state), "--lab"])?;
+    estate::adapt(&folder, setup)?;
+    estate::password(&folder, &lab::bmc::password_file(run))?;
+    product.offline(&["estate", "check", &words(&folder), "--lab"]).map(drop)
+}
+
+fn serve_row(places: &Places, run: &Path, more: &[&str]) -> Service {
+    let words = |path: PathBuf| path.display().to_string();
+    let mut argv = vec![words(places.program("understudy")), "serve".to_owned()];
+    for (flag, path) in [("--state", "state"), ("--estate", "estate"), ("--socket", "api.sock")] {
+        argv.extend([flag.to_owned(), words(run.join(path))]);
+    }
+    argv.extend(more.iter().map(|word| (*word).to_owned()));
+    Service {
+        name: SERVE.to_owned(),
+        argv,
+        ready: Some(Ready::Unix(run.join("api.sock"))),
+        ready_within_ms: Some(u64::try_from(READY.as_millis()).unwrap_or(u64::MAX)),
+        ..Service::default()
+    }
+}
+
+/// Gives every agent its bundle, starts those that are processes here, and waits until the controller trusts all.
+fn enrol_agents(product: &Product, client: &mut Client, run: &Path, setup: &Setup) -> Done {
+    if let Some(lease) = setup.address_lease {
+        let config = agents::folder(run, BOOT_SERVICE).join("agent.json");
+        let text = at(&config, std::fs::read(&config))?;
+        let mut value: Value = serde_json::from_slice(&text).map_err(|error| Trouble::Wrong(error.to_string()))?;
+        if let Some(map) = value.as_object_mut() {
+            map.insert("address_lease".to_owned(), Value::String(format!("{}s", lease.as_secs())));
+        }
+        at(&config, std::fs::write(&config, value.to_string()))?;
+    }
+    let own = run.join("sw1.bundle");
+    product.command(&["agent", "enroll", SWITCH_AGENT, "--out", &own.display().to_string()])?;
+    let bundle = at(&own, std::fs::read_to_string(&own))?;
+    at(&own, std::fs::remove_file(&own))?;
+    client.put("bundle.json", bundle)?;
+    for agent in [STORAGE_AGENT, BOOT_SERVICE] {
+        let path = agents::bundle(run, agent);
+        product.command(&["agent", "enroll", agent, "--out", &path.display().to_string()])?;
+        client.start(agent)?;
+    }
+    wait_for_trust(product)
+}
+
+fn wait_for_trust(product: &Product) -> Done {
+    let start = Instant::now();
+    loop {
+        let told: Vec<api::view::AgentStateView> = product.view("/v1/agents")?;
+        let other = told.iter().find(|agent| agent.state != "trusted");
+        match other {
+            None if !told.is_empty() => return Ok(()),
+            Some(agent) if start.elapsed() > TRUSTED => {
+                let last = format!("{} is {}: {}", agent.name, agent.state, agent.reason.clone().unwrap_or_default());
+                return Err(Trouble::Late { what: "trust between controller and agents".to_owned(), within: TRUSTED, last });
+            }
+            _ => std::thread::sleep(LOOK * 2),
+        }
+    }
+}
+
+/// How long a number of milliseconds is, for people.
+pub fn seconds(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}

@@ -1,0 +1,11 @@
+//! The Redfish driver against simulated BMCs on real TLS sockets, every quirk in turn, and the contract's own suite.
+//! It lives here because the simulator lies above the driver. Must never reach further than loopback.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod happy;
