@@ -13,6 +13,7 @@ pub mod plan;
 pub mod record;
 pub mod stage;
 pub mod state;
+pub mod story;
 pub mod watch;
 pub mod words;
 pub mod work;

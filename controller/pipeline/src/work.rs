@@ -136,6 +136,20 @@ pub struct Task {
     pub strong: bool,
     /// For `Volume`: the gate refused to spare our own initiator, since it knows no grant of this plan.
     pub keep_refused: bool,
+    /// For a standing order: whether its device answered a reading since the last try failed. A device that is away for weeks is
+    /// looked for by readings, which leave no record.
+    pub look: Look,
+}
+
+/// See `Task::look`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// Not looked for.
+    No,
+    /// A reading is in flight.
+    Looking,
+    /// It answered: the order is sent next.
+    Found,
 }
 
 impl Task {
@@ -150,6 +164,7 @@ impl Task {
             acted_at: None,
             strong: true,
             keep_refused: false,
+            look: Look::No,
         }
     }
     /// True if it is confirmed.
@@ -219,7 +234,7 @@ pub struct Work {
     /// When the target was powered on in this life.
     pub powered_on: Option<Instant>,
     /// The command stream's answers are matched here.
-    ops: BTreeMap<OpId, Key>,
+    ops: BTreeMap<OpId, (Key, bool)>,
     next_op: u64,
 }
 
@@ -280,10 +295,11 @@ impl Work {
         if !action.is_read() {
             out.record(ledger, Fact::Intent { plan: self.plan.id(), stage, op, agent: agent.to_string(), what: words(&action) });
         }
+        let changes = !action.is_read();
         let deadline = if agent == Agent::Bmc { limits::BMC_DEADLINE } else { limits::AGENT_DEADLINE };
         let command = Command::new(agent, &self.plan, op, stage, deadline, action);
         out.effects.push(Effect::Command(Box::new(command)));
-        self.ops.insert(op, key.clone());
+        self.ops.insert(op, (key.clone(), changes));
         let task = self.tasks.entry(key).or_insert_with(|| Task::due(out.now));
         task.progress = Progress::InFlight(op, out.now);
     }
@@ -297,13 +313,13 @@ impl Work {
         op: OpId,
         outcome: &Result<Answer, AgentError>,
     ) -> Option<(Key, Instant)> {
-        let key = self.ops.remove(&op)?;
+        let (key, changes) = self.ops.remove(&op)?;
         let task = self.tasks.get(&key)?;
         let Progress::InFlight(waiting, asked) = task.progress else { return None };
         if waiting != op {
             return None;
         }
-        if !matches!(key, Key::Check(..) | Key::Identity | Key::WaitOff) {
+        if changes {
             let (ok, read_back) = match outcome {
                 Ok(answer) => (true, answer_words(answer)),
                 Err(error) => (false, error.to_string()),

@@ -211,7 +211,8 @@ impl Door {
             }
             Request::Put { name, content } => {
                 let line = guest::hand::put_line(&name, content.as_bytes());
-                guest::hand::parse(&line).ok_or_else(|| format!("{name:?} is no plain file name"))?;
+                guest::hand::parse(&line)
+                    .ok_or_else(|| format!("{name:?}: a plain file name and a file that is not empty are wanted"))?;
                 self.facts.order(&line).map(|()| Value::Null).map_err(|error| error.to_string())
             }
             Request::Down => self.down.send(Ending::Asked).map(|()| Value::Null).map_err(|error| error.to_string()),

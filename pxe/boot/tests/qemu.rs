@@ -1,5 +1,5 @@
 //! Real firmware against the real service: SeaBIOS, OVMF, Debian's iPXE, a Debian kernel, a real iSCSI target, over taps in a namespace.
-//! Slow, and in need of the lab's unpacked packages: `cargo test -p boot --test qemu -- --ignored --test-threads 1 --nocapture`.
+//! In need of the lab's unpacked packages.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -101,7 +101,6 @@ fn kernel(root: &Path) -> PathBuf {
 }
 
 #[test]
-#[ignore = "needs QEMU and a minute; run by nightly"]
 fn bios_boots_a_kernel() {
     if in_namespace("bios_boots_a_kernel") {
         let mut rig = Rig::start();
@@ -112,7 +111,6 @@ fn bios_boots_a_kernel() {
 }
 
 #[test]
-#[ignore = "needs QEMU and a minute; run by nightly"]
 fn uefi_boots_a_kernel_by_pxe() {
     if in_namespace("uefi_boots_a_kernel_by_pxe") {
         let mut rig = Rig::start();
@@ -123,7 +121,6 @@ fn uefi_boots_a_kernel_by_pxe() {
 }
 
 #[test]
-#[ignore = "needs QEMU and a minute; run by nightly"]
 fn uefi_boots_a_kernel_by_http() {
     if in_namespace("uefi_boots_a_kernel_by_http") {
         let mut rig = Rig::start();
@@ -175,7 +172,6 @@ fn san(rig: Rig, machine: &Machine, what: &str, proof: &str) {
 }
 
 #[test]
-#[ignore = "needs QEMU and a minute; run by nightly"]
 fn bios_boots_its_volume() {
     if in_namespace("bios_boots_its_volume") {
         let mut rig = Rig::start();
@@ -189,7 +185,6 @@ fn bios_boots_its_volume() {
 }
 
 #[test]
-#[ignore = "needs QEMU and a minute; run by nightly"]
 fn a_machine_without_permit_boots_nothing() {
     if in_namespace("a_machine_without_permit_boots_nothing") {
         let mut rig = Rig::start();
@@ -203,7 +198,6 @@ fn a_machine_without_permit_boots_nothing() {
 }
 
 #[test]
-#[ignore = "needs QEMU and a minute; run by nightly"]
 fn uefi_reaches_its_volume() {
     if in_namespace("uefi_reaches_its_volume") {
         let mut rig = Rig::start();

@@ -8,7 +8,7 @@ use crate::plan::Kind;
 use crate::s2_decide;
 use crate::stage::Stage;
 use crate::state::State;
-use crate::work::{Key, Progress, Task, Work};
+use crate::work::{Key, Look, Phase, Progress, Task, Work};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::network::{PortReading, PortSetting};
 use vocabulary::request::{Action, AgentError, Answer, Resource};
@@ -99,6 +99,15 @@ pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), St
         if !work.advanced.contains(&resource) {
             continue;
         }
+        let (action, look) = match work.tasks.get(&key) {
+            Some(task) if work.phase == Phase::Orders && task.tries > 0 && task.look == Look::No => {
+                (reading(&key), Look::Looking)
+            }
+            _ => (action, Look::No),
+        };
+        if let Some(task) = work.tasks.get_mut(&key) {
+            task.look = look;
+        }
         let first = !action.is_read() && !begun(state, work);
         if let (true, true, Some(server)) = (first, work.by_verdict, work.plan.server()) {
             s2_decide::stands(state, server, out.now)?;
@@ -106,6 +115,17 @@ pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), St
         work.send(&mut state.ledger, out, key, agent, Stage::Fence, action);
     }
     Ok(())
+}
+
+/// The reading of a fencing task's device.
+fn reading(key: &Key) -> Action {
+    match key {
+        Key::Power(machine) => Action::ReadMachine { machine: machine.clone() },
+        Key::Port(_, port) => Action::ReadPort { port: port.clone() },
+        Key::Permit(machine, _) => Action::ReadPermit { machine: machine.clone() },
+        Key::Volume(volume) => Action::ReadVolume { volume: volume.clone() },
+        _ => Action::Hello,
+    }
 }
 
 fn begun(state: &State, work: &Work) -> bool {
@@ -167,6 +187,19 @@ pub fn complete(
         work.advanced.extend(clear.iter().cloned());
     }
     let Some(task) = work.tasks.get_mut(key) else { return Ok(()) };
+    if task.look == Look::Looking {
+        match outcome {
+            Ok(_) => {
+                task.look = Look::Found;
+                task.again_at(now);
+            }
+            Err(error) => {
+                task.look = Look::No;
+                task.retry(now, error.to_string());
+            }
+        }
+        return Ok(());
+    }
     match (key, outcome) {
         (Key::Advance(agent), outcome) => return advanced(task, now, agent, outcome),
         (Key::Power(machine), outcome) => power::fold(state, machine, task, asked, now, outcome),

@@ -507,9 +507,17 @@ impl World {
         panic!("{server} is not served by {machine}:\n{}", self.story());
     }
 
-    /// The records as lines.
+    /// The records as lines, the same on every machine.
     pub fn story(&self) -> String {
-        self.facts.iter().map(|fact| format!("{fact:?}\n")).collect::<String>()
+        self.story_from(0)
+    }
+
+    /// The records after the first `skip`, with the milliseconds since then.
+    pub fn story_from(&self, skip: usize) -> String {
+        let begin = self.records.get(skip).map_or(0, |record| record.at.0);
+        let line =
+            |record: &Record| format!("{:>6} {}\n", record.at.0.saturating_sub(begin), pipeline::story::sentence(&record.fact));
+        self.records.iter().skip(skip).map(line).collect()
     }
 
     pub fn start_servers(&mut self) {

@@ -26,7 +26,7 @@ pub fn in_namespace(test: &str) -> bool {
     let status = Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--include-ignored"])
+        .args(["--exact", test, "--nocapture"])
         .env(MARK, "1")
         .status()
         .expect("unshare (util-linux) runs");

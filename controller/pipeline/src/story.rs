@@ -1,0 +1,64 @@
+//! A record as a sentence: the same words in `watch`, the demo, the log and the golden scenarios.
+
+use crate::plan::Plan;
+use crate::record::Fact;
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A fact as one sentence.
+pub fn sentence(fact: &Fact) -> String {
+    match fact {
+        Fact::Intended { principal, what } => format!("{principal} asked: {what}"),
+        Fact::Estate { revision } => format!("estate in force: {}", revision.chars().take(12).collect::<String>()),
+        Fact::Enrolled { machine, returns_by_itself, .. } => {
+            let warning = if *returns_by_itself { "; it returns by itself after a power loss" } else { "" };
+            format!("{machine} is enrolled{warning}")
+        }
+        Fact::AgentEnrolled { agent } => format!("agent {agent} is enrolled"),
+        Fact::Ceiling { tier, mode } => format!("ceiling of tier {tier} is {mode:?}").to_lowercase(),
+        Fact::Desired { server, running: true } => format!("{server} is to run"),
+        Fact::Desired { server, running: false } => format!("{server} is to stop"),
+        Fact::Heard { server, machine, vantages, .. } => format!("{server} on {machine} answers {}", list(vantages)),
+        Fact::Suspected { server, machine, symptom, evidence } => {
+            format!("{server} on {machine}: {symptom} suspected: {}", evidence.join("; "))
+        }
+        Fact::Cleared { server } => format!("{server} is well again"),
+        Fact::Verdict { server, machine, symptom, evidence } => {
+            format!("{server} on {machine} has failed ({symptom}): {}", evidence.join("; "))
+        }
+        Fact::Held { server, reason, ends, code } => format!("{server} is held ({code}): {reason}. Ends {ends}"),
+        Fact::WouldHave { server, plan, .. } => {
+            format!("in this mode nothing is done: {server} would have moved to {}", plan.target())
+        }
+        Fact::Sealed { plan } => sealed(plan),
+        Fact::Entered { plan, stage } => format!("{plan} enters {stage}"),
+        Fact::Intent { plan, agent, what, .. } => format!("{plan} asks {agent}: {what}"),
+        Fact::Outcome { plan, ok: true, read_back, op } => format!("{plan} op {op}: {read_back}"),
+        Fact::Outcome { plan, ok: false, read_back, op } => format!("{plan} op {op} not done: {read_back}"),
+        Fact::Proven { plan, machines, sets, .. } if machines.is_empty() => format!("{plan} may grant: {}", sets.join(", ")),
+        Fact::Proven { plan, machines, sets, .. } => {
+            format!("{plan}: {} proven harmless by {}", list(machines), sets.join(" and "))
+        }
+        Fact::Owned(ownership) => format!("{} belongs to {} now ({})", ownership.server, ownership.to, ownership.epoch),
+        Fact::StandingOrder { machine, what, reason, .. } => format!("standing order on {machine}: {what} ({reason})"),
+        Fact::OrderDone { machine, what, .. } => format!("standing order done on {machine}: {what}"),
+        Fact::Closed { plan, result: Ok(text) } => format!("{plan} is done: {text}"),
+        Fact::Closed { plan, result: Err(ended) } => format!("{plan} ended ({}): {}", ended.code, ended.reason),
+        Fact::Released { machine, pool, .. } => format!("{machine} is released into pool {pool}"),
+        Fact::Alarm { code, text, .. } => format!("ALARM {code}: {text}"),
+    }
+}
+
+fn sealed(plan: &Plan) -> String {
+    let body = plan.body();
+    let hash: String = plan.hash().chars().take(12).collect();
+    match (&body.server, body.fence.as_slice()) {
+        (Some(server), []) => format!("{}: {} of {server} on {} (plan {hash})", plan.id(), body.kind, body.target),
+        (Some(server), fence) => {
+            format!("{}: {} of {server} from {} to {} (plan {hash})", plan.id(), body.kind, list(fence), body.target)
+        }
+        (None, _) => format!("{}: {} of {} (plan {hash})", plan.id(), body.kind, body.target),
+    }
+}

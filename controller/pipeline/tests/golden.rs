@@ -1,0 +1,63 @@
+//! Golden scenarios: the whole story of a failover, record by record, as people read it in `watch`. A change of behaviour shows here.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{World, id};
+use pipeline::event::Intent;
+use vocabulary::*;
+
+fn story(before: impl FnOnce(&mut World), ms: u64) -> String {
+    let mut world = World::new(3);
+    world.start_servers();
+    let skip = world.records.len();
+    before(&mut world);
+    world.run(ms);
+    world.story_from(skip)
+}
+
+fn machine<'a>(world: &'a mut World, name: &str) -> &'a mut common::Box_ {
+    world.machines.get_mut(&id::<MachineId>(name)).unwrap()
+}
+
+#[test]
+fn crash() {
+    insta::assert_snapshot!(story(|world| world.power_off(&id("m1")), 8_000));
+}
+
+#[test]
+fn hang() {
+    insta::assert_snapshot!(story(|world| machine(world, "m1").frozen = true, 10_000));
+}
+
+#[test]
+fn bmc_dead() {
+    let dies = |world: &mut World| {
+        let m1 = machine(world, "m1");
+        m1.frozen = true;
+        m1.bmc_dead = true;
+    };
+    insta::assert_snapshot!(story(dies, 12_000));
+}
+
+#[test]
+fn no_spare() {
+    let twice = |world: &mut World| {
+        world.power_off(&id("m1"));
+        world.run(8_000);
+        world.power_off(&id("m2"));
+        world.run(5_000);
+        world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    };
+    insta::assert_snapshot!(story(twice, 8_000));
+}
+
+#[test]
+fn first_start() {
+    let mut world = World::new(3);
+    let skip = world.records.len();
+    world.intent(Intent::StartServer { server: id("web1") });
+    world.run(5_000);
+    insta::assert_snapshot!(world.story_from(skip));
+}
