@@ -120,14 +120,9 @@ fn detail(target: &mut Shown, section: &str, indent: usize, words: &str) -> Opti
         ("I_T nexus information:", 12) => {
             if let Some(rest) = words.strip_prefix("Initiator: ") {
                 let name = rest.split(' ').next().unwrap_or(rest);
-                let mut last = target.sessions.last_entry()?;
-                // sessions are shown newest first: the one without a name is the one just begun
-                if last.get().0.is_empty() {
-                    last.insert(InitiatorName(name.to_owned()));
-                } else {
-                    let open = target.sessions.values_mut().find(|initiator| initiator.0.is_empty())?;
-                    *open = InitiatorName(name.to_owned());
-                }
+                // the one without a name is the one just begun
+                let open = target.sessions.values_mut().find(|initiator| initiator.0.is_empty())?;
+                *open = InitiatorName(name.to_owned());
             }
         }
         ("LUN information:", 12) => {

@@ -183,6 +183,7 @@ pub fn complete(
     let keep = if let Key::Volume(volume) = key { keep(state, work, volume) } else { None };
     let first_start = work.plan.body().kind == Kind::FirstStart;
     let own = work.plan.epoch();
+    let volume = if first_start { cut } else { revoked };
     if let (Key::Advance(_), Ok(Answer::Advanced { clear, .. })) = (key, outcome) {
         work.advanced.extend(clear.iter().cloned());
     }
@@ -216,7 +217,7 @@ pub fn complete(
                 Err(reason) => task.retry(now, reason),
             }
         }
-        (Key::Volume(_), Ok(Answer::Volume(reading))) => match cut(reading, keep.as_ref()) {
+        (Key::Volume(_), Ok(Answer::Volume(reading))) => match volume(reading, keep.as_ref()) {
             Ok(evidence) => task.confirm(now, evidence),
             Err(reason) => task.retry(now, reason),
         },
@@ -263,7 +264,7 @@ fn barred(reading: &PortReading, quarantine: &PortSetting) -> Result<String, Str
     Ok(format!("{} is in the quarantine VLAN alone", reading.port))
 }
 
-/// True if nobody but `keep` may write, and that survives a restart of the target.
+/// True if nobody but `keep` may write now.
 fn cut(reading: &VolumeReading, keep: Option<&InitiatorName>) -> Result<String, String> {
     let others = |name: &&InitiatorName| Some(*name) != keep;
     if let Some(other) = reading.allowed.iter().find(others) {
@@ -281,10 +282,17 @@ fn cut(reading: &VolumeReading, keep: Option<&InitiatorName>) -> Result<String, 
     if reading.in_flight.is_some_and(|n| n > 0) {
         return Err(format!("{} still has operations in flight", reading.volume));
     }
-    if !reading.persistent {
-        return Err(format!("the revocation of {} does not survive a restart of the target", reading.volume));
-    }
     Ok(format!("{} admits nobody else and has no other session", reading.volume))
+}
+
+/// True if moreover that survives a restart of the target. A volume that was never granted has nothing to survive.
+fn revoked(reading: &VolumeReading, keep: Option<&InitiatorName>) -> Result<String, String> {
+    let evidence = cut(reading, keep)?;
+    if reading.persistent {
+        Ok(evidence)
+    } else {
+        Err(format!("the revocation of {} does not survive a restart of the target", reading.volume))
+    }
 }
 
 /// Asks anew for every confirmation that is older than `fresh_for`; the window of P is kept, so that one more reading on the same
