@@ -29,7 +29,7 @@ fn packages() -> PathBuf {
     let root = std::env::var_os("UNDERSTUDY_LAB_PACKAGES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab/packages/root"), PathBuf::from);
     let qemu = root.join("usr/bin/qemu-system-x86_64");
-    assert!(qemu.exists(), "no QEMU at {}: run `cargo xtask lab packages`, or set UNDERSTUDY_LAB_PACKAGES", qemu.display());
+    assert!(qemu.exists(), "no QEMU at {}: run `cargo xtask packages`, or set UNDERSTUDY_LAB_PACKAGES", qemu.display());
     root.canonicalize().unwrap()
 }
 

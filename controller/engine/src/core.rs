@@ -65,6 +65,10 @@ impl Core {
                 Ok(Some(message)) => self.handle(message),
                 Err(_) => self.event(What::Tick),
             }
+            // a wake-up that came due while another event was handled is not lost
+            if self.wake.is_some_and(|at| at <= self.now().0) {
+                self.event(What::Tick);
+            }
             self.unstick();
         }
     }
@@ -98,7 +102,7 @@ impl Core {
     /// One turn of the ring.
     pub fn event(&mut self, what: What) {
         let (now, wall) = self.now();
-        if self.wake.is_some_and(|at| at <= now) {
+        if matches!(what, What::Tick) {
             self.wake = None;
         }
         // the state is absent only while `step` runs

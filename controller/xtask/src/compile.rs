@@ -24,8 +24,10 @@ const STATIC: &[Static] =
 /// Any of the three execute bits.
 const EXECUTABLE: u32 = 0o111;
 
-/// The program that raises the lab; every lab verb is its.
+/// The program that raises a bare lab and takes it down.
 pub const LAB_PROGRAM: &str = "understudy-lab";
+/// The program of the demo, the scenarios and the benchmarks in the lab.
+pub const SCENARIO_PROGRAM: &str = "understudy-scenarios";
 
 /// Builds everything the lab verbs need. The static programs come first, so that the normal build has the last word in `target/debug`.
 pub fn all(tree: &Tree) -> Result<()> {
@@ -55,10 +57,10 @@ fn programs(folder: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Builds the lab's program alone, for a question that needs no lab.
-pub fn lab_program(tree: &Tree) -> Result<()> {
+/// Builds the scenarios' program alone, for a question that needs no lab.
+pub fn scenario_program(tree: &Tree) -> Result<()> {
     let talk = announce(tree);
-    run::succeed(run::cargo(tree).args(["build", "--package", "lab", "--bin", LAB_PROGRAM]).args(talk))
+    run::succeed(run::cargo(tree).args(["build", "--package", "scenarios", "--bin", SCENARIO_PROGRAM]).args(talk))
 }
 
 /// A first build takes minutes, so cargo tells of each crate; later ones are over before one could read it.

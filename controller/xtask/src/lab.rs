@@ -1,4 +1,4 @@
-//! `demo`, `lab` and `bench`: prepare, then become `understudy-lab`, so that its screen, its signals and its exit code are the verb's own
+//! `demo`, `lab` and `bench`: prepare, then become `understudy-scenarios` or `understudy-lab`, so that its screen, its signals and its exit code are the verb's own
 //! and no process stands between it and Ctrl-C.
 
 use std::os::unix::process::CommandExt;
@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use crate::cli::{Bench, BenchName, Demo, E2e, Lab};
-use crate::compile::{self, LAB_PROGRAM};
+use crate::compile::{self, LAB_PROGRAM, SCENARIO_PROGRAM};
 use crate::consent::Consent;
 use crate::packages::Outcome;
 use crate::prepare;
@@ -43,7 +43,7 @@ pub fn demo(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
         arguments.push("--json".into());
         arguments.push(file.clone().into_os_string());
     }
-    let mut command = prepare::raising_command(tree, "demo");
+    let mut command = prepare::scenario_command(tree, "demo");
     command.args(arguments);
     prepared(tree, Consent::new(demo.consent.yes), command, EXIT_NOT_READY)
 }
@@ -65,7 +65,7 @@ pub fn lab(tree: &Tree, lab: &Lab) -> Result<ExitCode> {
         }
         Lab::Clean => clean(tree),
         Lab::E2e(e2e) if e2e.list => {
-            compile::lab_program(tree)?;
+            compile::scenario_program(tree)?;
             turn_into(list_command(tree))
         }
         Lab::E2e(e2e) => prepared(tree, Consent::new(e2e.consent.yes), scenarios(tree, e2e), EXIT_NOT_READY),
@@ -104,7 +104,7 @@ fn clean(tree: &Tree) -> Result<ExitCode> {
 /// `cargo xtask bench NAME`
 pub fn bench(tree: &Tree, bench: &Bench) -> Result<ExitCode> {
     let mut command = match bench.name {
-        BenchName::Failover => prepare::raising_command(tree, "bench-failover"),
+        BenchName::Failover => prepare::scenario_command(tree, "bench-failover"),
     };
     if let Some(file) = &bench.json {
         command.arg("--json").arg(file);
@@ -116,14 +116,15 @@ pub fn bench(tree: &Tree, bench: &Bench) -> Result<ExitCode> {
     })
 }
 
+/// A question that needs no lab goes to the program as it was just built.
 fn list_command(tree: &Tree) -> Command {
-    let mut command = prepare::raising_command(tree, "e2e");
-    command.arg("--list");
+    let mut command = Command::new(tree.programs().join(SCENARIO_PROGRAM));
+    command.args(["e2e", "--list"]);
     command
 }
 
 fn scenarios(tree: &Tree, e2e: &E2e) -> Command {
-    let mut command = prepare::raising_command(tree, "e2e");
+    let mut command = prepare::scenario_command(tree, "e2e");
     command.args(&e2e.scenarios);
     if let Some(file) = &e2e.json {
         command.arg("--json").arg(file);

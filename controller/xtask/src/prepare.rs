@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::check;
-use crate::compile::{self, LAB_PROGRAM};
+use crate::compile::{self, LAB_PROGRAM, SCENARIO_PROGRAM};
 use crate::consent::Consent;
 use crate::install;
 use crate::packages::{self, Outcome};
@@ -45,9 +45,20 @@ pub fn lab_command(tree: &Tree, verb: &str) -> Command {
     command
 }
 
-/// The same for a verb that raises a lab: it is told where packages, images and programs are.
+/// The same for the verb that raises a bare lab: it is told where packages, images and programs are.
 pub fn raising_command(tree: &Tree, verb: &str) -> Command {
-    let mut command = lab_command(tree, verb);
+    with_folders(tree, lab_command(tree, verb))
+}
+
+/// `understudy-scenarios VERB`, told where packages, images and programs are. The copy beside the lab's programs is the one that runs:
+/// it starts itself inside the lab as well.
+pub fn scenario_command(tree: &Tree, verb: &str) -> Command {
+    let mut command = Command::new(tree.lab_programs().join(SCENARIO_PROGRAM));
+    command.arg(verb);
+    with_folders(tree, command)
+}
+
+fn with_folders(tree: &Tree, mut command: Command) -> Command {
     for (flag, folder) in [("--packages", tree.packages_root()), ("--cache", tree.cache()), ("--bin-dir", tree.lab_programs())] {
         command.arg(flag).arg(folder);
     }
@@ -73,5 +84,8 @@ mod tests {
             "up --packages /tree/target/lab/packages/root --cache /tree/target/lab/cache --bin-dir /tree/target/lab/bin"
         );
         assert_eq!(command.get_program(), "/tree/target/debug/understudy-lab");
+        let command = scenario_command(&Tree::at(Path::new("/tree")), "demo");
+        assert_eq!(command.get_program(), "/tree/target/lab/bin/understudy-scenarios");
+        assert_eq!(command.get_args().count(), words.len());
     }
 }

@@ -51,7 +51,7 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
     let measured = result_file(tree, "bench-failover.json");
     steps.run(Kind::Test, "bench failover", || {
         remove_stale(&measured)?;
-        let mut command = prepare::raising_command(tree, "bench-failover");
+        let mut command = prepare::scenario_command(tree, "bench-failover");
         run::succeed(command.arg("--json").arg(&measured))
     });
     println!("{}", report::specification(&rows.unwrap_or_default(), &report::read_measures(&measured)));
@@ -114,7 +114,7 @@ fn scope(nextest: bool) -> &'static [&'static str] {
 fn lab_scenarios(tree: &Tree, names: &[&str]) -> Result<Vec<report::Scenario>> {
     let file = result_file(tree, "e2e.json");
     remove_stale(&file)?;
-    let mut command = prepare::raising_command(tree, "e2e");
+    let mut command = prepare::scenario_command(tree, "e2e");
     let status = run::status(command.args(names).arg("--json").arg(&file))?;
     let rows: Vec<report::Scenario> = read_rows(&file)?;
     let failed: Vec<String> = rows.iter().filter(|row| !row.passed).map(report::Scenario::sentence).collect();

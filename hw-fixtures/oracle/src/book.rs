@@ -13,7 +13,7 @@ use crate::fact::{Atom, Change, Exported, Holder, Key, Ns, Observation, Seen, St
 use crate::limits::{CHANGES_MAX, ELEMENTS_MAX, HANDS_MAX, INITIATORS_MAX, SESSION_UNKNOWN_NS};
 
 /// Everything seen of one run.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Book {
     state: State,
     changes: Vec<Change>,

@@ -83,6 +83,8 @@ pub const RECORDS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const COPY_TRIES: u32 = 25;
 /// How long between two such tries.
 pub const COPY_PAUSE: Duration = Duration::from_millis(17);
+/// How long a volume must not have been written to before it is copied: longer than a tick of the slowest kernel clock.
+pub const QUIET: Duration = Duration::from_millis(12);
 /// How long one reading tool may take.
 pub const TOOL_TIME: Duration = Duration::from_secs(20);
 /// How often it is looked whether the tool is done.

@@ -8,13 +8,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
 use crate::config::Tool;
-use crate::limits::{COPY_PAUSE, COPY_TRIES, RECORDS_BYTES_MAX, TOOL_LOOK, TOOL_TIME};
+use crate::limits::{COPY_PAUSE, COPY_TRIES, QUIET, RECORDS_BYTES_MAX, TOOL_LOOK, TOOL_TIME};
 
 /// Where an ext4 file system has its mark.
 const MAGIC_AT: u64 = 1024 + 56;
@@ -95,6 +95,11 @@ fn copy_still(path: &Path, copy: &File) -> Result<(), VolumeError> {
         let start = begins(&image).map_err(named)?;
         let start = start.ok_or_else(|| VolumeError::NoFileSystem(path.display().to_string()))?;
         let before = image.metadata().map_err(named)?;
+        // within one tick of the kernel's clock a later write would leave the same time stamp
+        let age = before.modified().map_err(named)?;
+        if SystemTime::now().duration_since(age).is_ok_and(|age| age < QUIET) {
+            continue;
+        }
         copy.set_len(0).map_err(named)?;
         copy_data(&image, copy, start, before.len()).map_err(named)?;
         let after = image.metadata().map_err(named)?;

@@ -1,5 +1,5 @@
-//! The Redfish driver against BMCs on real TLS sockets: scripted servers and replayed trees. What needs a whole
-//! simulated BMC is proved one floor up, in bmc-sim.
+//! The Redfish driver against BMCs on real TLS sockets: scripted servers and replayed trees. What needs a whole simulated BMC
+//! is proved one floor up, in bmc-sim.
 //! Must never reach further than loopback.
 
 #[cfg(test)]

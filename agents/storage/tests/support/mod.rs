@@ -24,11 +24,7 @@ pub fn packages() -> PathBuf {
     let root = std::env::var_os("UNDERSTUDY_LAB_PACKAGES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab/packages/root"), PathBuf::from);
     let tgtd = root.join("usr/sbin/tgtd");
-    assert!(
-        tgtd.exists(),
-        "no target daemon at {}: run `cargo xtask lab packages`, or set UNDERSTUDY_LAB_PACKAGES",
-        tgtd.display()
-    );
+    assert!(tgtd.exists(), "no target daemon at {}: run `cargo xtask packages`, or set UNDERSTUDY_LAB_PACKAGES", tgtd.display());
     root.canonicalize().unwrap()
 }
 

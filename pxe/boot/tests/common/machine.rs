@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 /// Where the lab's packages are unpacked.
 pub fn packages() -> PathBuf {
-    let named = std::env::var_os("UNDERSTUDY_PACKAGES").map(PathBuf::from);
+    let named = std::env::var_os("UNDERSTUDY_LAB_PACKAGES").map(PathBuf::from);
     let root = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab/packages/root"));
-    let found = root.canonicalize();
-    found.unwrap_or_else(|error| panic!("{}: {error}: run `cargo xtask lab up` once, it unpacks them", root.display()))
+    let qemu = root.join("usr/bin/qemu-system-x86_64");
+    assert!(qemu.exists(), "no QEMU at {}: run `cargo xtask packages`, or set UNDERSTUDY_LAB_PACKAGES", qemu.display());
+    root.canonicalize().unwrap()
 }
 
 /// A program of the unpacked packages.
