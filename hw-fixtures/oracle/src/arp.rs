@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use vocabulary::Mac;
 
 use crate::fact::Ns;
-use crate::limits::{ANSWER_WINDOW_NS, STAYS_MAX};
+use crate::limits::{ANSWER_WINDOW_NS, CONTESTS_MAX, STAYS_MAX};
 
 /// A time during which one MAC answered and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +30,15 @@ pub struct Answers {
     pub count: u64,
 }
 
-/// MACs that answered in turn.
+/// A MAC that answered again although another one had answered meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contest {
-    /// The one that answered again after the other.
+    /// The one that answered again.
     pub again: Mac,
     /// The other.
     pub other: Mac,
-    /// When it was seen first.
-    pub first_ns: Ns,
-    /// How often.
-    pub count: u64,
+    /// When.
+    pub at_ns: Ns,
 }
 
 /// The witness of one address.
@@ -48,7 +46,7 @@ pub struct Contest {
 pub struct Witness {
     stays: Vec<Stay>,
     answers: BTreeMap<Mac, Answers>,
-    contest: Option<Contest>,
+    contests: Vec<Contest>,
 }
 
 impl Witness {
@@ -79,10 +77,9 @@ impl Witness {
     }
 
     fn contested(&mut self, mac: Mac, other: Mac, at_ns: Ns) {
-        let lately = |stay: &&Stay| stay.mac == mac && stay.last_ns.saturating_add(ANSWER_WINDOW_NS) >= at_ns;
-        if self.stays.iter().rev().take_while(|stay| stay.last_ns.saturating_add(ANSWER_WINDOW_NS) >= at_ns).any(|stay| lately(&stay)) {
-            let contest = self.contest.get_or_insert(Contest { again: mac, other, first_ns: at_ns, count: 0 });
-            contest.count += 1;
+        let lately = |stay: &&Stay| stay.last_ns.saturating_add(ANSWER_WINDOW_NS) >= at_ns;
+        if self.stays.iter().rev().take_while(lately).any(|stay| stay.mac == mac) && self.contests.len() < CONTESTS_MAX {
+            self.contests.push(Contest { again: mac, other, at_ns });
         }
     }
 
@@ -94,10 +91,10 @@ impl Witness {
         all
     }
 
-    /// MACs that answered one after the other and again.
+    /// When MACs answered in turn.
     #[must_use]
-    pub fn contest(&self) -> Option<Contest> {
-        self.contest
+    pub fn contests(&self) -> &[Contest] {
+        &self.contests
     }
 
     /// The MACs that answered since this instant.
@@ -122,7 +119,7 @@ mod tests {
         let moved = [(OLD, 1), (OLD, 2), (NEW, 9), (NEW, 10), (NEW, 40), (OLD, 60), (OLD, 61)];
         let moves: Vec<bool> = moved.iter().map(|(mac, at)| witness.take(*mac, at * SECOND_NS)).collect();
         assert_eq!(moves, [true, false, true, false, false, true, false]);
-        assert_eq!(witness.contest(), None);
+        assert!(witness.contests().is_empty());
         assert_eq!(witness.answers().iter().map(|one| (one.mac, one.count)).collect::<Vec<_>>(), [(OLD, 4), (NEW, 3)]);
         assert_eq!(witness.since(59 * SECOND_NS), [OLD]);
     }
@@ -133,10 +130,9 @@ mod tests {
         for (mac, at_ms) in [(OLD, 0), (NEW, 20_000), (OLD, 25_000)] {
             witness.take(mac, at_ms * MILLISECOND_NS);
         }
-        assert_eq!(witness.contest(), None, "the newest answer may be a move back");
+        assert!(witness.contests().is_empty(), "the newest answer may be a move back");
         witness.take(NEW, 25_100 * MILLISECOND_NS);
-        let contest = witness.contest().unwrap();
-        assert_eq!((contest.again, contest.other, contest.count), (NEW, OLD, 1));
+        assert_eq!(witness.contests(), [Contest { again: NEW, other: OLD, at_ns: 25_100 * MILLISECOND_NS }]);
     }
 
     proptest! {
@@ -152,8 +148,8 @@ mod tests {
                 }
                 once.take(if probe < order.len() / 2 { OLD } else { NEW }, at);
             }
-            prop_assert!(turns.contest().is_some());
-            prop_assert!(once.contest().is_none());
+            prop_assert!(!turns.contests().is_empty());
+            prop_assert!(once.contests().is_empty());
         }
     }
 }

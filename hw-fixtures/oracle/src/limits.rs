@@ -51,6 +51,8 @@ pub const ACKS_MAX: usize = 500_000;
 pub const INCARNATIONS_MAX: usize = 4096;
 /// Most changes of the answering MAC address kept of one server.
 pub const STAYS_MAX: usize = 10_000;
+/// Most contests over a server's address kept.
+pub const CONTESTS_MAX: usize = 10_000;
 /// Most blind times told of one source.
 pub const BLIND_MAX: usize = 100;
 /// Most sentences of one kind in a verdict.
