@@ -130,13 +130,23 @@ impl Agents {
         call(link, Request { token: None, action }, deadline).await
     }
 
+    /// Observes for a plan: what an agent without a trusted memory says is no evidence.
+    pub async fn read_for_plan(&self, agent: &Agent, action: Action, deadline: Duration) -> Result<Answer, AgentError> {
+        if let Agent::Vantage(_) = agent {
+            return self.read(agent, action, deadline).await;
+        }
+        let link = self.link(agent).ok_or_else(|| unreachable(format!("the estate has no agent {agent}")))?;
+        let life = link.trusted_life(deadline).await?;
+        worth(&life, call(link, Request { token: None, action }, deadline).await)
+    }
+
     /// Changes something: stamped for the agent's present life, with an expiry on its own clock.
     pub async fn change(&self, agent: &Agent, stamp: &Stamp, action: Action, deadline: Duration) -> Result<Answer, AgentError> {
         let link = self.link(agent).ok_or_else(|| unreachable(format!("the estate has no agent {agent}")))?;
         let started = Instant::now();
-        let life = link.life(false, deadline).await?;
+        let life = link.trusted_life(deadline).await?;
         let request = self.stamped(&life, stamp, action.clone(), deadline);
-        let outcome = call(link, request, deadline).await;
+        let outcome = worth(&life, call(link, request, deadline).await);
         let Err(AgentError::Refused { .. } | AgentError::Unreachable { .. }) = &outcome else { return outcome };
         let refused = matches!(outcome, Err(AgentError::Refused { .. }));
         let now = match link.life(true, limits::HELLO_DEADLINE).await {
@@ -146,7 +156,7 @@ impl Agents {
         // refused because the agent has restarted since: nothing was done, so it is asked in its new life
         if refused && now.hello.boot != life.hello.boot && started.elapsed() < deadline {
             let request = self.stamped(&now, stamp, action, deadline);
-            return call(link, request, deadline).await;
+            return worth(&now, call(link, request, deadline).await);
         }
         outcome
     }
@@ -189,7 +199,25 @@ impl Agents {
     }
 }
 
+/// What an answer is worth: an agent whose memory is empty, older or copied may cut off, but nothing it says confirms anything.
+fn worth(life: &Life, outcome: Result<Answer, AgentError>) -> Result<Answer, AgentError> {
+    match outcome {
+        Ok(_) if !life.hello.trusted => Err(AgentError::Unconfirmed {
+            reason:
+                "the agent's memory is empty, older or copied, so nothing it says counts; `understudy agent readopt` seeds it"
+                    .to_owned(),
+        }),
+        other => other,
+    }
+}
+
 impl Link {
+    /// The agent's life; one that was not trusted is asked again, since an operator may have seeded it.
+    async fn trusted_life(&self, deadline: Duration) -> Result<Life, AgentError> {
+        let life = self.life(false, deadline).await?;
+        if life.hello.trusted { Ok(life) } else { self.life(true, deadline).await }
+    }
+
     /// The agent's life; asked anew if wanted or never asked.
     async fn life(&self, anew: bool, deadline: Duration) -> Result<Life, AgentError> {
         if let Some(life) = self.life.lock().await.clone().filter(|_| !anew) {

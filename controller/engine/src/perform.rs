@@ -12,7 +12,7 @@ pub async fn perform(agents: Arc<Agents>, queue: mpsc::Sender<Message>, command:
     let deadline = command.deadline.as_duration();
     let action = command.action().clone();
     let outcome = if action.is_read() {
-        agents.read(&command.agent, action, deadline).await
+        agents.read_for_plan(&command.agent, action, deadline).await
     } else {
         let stamp = Stamp { plan: command.plan, step: command.stage.name(), op: command.op };
         tracing::info!(plan = %command.plan, op = %command.op, agent = %command.agent, step = stamp.step, what = %pipeline::words::words(&action), "performing");

@@ -51,7 +51,7 @@ fn one(places: &Places, scenario: &Scenario, keep: bool, start: Instant) -> Resu
             if let Some(words) = run.rig.lab_ended() {
                 reason.push_str(&format!("; the lab has ended: {words}"));
             }
-            if let Some(logs) = logs(&run, places, scenario) {
+            if let Some(logs) = logs(&run, places, &scenario.name) {
                 reason.push_str(&format!("; logs: {logs}"));
             }
             return Err(reason);
@@ -61,8 +61,9 @@ fn one(places: &Places, scenario: &Scenario, keep: bool, start: Instant) -> Resu
     Ok(())
 }
 
-fn logs(run: &Run<'_>, places: &Places, scenario: &Scenario) -> Option<String> {
-    let folder = run.rig.keep_logs(places, &scenario.name)?;
+/// Keeps the logs of something that failed, with the controller's story beside them; answers where they are.
+pub fn logs(run: &Run<'_>, places: &Places, name: &str) -> Option<String> {
+    let folder = run.rig.keep_logs(places, name)?;
     let story: Vec<String> = run.rig.product.story().iter().filter_map(|line| serde_json::to_string(line).ok()).collect();
     // the logs are there; the story beside them is a help
     let _ = std::fs::write(folder.join("watch.jsonl"), story.join("\n") + "\n");

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod command;
 pub mod console;
+pub mod demo;
 pub mod e2e;
 pub mod estate;
 pub mod expect;
@@ -16,6 +17,8 @@ pub mod oracle;
 pub mod product;
 pub mod rig;
 pub mod run;
+pub mod screen;
 pub mod script;
+pub mod seconds;
 pub mod signals;
 pub mod trouble;

@@ -44,3 +44,7 @@ pub const RUN_PATH_BYTES_MAX: usize = 76;
 pub const SCENARIO_BYTES_MAX: usize = 64 * 1024;
 /// The longest time a step may name.
 pub const STEP_TIME_MAX: Duration = Duration::from_secs(3600);
+/// How often the state is told where there is no live screen.
+pub const PLAIN_EVERY: Duration = Duration::from_secs(2);
+/// How many records of a server are awaited before something is done to it, and after it came back.
+pub const RECORDS: u64 = 20;

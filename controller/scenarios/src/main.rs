@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use scenarios::rig::Places;
-use scenarios::{e2e, eyes, library, run, signals};
+use scenarios::{demo, e2e, eyes, library, run, signals};
 
 const EXIT_USAGE: u8 = 2;
 
@@ -23,6 +23,8 @@ struct Cli {
 enum Verb {
     /// Run scenarios, each in a data centre of its own; none named means all
     E2e(E2e),
+    /// Raise a data centre, kill a server's machine, and watch Understudy bring it back
+    Demo(Demo),
     /// Ask servers for their answers, for ever; runs inside a lab
     #[command(hide = true)]
     Tick {
@@ -76,6 +78,21 @@ struct E2e {
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
+    places: Option<Where>,
+}
+
+#[derive(Args)]
+struct Demo {
+    /// Plain lines instead of a live screen
+    #[arg(long)]
+    headless: bool,
+    /// Write the outcome as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Leave the data centre up afterwards, to look around
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
     places: Where,
 }
 
@@ -95,12 +112,29 @@ fn main() -> ExitCode {
             if run::post(address, &path) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Verb::E2e(arguments) => scenarios_verb(&arguments),
+        Verb::Demo(arguments) => demo_verb(&arguments),
     }
 }
 
 fn usage(text: &str) -> ExitCode {
     eprintln!("understudy-scenarios: {text}");
     ExitCode::from(EXIT_USAGE)
+}
+
+/// Where things are; signals are heeded from now on.
+fn ready(places: &Where) -> Result<Places, String> {
+    let places = places.places().map_err(|error| format!("a folder of the lab: {error}"))?;
+    signals::heed().map_err(|error| format!("signals cannot be heeded: {error}"))?;
+    Ok(places)
+}
+
+fn demo_verb(arguments: &Demo) -> ExitCode {
+    let places = match ready(&arguments.places) {
+        Ok(places) => places,
+        Err(text) => return usage(&text),
+    };
+    let wishes = demo::Wishes { headless: arguments.headless, json: arguments.json.as_deref(), keep: arguments.keep };
+    if demo::show(&places, &wishes) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn scenarios_verb(arguments: &E2e) -> ExitCode {
@@ -114,13 +148,13 @@ fn scenarios_verb(arguments: &E2e) -> ExitCode {
         Ok(chosen) => chosen,
         Err(text) => return usage(&text),
     };
-    let places = match arguments.places.places() {
-        Ok(places) => places,
-        Err(error) => return usage(&format!("a folder of the lab: {error}")),
+    let Some(places) = &arguments.places else {
+        return usage("scenarios need --packages, --cache and --bin-dir");
     };
-    if let Err(error) = signals::heed() {
-        return usage(&format!("signals cannot be heeded: {error}"));
-    }
+    let places = match ready(places) {
+        Ok(places) => places,
+        Err(text) => return usage(&text),
+    };
     let rows = e2e::run_all(&places, &chosen, arguments.keep);
     if let Some(path) = &arguments.json
         && let Err(trouble) = e2e::write(path, &rows)

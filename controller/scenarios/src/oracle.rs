@@ -32,7 +32,7 @@ impl Oracle {
     }
 
     /// Asks for its judgement so far.
-    pub fn judge(&self, _client: &mut Client) -> Done<Verdict> {
+    pub fn judge(&self, _client: &mut Client, _before: Option<(&str, u64)>) -> Done<Verdict> {
         Err(Trouble::Oracle("it is not there yet".to_owned()))
     }
 }

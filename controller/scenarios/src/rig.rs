@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lab::agents;
 use lab::client::{Client, SOCKET};
@@ -356,9 +356,4 @@ fn wait_for_trust(product: &Product) -> Done {
             _ => std::thread::sleep(LOOK * 2),
         }
     }
-}
-
-/// How long a number of milliseconds is, for people.
-pub fn seconds(ms: u64) -> Duration {
-    Duration::from_millis(ms)
 }

@@ -204,6 +204,6 @@ pub fn post(address: std::net::SocketAddr, path: &str) -> bool {
 impl Run<'_> {
     /// The oracle's judgement so far.
     pub fn judged(&self) -> Done<crate::oracle::Verdict> {
-        self.rig.oracle.judge(&mut self.rig.hand()?)
+        self.rig.oracle.judge(&mut self.rig.hand()?, None)
     }
 }

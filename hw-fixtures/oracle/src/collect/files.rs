@@ -16,7 +16,7 @@ use vocabulary::storage::InitiatorName;
 use vocabulary::{MachineId, ServerId};
 
 use super::Shared;
-use crate::fact::{Key, Ns, Observation, Seen};
+use crate::fact::{Key, Observation, Seen};
 use crate::limits::{CONSOLE_BYTES, FILES_EVERY, LINE_BYTES_MAX, PERMIT_FILE_BYTES_MAX, PERMIT_TRIES, PERMITS_MAX};
 use crate::samples::Source;
 use crate::sys::now_ns;
@@ -65,7 +65,8 @@ fn said(machine: Option<&MachineId>, line: &str) -> Option<Observation> {
         }
         None => match parse(told.strip_prefix("hand: ")?)? {
             Order::Access { port, .. } | Order::Down { port } => Some(Observation::Hand(Key::Port(port))),
-            Order::KillAgent | Order::Reboot => None,
+            // what else a hand does to a switch shows at its ports, and is judged as it is
+            _ => None,
         },
     }
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 
 use guest::facts::Port;
-use lab::control::Reply;
+use lab::facts::Fact;
+use serde::Deserialize;
 
 use super::Shared;
 use super::lines::{Line, Lines};
@@ -16,6 +17,14 @@ use crate::limits::{MILLISECOND_NS, SWITCH_CLOCK_LINES, SWITCH_READ_MARGIN_NS};
 use crate::samples::Source;
 
 const FOLLOW: &str = r#"{"do":"facts","follow":true}"#;
+
+/// What the door says in the course of a report.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reply {
+    Fact(Fact),
+    Error(String),
+}
 
 /// Follows the switch until its report ends.
 pub fn follow(shared: &Shared) -> io::Result<()> {
@@ -30,10 +39,10 @@ pub fn follow(shared: &Shared) -> io::Result<()> {
             Line::Silence => continue,
             Line::End => return Ok(()),
         };
-        let fact = match serde_json::from_slice::<Reply>(&line) {
+        let fact = match serde_json::from_slice(&line) {
             Ok(Reply::Fact(fact)) => fact,
             Ok(Reply::Error(why)) => return Err(io::Error::other(why)),
-            Ok(_) | Err(_) => continue,
+            Err(error) => return Err(error.into()),
         };
         let at_ns = clock.time(fact.switch.at_ms, fact.monotonic_ns);
         // what the report before this one showed was true when it was read, a little before it was stamped
