@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::limits::{LOOK, TOLD_BYTES_MAX};
+use crate::signals;
 use crate::trouble::{Done, Trouble};
 
 /// What a program wrote on standard output, if it ended well.
@@ -37,7 +38,7 @@ fn end(child: &mut Child, deadline: Duration) -> Option<bool> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status.success()),
-            Ok(None) if start.elapsed() < deadline => std::thread::sleep(LOOK / 5),
+            Ok(None) if start.elapsed() < deadline && !signals::interrupted() => std::thread::sleep(LOOK / 5),
             Ok(None) | Err(_) => {
                 // it may have ended at this very moment
                 let _ = child.kill().and_then(|()| child.wait());

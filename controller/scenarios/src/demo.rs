@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use api::view::{FailoverView, PlanSummary};
 use lab::control::Act;
-use lab::facts::monotonic_ns;
 use serde::Serialize;
 
 use crate::clock::wall_ms;
@@ -13,10 +12,11 @@ use crate::e2e;
 use crate::library;
 use crate::limits::{DRAW, MOVED, RECORDS, SERVES};
 use crate::oracle::Verdict;
-use crate::rig::Places;
+use crate::places::Places;
 use crate::run::{self, Run};
 use crate::screen::Screen;
-use crate::seconds::{Known, Span};
+use crate::seconds::{self, Known, Span};
+use crate::signals;
 use crate::trouble::{Done, Trouble, at};
 
 /// The scenario that is shown.
@@ -42,7 +42,7 @@ pub struct Outcome {
     /// Where the seconds went.
     pub stages: Vec<Span>,
     /// The most machines ever effective at once.
-    pub effective_machines: u32,
+    pub effective_machines: u64,
     /// Records acknowledged before the fault.
     pub acknowledged: u64,
     /// Of those, found again in order.
@@ -69,14 +69,17 @@ pub struct Wishes<'a> {
 /// Shows it; true if the promise was kept.
 pub fn show(places: &Places, wishes: &Wishes<'_>) -> bool {
     let mut screen = Screen::new(wishes.headless);
-    screen.line("Three machines, a switch and a storage target are raised here as QEMU machines; two servers run on two of them.");
-    screen.line(&format!("Then {SERVER}'s machine is killed, and Understudy brings {SERVER} back on the spare. This takes about a minute."));
+    screen
+        .line("Three machines, a switch and a storage target are raised here as QEMU machines; two servers run on two of them.");
+    screen.line(&format!(
+        "Then {SERVER}'s machine is killed, and Understudy brings {SERVER} back on the spare. This takes about a minute."
+    ));
     let scenario = match library::find(SCENARIO) {
         Some(Ok(scenario)) => scenario,
         Some(Err(_)) | None => return false,
     };
     let told = std::cell::RefCell::new(&mut screen);
-    let raised = run::up(places, &scenario, wishes.keep, &|text| told.borrow_mut().told(text));
+    let raised = run::up(places, &scenario, false, &|text| told.borrow_mut().told(text));
     let mut run = match raised {
         Ok(run) => run,
         Err(trouble) => {
@@ -95,7 +98,7 @@ pub fn show(places: &Places, wishes: &Wishes<'_>) -> bool {
             false
         }
     };
-    if wishes.keep {
+    if wishes.keep && !signals::interrupted() {
         screen.line(&format!("The data centre stays up: {}", run.rig.product.typed("status")));
         screen.line("Ctrl-C ends it.");
         while run.rig.lab_ended().is_none() {
@@ -156,7 +159,7 @@ fn latest(run: &Run<'_>) -> Option<PlanSummary> {
 
 /// From running servers to the oracle's word.
 fn play(run: &mut Run<'_>, screen: &mut Screen) -> Done<(Outcome, Duration)> {
-    run.rig.start_servers(&|_| {})?;
+    start(run, screen)?;
     watch_until(run, screen, None, SERVES, "both servers answer", &mut |run| {
         Ok(run.rig.eyes.seen(SERVER)?.since.is_some() && run.rig.eyes.seen(OTHER)?.since.is_some())
     })?;
@@ -167,7 +170,7 @@ fn play(run: &mut Run<'_>, screen: &mut Screen) -> Done<(Outcome, Duration)> {
         Ok(run.rig.eyes.seen(SERVER)?.answer.is_some_and(|(_, answer)| answer.last >= from + RECORDS))
     })?;
     let before = run.rig.eyes.seen(SERVER)?.answer.map(|(_, answer)| answer.incarnation).unwrap_or_default();
-    let (fault, fault_ns) = (wall_ms(), monotonic_ns());
+    let fault = wall_ms();
     run.rig.hand()?.machine(MACHINE, Act::Kill)?;
     run.fault = Some(fault);
     screen.told(&format!("{MACHINE} is killed: its power is gone, and {SERVER} with it"));
@@ -190,7 +193,7 @@ fn play(run: &mut Run<'_>, screen: &mut Screen) -> Done<(Outcome, Duration)> {
         return Err(Trouble::Wrong(format!("{} is {}: {}", plan.id, plan.state, plan.result.unwrap_or_default())));
     }
     let failover = run.rig.product.failover(&plan.id)?;
-    let verdict = run.rig.oracle.judge(&mut run.rig.hand()?, Some((SERVER, fault_ns)))?;
+    let verdict = run.rig.oracle.judge(Some((SERVER, fault)))?;
     Ok((outcome(run, &failover, &verdict, (fault, answered)), Duration::from_millis(answered.saturating_sub(fault))))
 }
 
@@ -209,6 +212,18 @@ fn outcome(run: &Run<'_>, failover: &FailoverView, verdict: &Verdict, (fault, an
         acknowledged: verdict.acknowledged,
         recovered: verdict.recovered,
     }
+}
+
+/// Takes the machines in and starts the servers, and shows what is meanwhile.
+fn start(run: &Run<'_>, screen: &mut Screen) -> Done {
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| run.rig.start_servers(&|_| {}));
+        while !starting.is_finished() {
+            screen.now(&present(run, None)?);
+            std::thread::sleep(DRAW);
+        }
+        starting.join().unwrap_or_else(|_| Err(Trouble::Wrong("the start of the servers was lost".to_owned())))
+    })
 }
 
 /// Shows what is until something is so.
@@ -234,7 +249,7 @@ fn watch_until(
         }
         let lines = present(run, fault)?;
         screen.now(&lines);
-        std::thread::sleep(DRAW);
+        signals::sleep(DRAW)?;
     }
 }
 
@@ -276,7 +291,12 @@ fn stage(run: &Run<'_>, status: Option<&api::view::StatusView>, fault: u64, now:
     let Some(plan) = plan else { return format!("detect {total:.1} s") };
     let story = run.rig.product.story();
     let of_plan = story.iter().rfind(|line| line.kind == "entered" && line.plan.as_deref() == Some(plan.id.as_str()));
-    let since = of_plan.map_or(plan.sealed, |line| line.at);
-    let name = plan.stage.clone().unwrap_or_else(|| "decide".to_owned());
+    let mut since = of_plan.map_or(plan.sealed, |line| line.at);
+    let mut name = plan.stage.clone().unwrap_or_else(|| "decide".to_owned());
+    if name == "verify" {
+        // the service can only be waited for: what the machine does meanwhile stands on its console
+        let (phase, begun) = seconds::phase(&run.rig.consoles.since(SPARE, fault), since);
+        (name, since) = (phase.to_owned(), begun);
+    }
     format!("{} {name} {:.1} s, {total:.1} s since the fault", plan.id, tenths(now.saturating_sub(since)))
 }

@@ -6,9 +6,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::library;
-use crate::rig::Places;
+use crate::places::Places;
 use crate::run::{self, Run};
 use crate::script::Scenario;
+use crate::signals;
+use crate::steps;
 use crate::trouble::{Done, at};
 
 /// What came of a scenario.
@@ -28,6 +30,7 @@ pub struct Row {
 pub fn run_all(places: &Places, scenarios: &[Scenario], keep: bool) -> Vec<Row> {
     scenarios
         .iter()
+        .take_while(|_| !signals::interrupted())
         .map(|scenario| {
             println!("== {}: {}", scenario.name, scenario.title);
             let start = Instant::now();
@@ -46,7 +49,7 @@ fn one(places: &Places, scenario: &Scenario, keep: bool, start: Instant) -> Resu
     let tell = |what: &str| println!("{:7.2} s    {what}", start.elapsed().as_secs_f64());
     let mut run = run::up(places, scenario, keep, &tell).map_err(|trouble| trouble.to_string())?;
     for step in &scenario.steps {
-        if let Err(trouble) = run.step(step, &tell) {
+        if let Err(trouble) = steps::step(&mut run, step, &tell) {
             let mut reason = format!("{step}: {trouble}");
             if let Some(words) = run.rig.lab_ended() {
                 reason.push_str(&format!("; the lab has ended: {words}"));

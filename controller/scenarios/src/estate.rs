@@ -12,6 +12,9 @@ use crate::trouble::{Done, at};
 /// Memory of a machine with UEFI firmware, as its document says it.
 const UEFI_MEMORY: &str = "512MiB";
 
+/// How long a boot may take that was never recorded: emulated machines on a loaded computer are slow.
+const BOOT_TIME: &str = "90s";
+
 /// Makes the documents in `folder` fit a scenario: firmware, boot method, number of machines, settings.
 pub fn adapt(folder: &Path, setup: &Setup) -> Done {
     for number in 1..=setup.machines {
@@ -37,7 +40,8 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
             }
         })?;
     }
-    change(&folder.join("estate.yaml"), |mut text| {
+    change(&folder.join("estate.yaml"), |text| {
+        let mut text = set(&text, "detection.boot_time", BOOT_TIME);
         for (path, value) in &setup.settings {
             text = set(&text, path, value);
         }
@@ -50,7 +54,10 @@ fn fourth(third: &str, number: u8) -> String {
     for (from, to) in [("-000000000003", format!("-00000000000{number}")), ("10.254.0.13", format!("10.254.0.1{number}"))] {
         text = text.replace(from, &to);
     }
-    text = text.replace("0c:03:", &format!("0c:0{number}:")).replace("r3", &format!("r{number}")).replace("f3", &format!("f{number}"));
+    text = text
+        .replace("0c:03:", &format!("0c:0{number}:"))
+        .replace("r3", &format!("r{number}"))
+        .replace("f3", &format!("f{number}"));
     for place in 1..=3 {
         text = text.replace(&format!("port: p{},", 6 + place), &format!("port: p{},", (number - 1) * 3 + place));
     }

@@ -8,6 +8,7 @@ use vocabulary::{MachineId, ServerId};
 use crate::limits::LOOK;
 use crate::run::{Run, until};
 use crate::script::Expectation;
+use crate::signals;
 use crate::trouble::{Done, Trouble};
 
 /// Checks one expectation, waiting for it as long as it says.
@@ -15,9 +16,9 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
     match expectation {
         Expectation::On(server, machine, within) => on(run, server, machine, *within),
         Expectation::In(machine, state, within) => until(&format!("{machine} in {state}"), *within, || {
-            Ok(run.machine(machine)?.and_then(|view| {
-                if view.state == *state { Ok(()) } else { Err(format!("it is in {}", view.state)) }
-            }))
+            Ok(run
+                .machine(machine)?
+                .and_then(|view| if view.state == *state { Ok(()) } else { Err(format!("it is in {}", view.state)) }))
         }),
         Expectation::Held(server, code, within) => until(&format!("{server} held with {code}"), *within, || {
             Ok(run.server(server)?.and_then(|view| match view.held {
@@ -61,7 +62,7 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
         }
         Expectation::SplitBrainCaught => {
             let verdict = run.judged()?;
-            if verdict.effective >= 2 && !verdict.violations.is_empty() {
+            if verdict.effective >= 2 && verdict.mixed && !verdict.violations.is_empty() {
                 return Ok(());
             }
             Err(Trouble::Oracle(format!("it did not see the split brain: {verdict:?}")))
@@ -80,9 +81,13 @@ fn on(run: &Run<'_>, server: &ServerId, machine: &MachineId, within: Duration) -
                 (_, state, answers) => {
                     let stage = view.plan.as_ref().and_then(|plan| plan.stage.clone());
                     let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
-                    let held = view.held.as_ref().map_or_else(String::new, |held| format!(", held: {} {}", held.code, held.reason));
+                    let held =
+                        view.held.as_ref().map_or_else(String::new, |held| format!(", held: {} {}", held.code, held.reason));
                     let answers = if answers.is_some() { "answers" } else { "does not answer" };
-                    Err(format!("it is {state} on {}{stage}{held}, and {answers}", view.machine.as_deref().unwrap_or("no machine")))
+                    Err(format!(
+                        "it is {state} on {}{stage}{held}, and {answers}",
+                        view.machine.as_deref().unwrap_or("no machine")
+                    ))
                 }
             }
         }))
@@ -111,7 +116,7 @@ fn no_failover(run: &Run<'_>, time: Duration) -> Done {
         if begun(run)? != before {
             return Err(Trouble::Wrong("a failover began, where none should".to_owned()));
         }
-        std::thread::sleep(LOOK);
+        signals::sleep(LOOK)?;
     }
     Ok(())
 }
@@ -152,7 +157,7 @@ fn boots_nothing(run: &Run<'_>, machine: &MachineId, time: Duration) -> Done {
             }
             return Ok(());
         }
-        std::thread::sleep(LOOK);
+        signals::sleep(LOOK)?;
     }
 }
 
@@ -174,7 +179,7 @@ fn harmless(run: &Run<'_>, machine: &MachineId, time: Duration) -> Done {
             }
         }
         looks += 1;
-        std::thread::sleep(LOOK);
+        signals::sleep(LOOK)?;
     }
     Ok(())
 }

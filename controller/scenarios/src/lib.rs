@@ -3,6 +3,7 @@
 //! The product is driven only through its command line and its API, as a user would; whether it did right is said by the users' side, by
 //! the equipment and by the oracle. Nothing here may look into the product's store or help it along.
 
+pub mod bench;
 pub mod clock;
 pub mod command;
 pub mod console;
@@ -11,9 +12,11 @@ pub mod e2e;
 pub mod estate;
 pub mod expect;
 pub mod eyes;
+pub mod hand;
 pub mod library;
 pub mod limits;
 pub mod oracle;
+pub mod places;
 pub mod product;
 pub mod rig;
 pub mod run;
@@ -21,4 +24,5 @@ pub mod screen;
 pub mod script;
 pub mod seconds;
 pub mod signals;
+pub mod steps;
 pub mod trouble;

@@ -48,3 +48,7 @@ pub const STEP_TIME_MAX: Duration = Duration::from_secs(3600);
 pub const PLAIN_EVERY: Duration = Duration::from_secs(2);
 /// How many records of a server are awaited before something is done to it, and after it came back.
 pub const RECORDS: u64 = 20;
+/// The longest judgement read, bytes.
+pub const VERDICT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long a failover by hand may take.
+pub const HAND: Duration = Duration::from_secs(180);

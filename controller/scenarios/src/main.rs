@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use scenarios::rig::Places;
-use scenarios::{demo, e2e, eyes, library, run, signals};
+use scenarios::places::Places;
+use scenarios::{bench, demo, e2e, eyes, library, run, signals};
 
 const EXIT_USAGE: u8 = 2;
+/// A benchmark that could not run.
+const EXIT_NOT_MEASURED: u8 = 2;
 
 #[derive(Parser)]
 #[command(name = "understudy-scenarios", about = "What happens to a data centre, and what Understudy does")]
@@ -25,6 +27,8 @@ enum Verb {
     E2e(E2e),
     /// Raise a data centre, kill a server's machine, and watch Understudy bring it back
     Demo(Demo),
+    /// Measure failovers against a hand-written script
+    BenchFailover(Bench),
     /// Ask servers for their answers, for ever; runs inside a lab
     #[command(hide = true)]
     Tick {
@@ -69,7 +73,7 @@ struct E2e {
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
     /// Print the names of all scenarios
-    #[arg(long)]
+    #[arg(long, exclusive = true)]
     list: bool,
     /// Write rows of scenario, passed, total_s, reason
     #[arg(long, value_name = "FILE")]
@@ -96,23 +100,47 @@ struct Demo {
     places: Where,
 }
 
+#[derive(Args)]
+struct Bench {
+    /// Write rows of what, ours, peer, unit, ratio, goal, met
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Pairs with S and N as the proof
+    #[arg(long, default_value_t = 7)]
+    pairs: usize,
+    /// Pairs with P alone, which are only reported
+    #[arg(long, default_value_t = 3)]
+    pairs_by_power: usize,
+    #[command(flatten)]
+    places: Where,
+}
+
 fn target(text: &str) -> Result<(String, SocketAddr), String> {
     let (name, address) = text.split_once('=').ok_or("write NAME=ADDRESS")?;
     Ok((name.to_owned(), address.parse().map_err(|_| format!("{address} is no address"))?))
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.verb {
+    let end = perform(Cli::parse().verb);
+    if signals::interrupted() { ExitCode::from(signals::EXIT_INTERRUPTED) } else { end }
+}
+
+fn perform(verb: Verb) -> ExitCode {
+    match verb {
         Verb::Tick { servers } => {
             eyes::tick(&servers);
             ExitCode::SUCCESS
         }
         Verb::Post { address, path } => {
-            if run::post(address, &path) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if run::post(address, &path) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Verb::E2e(arguments) => scenarios_verb(&arguments),
         Verb::Demo(arguments) => demo_verb(&arguments),
+        Verb::BenchFailover(arguments) => bench_verb(&arguments),
     }
 }
 
@@ -135,6 +163,18 @@ fn demo_verb(arguments: &Demo) -> ExitCode {
     };
     let wishes = demo::Wishes { headless: arguments.headless, json: arguments.json.as_deref(), keep: arguments.keep };
     if demo::show(&places, &wishes) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn bench_verb(arguments: &Bench) -> ExitCode {
+    let places = match ready(&arguments.places) {
+        Ok(places) => places,
+        Err(text) => return usage(&text),
+    };
+    match bench::measure(&places, arguments.pairs, arguments.pairs_by_power, arguments.json.as_deref()) {
+        bench::Ended::Met => ExitCode::SUCCESS,
+        bench::Ended::Missed => ExitCode::FAILURE,
+        bench::Ended::NotMeasured => ExitCode::from(EXIT_NOT_MEASURED),
+    }
 }
 
 fn scenarios_verb(arguments: &E2e) -> ExitCode {

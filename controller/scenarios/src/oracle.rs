@@ -1,38 +1,137 @@
 //! The judge's process beside the data centre, and its judgement. It sees facts of switch, storage, machines and consoles; nothing of the
 //! controller goes to it, and what it says is believed without exception.
 
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 use lab::client::Client;
+use lab::services::{Ready, Service};
+use oracle::for_lab;
+use serde_json::{Value, json};
 
-use crate::rig::Places;
+use crate::limits::{JUDGED, VERDICT_BYTES_MAX};
+use crate::places::Places;
 use crate::script::Setup;
-use crate::trouble::{Done, Trouble};
+use crate::trouble::{Done, Trouble, at};
+
+/// The judge's name in the lab's process table.
+const NAME: &str = "oracle";
+const PROGRAM: &str = "understudy-oracle";
 
 /// What the oracle found.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
     /// The most machines ever effective at once for one server.
-    pub effective: u32,
-    /// Records acknowledged before the fault.
+    pub effective: u64,
+    /// Records acknowledged (before the instant asked about).
     pub acknowledged: u64,
     /// Of those, records found again in order.
     pub recovered: u64,
+    /// Two MAC addresses answered for one address in turn, or one start's records stand between another's.
+    pub mixed: bool,
     /// Everything that must not be, in sentences.
     pub violations: Vec<String>,
+    /// When it did not see, in sentences.
+    pub blind: Vec<String>,
 }
 
 /// The judge.
-pub struct Oracle {}
+pub struct Oracle {
+    socket: PathBuf,
+}
+
+fn words(path: &Path) -> String {
+    path.display().to_string()
+}
 
 impl Oracle {
     /// Starts it, before the first machine runs.
-    pub fn start(_client: &mut Client, _places: &Places, _run: &Path, _setup: &Setup) -> Done<Oracle> {
-        Ok(Oracle {})
+    pub fn start(client: &mut Client, places: &Places, run: &Path, setup: &Setup) -> Done<Oracle> {
+        let config = for_lab::config(run, setup.machines).map_err(|error| Trouble::Oracle(error.to_string()))?;
+        let path = run.join(for_lab::CONFIG);
+        at(&path, std::fs::write(&path, serde_json::to_vec_pretty(&config).unwrap_or_default()))?;
+        let socket = run.join(for_lab::QUERY);
+        let mut argv = vec![words(&places.bin_dir.join(PROGRAM))];
+        for (flag, file) in [("--config", for_lab::CONFIG), ("--out", for_lab::LOG), ("--verdict", for_lab::VERDICT)] {
+            argv.extend([flag.to_owned(), words(&run.join(file))]);
+        }
+        client.add(Service { name: NAME.to_owned(), argv, ready: Some(Ready::Unix(socket.clone())), ..Service::default() })?;
+        Ok(Oracle { socket })
     }
 
-    /// Asks for its judgement so far.
-    pub fn judge(&self, _client: &mut Client, _before: Option<(&str, u64)>) -> Done<Verdict> {
-        Err(Trouble::Oracle("it is not there yet".to_owned()))
+    /// Its judgement so far. With a server and an instant (milliseconds since 1970), the records are those that this server had
+    /// acknowledged before then; otherwise all of all servers.
+    pub fn judge(&self, before: Option<(&str, u64)>) -> Done<Verdict> {
+        let mut question = json!({"ask": "verdict"});
+        if let (Some((_, instant)), Some(map)) = (before, question.as_object_mut()) {
+            map.insert("before_ms".to_owned(), json!(instant));
+        }
+        let answer = self.ask(&question)?;
+        if let Some(error) = answer.get("error") {
+            return Err(Trouble::Oracle(format!("it could not judge: {error}")));
+        }
+        understood(&answer, before.map(|(server, _)| server))
+    }
+
+    fn ask(&self, question: &Value) -> Done<Value> {
+        let talk = || {
+            let mut stream = UnixStream::connect(&self.socket)?;
+            stream.set_read_timeout(Some(JUDGED))?;
+            stream.set_write_timeout(Some(JUDGED))?;
+            writeln!(stream, "{question}")?;
+            let mut line = String::new();
+            BufReader::new(stream.take(VERDICT_BYTES_MAX)).read_line(&mut line)?;
+            serde_json::from_str(&line).map_err(std::io::Error::other)
+        };
+        at(&self.socket, talk())
+    }
+}
+
+fn sentences(value: &Value, key: &str) -> Vec<String> {
+    let texts = value.get(key).and_then(Value::as_array).into_iter().flatten();
+    texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+/// An answer that lacks a number is no judgement: it never becomes a zero.
+fn understood(answer: &Value, only: Option<&str>) -> Done<Verdict> {
+    let lacking = |key: &str| Trouble::Oracle(format!("its judgement has no `{key}`"));
+    let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64).ok_or_else(|| lacking(key));
+    let servers = answer.get("servers").and_then(Value::as_object).ok_or_else(|| lacking("servers"))?;
+    let mut verdict = Verdict {
+        effective: number(answer, "effective_max")?,
+        violations: sentences(answer, "violations"),
+        blind: sentences(answer, "blind"),
+        ..Verdict::default()
+    };
+    let (acknowledged, recovered) =
+        if only.is_some() { ("acknowledged_before", "recovered_before") } else { ("acknowledged", "recovered") };
+    for (name, server) in servers {
+        let is = |key: &str| server.get(key).and_then(Value::as_bool).unwrap_or(false);
+        verdict.mixed |= is("contested") || is("interleaved");
+        if only.is_none_or(|only| only == name) {
+            verdict.acknowledged += number(server, acknowledged)?;
+            verdict.recovered += number(server, recovered)?;
+        }
+    }
+    Ok(verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_judgement_is_read_and_half_of_one_is_none() {
+        let whole = json!({"effective_max": 1, "violations": ["x"], "blind": [], "servers": {
+            "web1": {"acknowledged": 9, "recovered": 9, "acknowledged_before": 5, "recovered_before": 4, "contested": false},
+            "web2": {"acknowledged": 3, "recovered": 3, "interleaved": true},
+        }});
+        let all = understood(&whole, None).unwrap();
+        assert_eq!((all.effective, all.acknowledged, all.recovered, all.mixed), (1, 12, 12, true));
+        let one = understood(&whole, Some("web1")).unwrap();
+        assert_eq!((one.acknowledged, one.recovered), (5, 4));
+        assert!(understood(&whole, Some("web2")).is_err());
+        assert!(understood(&json!({"servers": {}}), None).is_err());
     }
 }

@@ -92,7 +92,7 @@ impl Product {
 
     /// One failover, by its plan.
     pub fn failover(&self, plan: &str) -> Done<FailoverView> {
-        self.view(&format!("/v1/failovers/{}", plan.trim_start_matches('P')))
+        self.view(&format!("/v1/failovers/{plan}"))
     }
 
     /// Follows the journal from its beginning, over any number of restarts of the controller, until this object ends.

@@ -20,8 +20,9 @@ use vocabulary::boot::{BootMethod, Firmware};
 use crate::console::Consoles;
 use crate::estate;
 use crate::eyes::Eyes;
-use crate::limits::{ENDED, LOOK, RAISED, READY, RUN_PATH_BYTES_MAX, TRUSTED};
+use crate::limits::{ENDED, LOOK, RAISED, READY, TRUSTED};
 use crate::oracle::Oracle;
+use crate::places::Places;
 use crate::product::Product;
 use crate::script::Setup;
 use crate::signals;
@@ -30,34 +31,6 @@ use crate::trouble::{Done, Trouble, at};
 /// The controller's name in the lab's process table.
 pub const SERVE: &str = "serve";
 const WEB_PORT: u16 = 80;
-
-/// Where things are that a lab is made of.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// The unpacked packages.
-    pub packages: PathBuf,
-    /// Where images are kept; run folders lie beside it.
-    pub cache: PathBuf,
-    /// Our programs.
-    pub bin_dir: PathBuf,
-}
-
-impl Places {
-    fn program(&self, name: &str) -> PathBuf {
-        self.bin_dir.join(name)
-    }
-
-    /// Where run folders lie: beside the cache, or, if sockets there would have too long a path, in the folder for temporary files.
-    fn runs(&self) -> PathBuf {
-        let beside = self.cache.parent().unwrap_or(Path::new(".")).join("runs");
-        if beside.as_os_str().len() + 24 <= RUN_PATH_BYTES_MAX { beside } else { std::env::temp_dir().join("understudy-runs") }
-    }
-
-    /// Where the logs of what failed are kept.
-    pub fn failed(&self) -> PathBuf {
-        self.cache.parent().unwrap_or(Path::new(".")).join("failed")
-    }
-}
 
 /// A raised data centre.
 pub struct Rig {
@@ -124,9 +97,7 @@ impl Rig {
         wait_for_door(&mut lab, &run)?;
         tell("switch, storage and BMCs are up");
         match furnish(places, &run, setup, tell) {
-            Ok((product, eyes, consoles, oracle)) => {
-                Ok(Rig { run, product, eyes, consoles, oracle, setup: setup.clone(), lab })
-            }
+            Ok((product, eyes, consoles, oracle)) => Ok(Rig { run, product, eyes, consoles, oracle, setup: setup.clone(), lab }),
             Err(trouble) => {
                 let to = places.failed().join(name);
                 Err(match keep_logs(&run, &lab.words, &to) {
@@ -175,6 +146,18 @@ impl Rig {
         Ok(all.iter().any(|row| row.name == SERVE && row.pid.is_some()))
     }
 
+    /// Ends the controller, the boot service and the storage agent, which would put right what is done by hand. Servers run on.
+    pub fn take_product_away(&self) -> Done {
+        let mut hand = self.hand()?;
+        if self.controller_runs()? {
+            hand.kill(SERVE)?;
+        }
+        for agent in [BOOT_SERVICE, STORAGE_AGENT] {
+            hand.kill(agent)?;
+        }
+        Ok(())
+    }
+
     /// Says why the lab has ended, if it has.
     pub fn lab_ended(&mut self) -> Option<String> {
         self.lab.ended()
@@ -212,11 +195,13 @@ fn keep_logs(run: &Path, words: &Path, to: &Path) -> std::io::Result<()> {
     if words.exists() {
         std::fs::copy(words, to.join("lab.log"))?;
     }
-    for folder in [run.join("logs"), run.to_owned(), run.join("oracle")] {
+    for folder in [run.join("logs"), run.to_owned()] {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry?.path();
             let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-            if path.is_file() && ["log", "serial", "jsonl", "verdict"].contains(&ending)
+            let wanted = ["log", "serial", "jsonl"].contains(&ending) || path.ends_with(oracle::for_lab::VERDICT);
+            if path.is_file()
+                && wanted
                 && let Some(name) = path.file_name()
             {
                 std::fs::copy(&path, to.join(name))?;

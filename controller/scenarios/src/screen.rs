@@ -50,7 +50,8 @@ impl Screen {
         let Some(term) = self.live.clone() else {
             if self.plain.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
                 self.plain = Some(Instant::now());
-                let text = lines.iter().filter(|line| !line.trim().is_empty()).map(|line| line.trim()).collect::<Vec<_>>().join(" | ");
+                let text =
+                    lines.iter().filter(|line| !line.trim().is_empty()).map(|line| line.trim()).collect::<Vec<_>>().join(" | ");
                 self.told(&text);
             }
             return;

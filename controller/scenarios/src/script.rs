@@ -122,7 +122,7 @@ pub enum Expectation {
     /// A machine's lease of its address was renewed.
     LeaseRenewed(MachineId, Duration),
     /// Never more machines than this were effective for one server at once.
-    EffectiveAtMost(u32),
+    EffectiveAtMost(u64),
     /// Every acknowledged record is there, in order, none of one start between another's, and one machine answers.
     AcknowledgedRecovered,
     /// The oracle saw the split brain. What a negative control is for.

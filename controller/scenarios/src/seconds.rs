@@ -37,13 +37,38 @@ pub struct Known<'a> {
 /// Marks on a machine's console at which a phase of its boot ends, in the order of the boot. They are of the equipment's firmware and of
 /// the image's own first process; the first one that is found counts.
 const CONSOLE_MARKS: [(&str, &[&str]); 4] = [
-    ("boot.firmware", &["iPXE initialising", "iPXE 1.", "Open Source Network Boot Firmware", "Start PXE over", "Start HTTP Boot"]),
+    (
+        "boot.firmware",
+        &["iPXE initialising", "iPXE 1.", "Open Source Network Boot Firmware", "Start PXE over", "Start HTTP Boot"],
+    ),
     ("boot.dhcp", &["boot.ipxe : ", "boot.ipxe... ok", "san.ipxe"]),
     ("boot.kernel", &["initrd"]),
     ("boot.root", &["root mounted"]),
 ];
 /// The image's own lines begin with this; a kernel mark must be one of them.
 const IMAGE: &str = "LAB ";
+
+/// What a machine's console says of its boot: the phase it is in now, and since when.
+pub fn phase(console: &[Line], powered_on: u64) -> (&'static str, u64) {
+    let mut since = powered_on;
+    for (name, _) in CONSOLE_MARKS {
+        match mark(console, name, since) {
+            Some(at) => since = at,
+            None => return (name, since),
+        }
+    }
+    ("boot.service", since)
+}
+
+/// When a phase of the boot ended, by its mark.
+fn mark(console: &[Line], name: &str, from: u64) -> Option<u64> {
+    let (_, marks) = CONSOLE_MARKS.iter().find(|(known, _)| *known == name)?;
+    let of_image = matches!(name, "boot.kernel" | "boot.root");
+    let is = |line: &&Line| {
+        line.at >= from && (!of_image || line.text.contains(IMAGE)) && marks.iter().any(|mark| line.text.contains(mark))
+    };
+    console.iter().find(is).map(|line| line.at)
+}
 
 impl Known<'_> {
     fn since(&self, at: u64) -> f64 {
@@ -120,14 +145,10 @@ impl Known<'_> {
     fn boot_phases(&self) -> Vec<Span> {
         let Some(mut start) = self.powered_on() else { return Vec::new() };
         let mut all = Vec::new();
-        for (name, marks) in CONSOLE_MARKS {
-            let found = self.console.iter().find(|line| {
-                let ours = line.text.contains(IMAGE) || !matches!(name, "boot.kernel" | "boot.root");
-                line.at >= start && ours && marks.iter().any(|mark| line.text.contains(mark))
-            });
-            if let Some(line) = found {
-                all.push(self.span(name, start, line.at));
-                start = line.at;
+        for (name, _) in CONSOLE_MARKS {
+            if let Some(at) = mark(self.console, name, start) {
+                all.push(self.span(name, start, at));
+                start = at;
             }
         }
         all.push(self.span("boot.service", start, self.answered.max(start)));
@@ -180,9 +201,7 @@ mod tests {
     }
 
     fn failover() -> FailoverView {
-        let operation = |stage: &str, what: &str, asked: u64, answered: u64| {
-            json!({"op": "6.1", "stage": stage, "agent": "bmc", "what": what, "asked": asked, "answered": answered, "ok": true, "read_back": ""})
-        };
+        let operation = |stage: &str, what: &str, asked: u64, answered: u64| json!({"op": "6.1", "stage": stage, "agent": "bmc", "what": what, "asked": asked, "answered": answered, "ok": true, "read_back": ""});
         serde_json::from_value(json!({
             "plan": {
                 "id": "P6", "kind": "failover", "server": "web1", "from": ["m1"], "to": "m3", "stage": "return", "state": "done",
@@ -205,9 +224,17 @@ mod tests {
         )
         .unwrap();
         let line = |at, text: &str| Line { at, text: text.to_owned() };
-        let console =
-            [line(5000, "iPXE initialising devices..."), line(6000, "boot.ipxe : 617 bytes"), line(6500, "initrd... ok"), line(8000, "LAB 3.1 initrd"), line(9000, "LAB - root mounted")];
-        let known = Known { fault: 1000, failover: &failover, story: &[verdict], console: &console, answered: 11900, settle: 300 };
+        let console = [
+            line(5000, "iPXE initialising devices..."),
+            line(6000, "boot.ipxe : 617 bytes"),
+            line(6500, "initrd... ok"),
+            line(8000, "LAB 3.1 initrd"),
+            line(9000, "LAB - root mounted"),
+        ];
+        let known =
+            Known { fault: 1000, failover: &failover, story: &[verdict], console: &console, answered: 11900, settle: 300 };
+        assert_eq!(phase(&console, 4080), ("boot.service", 9000));
+        assert_eq!(phase(&console[..1], 4080), ("boot.dhcp", 5000));
         let stages = known.stages();
         let of = |name: &str| stages.iter().find(|span| span.name == name).map(|span| (span.start_s, span.end_s));
         assert_eq!(of("detect"), Some((0.0, 1.99)));

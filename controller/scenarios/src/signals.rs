@@ -1,18 +1,21 @@
-//! Ctrl-C and termination: the lab is ended in order, then this process. Nothing may be left behind.
+//! Ctrl-C and termination: the lab is ended in order, whatever waits gives up, and `main` returns. Nothing may be left behind.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
-use crate::limits::{ENDED, LOOK};
+use crate::limits::LOOK;
+use crate::trouble::{Done, Trouble};
 
 /// Exit code of a program that was interrupted.
-const INTERRUPTED: i32 = 130;
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// Process groups of labs that run.
 static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn groups() -> std::sync::MutexGuard<'static, Vec<u32>> {
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -26,36 +29,42 @@ pub fn heed() -> nix::Result<()> {
     }
     signals.thread_block()?;
     std::thread::spawn(move || {
-        if signals.wait().is_ok() {
-            eprintln!("\nending the lab");
-            let labs = groups().clone();
-            for lab in &labs {
-                end_group(*lab);
+        while signals.wait().is_ok() {
+            if INTERRUPTED.swap(true, Ordering::SeqCst) {
+                // told twice: at once, and the lab dies with its parent
+                let _ = kill(Pid::this(), Signal::SIGKILL);
             }
-            let start = std::time::Instant::now();
-            while start.elapsed() < ENDED && labs.iter().any(|lab| lives(*lab)) {
-                std::thread::sleep(LOOK);
+            eprintln!("\nending the lab");
+            for lab in groups().clone() {
+                end_group(lab);
             }
         }
-        std::process::exit(INTERRUPTED);
     });
     Ok(())
 }
 
-fn pid(group: u32) -> Option<Pid> {
-    i32::try_from(group).ok().map(Pid::from_raw)
+/// Whether somebody asked us to stop.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// True while the group's first process has not ended. A dead one that nobody waited for yet does not live.
-fn lives(group: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{group}/stat")).is_ok_and(|text| !text.contains(") Z "))
+/// Waits a while; an error if somebody asks us to stop meanwhile.
+pub fn sleep(time: Duration) -> Done {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        if interrupted() {
+            return Err(Trouble::Interrupted);
+        }
+        std::thread::sleep(LOOK.min(time.saturating_sub(start.elapsed())));
+    }
+    Ok(())
 }
 
 /// Asks a lab to end in order.
 pub fn end_group(group: u32) {
-    if let Some(pid) = pid(group) {
+    if let Ok(pid) = i32::try_from(group) {
         // it may have ended by itself
-        let _ = kill(pid, Signal::SIGTERM);
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
 }
 

@@ -56,6 +56,9 @@ pub enum Trouble {
     /// Something that must not be was seen.
     #[error("{0}")]
     Wrong(String),
+    /// Somebody asked us to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// The oracle's judgement.
     #[error("the oracle: {0}")]
     Oracle(String),

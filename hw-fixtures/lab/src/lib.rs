@@ -14,6 +14,7 @@ pub mod elf;
 pub mod enter;
 pub mod exec;
 pub mod facts;
+pub mod hand;
 pub mod images;
 pub mod inside;
 pub mod limits;

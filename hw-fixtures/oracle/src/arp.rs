@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn one_frame_of_a_thawed_machine_after_the_takeover_is_a_contest() {
         let mut witness = Witness::default();
-        for (mac, at_ms) in [(OLD, 0), (NEW, 20_000), (OLD, 25_000)] {
+        for (mac, at_ms) in [(OLD, 0), (NEW, 20_000), (NEW, 24_900), (OLD, 25_000)] {
             witness.take(mac, at_ms * MILLISECOND_NS);
         }
         assert!(witness.contests().is_empty(), "the newest answer may be a move back");

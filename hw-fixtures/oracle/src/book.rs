@@ -240,7 +240,9 @@ mod tests {
     fn a_session_of_nobody_known_counts_as_a_stranger_after_a_while() {
         let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap();
         let mut book = Book::default();
-        let look = |book: &mut Book, at| book.take(&config, Seen::exactly(at, Observation::Target(TARGET.into(), sessions(&[(7, "iqn.x:z")]))));
+        let look = |book: &mut Book, at| {
+            book.take(&config, Seen::exactly(at, Observation::Target(TARGET.into(), sessions(&[(7, "iqn.x:z")]))))
+        };
         look(&mut book, 0);
         assert_eq!(holders(&book, TARGET), [Holder::Unnamed]);
         look(&mut book, SESSION_UNKNOWN_NS + 1);

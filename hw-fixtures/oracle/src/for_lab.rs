@@ -64,7 +64,14 @@ pub fn config(run: &Path, machines: u8) -> Result<Config, NameError> {
         let console = Some(machine_files(run, machine).serial);
         all.insert(parsed("machine", &machine.name())?, MachineConfig { nics, console });
     }
-    Ok(Config { servers, machines: all, boot_vlans: [BOOT_VLAN].into(), sources: sources(run)?, query: run.join(QUERY), debugfs: Tool::default() })
+    Ok(Config {
+        servers,
+        machines: all,
+        boot_vlans: [BOOT_VLAN].into(),
+        sources: sources(run)?,
+        query: run.join(QUERY),
+        debugfs: Tool::default(),
+    })
 }
 
 fn sources(run: &Path) -> Result<Sources, NameError> {
@@ -94,7 +101,10 @@ mod tests {
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
         let web2 = &config.servers[&"web2".parse().unwrap()];
-        assert_eq!((web2.address, web2.vlans.values().copied().collect::<Vec<_>>()), (Ipv4Addr::new(10, 20, 0, 12), vec![20, 10, 30]));
+        assert_eq!(
+            (web2.address, web2.vlans.values().copied().collect::<Vec<_>>()),
+            (Ipv4Addr::new(10, 20, 0, 12), vec![20, 10, 30])
+        );
         let m4 = &config.machines[&"m4".parse().unwrap()];
         assert_eq!(m4.nics[&"production".parse().unwrap()].port, "p12");
         assert_eq!(config.sources.permits, Path::new("/r/agents/boot1/permits"));

@@ -76,7 +76,8 @@ fn volumes(config: &Config, server: &ServerConfig, state: &State, all: &mut Effe
                 }
                 Atom::AdmitsAnyone => {
                     for machine in config.machines.keys() {
-                        let vlans: BTreeSet<u16> = server.vlans.iter().filter(|(role, _)| is(role, STORAGE)).map(|(_, v)| *v).collect();
+                        let vlans: BTreeSet<u16> =
+                            server.vlans.iter().filter(|(role, _)| is(role, STORAGE)).map(|(_, v)| *v).collect();
                         if let Some((port, vlan)) = in_vlans(config, machine, Some(STORAGE), &vlans, state) {
                             let text = format!("{} admits by address, and port {port} is in VLAN {vlan}", volume.target);
                             add(machine.to_string(), text, Some(Key::Port(port)));
@@ -124,7 +125,13 @@ fn knowers<'a>(state: &'a State, key: &Key) -> impl Iterator<Item = &'a MachineI
 }
 
 /// A port of the machine that forwards in one of the VLANs; with a role only a port of that role.
-fn in_vlans(config: &Config, machine: &MachineId, role: Option<&str>, vlans: &BTreeSet<u16>, state: &State) -> Option<(String, u16)> {
+fn in_vlans(
+    config: &Config,
+    machine: &MachineId,
+    role: Option<&str>,
+    vlans: &BTreeSet<u16>,
+    state: &State,
+) -> Option<(String, u16)> {
     let nics = config.machines.get(machine)?.nics.iter();
     nics.filter(|(own, _)| role.is_none_or(|wanted| is(own, wanted))).find_map(|(_, nic)| {
         let atoms = state.get(&Key::Port(nic.port.clone()))?;
@@ -327,12 +334,14 @@ impl Runner {
     /// Writers that stood together in one look, unless an overlap tells of them already.
     fn instant(&mut self, at_ns: Ns, writers: &Effective, hands: &[(Ns, Key)]) {
         let told = |overlap: &Overlap| {
-            overlap.until_ns.is_none_or(|until| until >= at_ns) && writers.keys().all(|actor| overlap.machines.contains_key(actor))
+            overlap.until_ns.is_none_or(|until| until >= at_ns)
+                && writers.keys().all(|actor| overlap.machines.contains_key(actor))
         };
         if self.timeline.overlaps.last().is_some_and(told) {
             return;
         }
-        let foreign = writers.iter().any(|(actor, reasons)| !self.now.contains_key(actor) && by_hand(at_ns, Some(reasons), hands));
+        let foreign =
+            writers.iter().any(|(actor, reasons)| !self.now.contains_key(actor) && by_hand(at_ns, Some(reasons), hands));
         let mut overlap = Overlap { from_ns: at_ns, until_ns: Some(at_ns), most: 0, machines: BTreeMap::new(), foreign };
         note(&mut overlap, writers);
         // an open one stays the last

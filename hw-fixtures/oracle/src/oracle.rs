@@ -67,7 +67,11 @@ impl Oracle {
     pub fn begin(config: Config, start_ns: Ns, log: Log) -> Self {
         let run = Run::from(&config, start_ns);
         let mut oracle = Self { config, run, live: BTreeMap::new(), acks_logged_ns: start_ns, log, lines: 0 };
-        oracle.write(start_ns, "begin", &json!({"servers": oracle.config.servers.len(), "machines": oracle.config.machines.len()}));
+        oracle.write(
+            start_ns,
+            "begin",
+            &json!({"servers": oracle.config.servers.len(), "machines": oracle.config.machines.len()}),
+        );
         oracle
     }
 
@@ -120,15 +124,21 @@ impl Oracle {
         acks.take(record, at_ns);
         if at_ns.saturating_sub(self.acks_logged_ns) >= ACKS_LOG_EVERY_NS {
             self.acks_logged_ns = at_ns;
-            let last: BTreeMap<String, Value> =
-                self.run.acks.iter().map(|(server, acks)| (server.to_string(), json!({"count": acks.len(), "last": acks.last()}))).collect();
+            let last: BTreeMap<String, Value> = self
+                .run
+                .acks
+                .iter()
+                .map(|(server, acks)| (server.to_string(), json!({"count": acks.len(), "last": acks.last()})))
+                .collect();
             self.write(at_ns, "acknowledged", &json!(last));
         }
     }
 
     /// An acknowledgement passed by on the wire: its machine runs the server.
     pub fn acknowledged_by(&mut self, mac: Mac, record: &Record, at_ns: Ns) {
-        let (Some(machine), Ok(server)) = (self.config.machine_of(mac).cloned(), record.server.parse::<ServerId>()) else { return };
+        let (Some(machine), Ok(server)) = (self.config.machine_of(mac).cloned(), record.server.parse::<ServerId>()) else {
+            return;
+        };
         if self.config.servers.contains_key(&server) {
             self.see(Seen::exactly(at_ns, Observation::Ran(machine, server)));
         }
@@ -173,11 +183,8 @@ impl Oracle {
             json!({"incarnation": last.incarnation, "number": last.number, "at_ns": last.at_ns, "age_ms": age_ms})
         });
         let answering = self.run.witnesses.get(name).map(|witness| witness.since(now_ns.saturating_sub(ANSWERS_NOW_NS)));
-        let answering: Vec<Value> = answering
-            .into_iter()
-            .flatten()
-            .map(|mac| json!({"mac": mac, "machine": self.config.machine_of(mac)}))
-            .collect();
+        let answering: Vec<Value> =
+            answering.into_iter().flatten().map(|mac| json!({"mac": mac, "machine": self.config.machine_of(mac)})).collect();
         json!({
             "effective": machines, "acknowledged": acks.map_or(0, Acks::len), "last_ack": last, "answering": answering,
         })

@@ -123,7 +123,8 @@ fn answer(shared: &Shared, path: &Path, question: Question) -> Value {
 
 /// A wall-clock time of this computer on the monotonic clock.
 fn monotonic(wall_ms: u64) -> Ns {
-    let wall_now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    let wall_now =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
     now_ns().saturating_sub(wall_now.saturating_sub(wall_ms).saturating_mul(MILLISECOND_NS))
 }
 
@@ -164,8 +165,13 @@ mod tests {
     fn questions_are_read_as_written_in_the_manual() {
         let read = |text: &str| serde_json::from_str::<Question>(text);
         assert_eq!(read(r#"{"ask":"now"}"#).unwrap(), Question::Ask { ask: Asked::Now, before_ms: None });
-        assert_eq!(read(r#"{"ask":"verdict","before_ms":7}"#).unwrap(), Question::Ask { ask: Asked::Verdict, before_ms: Some(7) });
-        assert!(matches!(read(r#"{"tell":"hand","port":"p3"}"#).unwrap(), Question::Tell { port: Some(port), .. } if port == "p3"));
+        assert_eq!(
+            read(r#"{"ask":"verdict","before_ms":7}"#).unwrap(),
+            Question::Ask { ask: Asked::Verdict, before_ms: Some(7) }
+        );
+        assert!(
+            matches!(read(r#"{"tell":"hand","port":"p3"}"#).unwrap(), Question::Tell { port: Some(port), .. } if port == "p3")
+        );
         assert!(read(r#"{"ask":"mercy"}"#).is_err() && read(r#"{"ask":"now","why":1}"#).is_err());
     }
 

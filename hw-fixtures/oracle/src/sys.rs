@@ -42,7 +42,9 @@ impl Wire {
                 // SAFETY: the kernel has written the first `length` bytes of the buffer, and `part` holds no more than those.
                 Ok(Some(unsafe { std::slice::from_raw_parts(part.as_ptr().cast::<u8>(), part.len()) }))
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -92,7 +92,8 @@ pub fn read(text: &str) -> Result<Vec<Shown>, String> {
         let words = line.trim();
         let indent = line.len() - line.trim_start_matches(' ').len();
         if indent == 0 {
-            let (number, name) = words.strip_prefix("Target ").and_then(|rest| rest.split_once(": ")).ok_or_else(|| odd(words))?;
+            let (number, name) =
+                words.strip_prefix("Target ").and_then(|rest| rest.split_once(": ")).ok_or_else(|| odd(words))?;
             let number = number.parse().map_err(|_| odd(words))?;
             if all.iter().any(|target| target.number == number || target.name == name) {
                 return Err(format!("{}: a target is shown twice", odd(words)));

@@ -2,7 +2,6 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::io::Read as _;
 use std::os::unix::net::UnixListener;
 
 const SHOWN: &str = "Target 1: iqn.2026-01.lab.understudy:web1-root

@@ -90,7 +90,7 @@ pub struct MacVerdict {
 }
 
 /// What the servers' volumes hold: the log of records, or why it cannot be read.
-pub type Logs = BTreeMap<ServerId, Result<String, String>>;
+pub type Logs = BTreeMap<ServerId, writes::Log>;
 
 /// Judges a run up to this instant. With `before_ns` it also counts what was acknowledged before then.
 #[must_use]
@@ -133,7 +133,7 @@ fn seconds(start_ns: Ns, at_ns: Ns) -> f64 {
 struct Judged<'a> {
     timeline: Timeline,
     most: usize,
-    log: Option<&'a Result<String, String>>,
+    log: Option<&'a writes::Log>,
     end_ns: Ns,
     before_ns: Option<Ns>,
 }
@@ -147,13 +147,14 @@ fn server(config: &Config, run: &Run, name: &ServerId, judged: Judged<'_>) -> Se
         overlaps.iter().take(SENTENCES_MAX).map(|overlap| overlap_sentence(run.start_ns, end_ns, name, overlap)).collect();
     let none = Acks::default();
     let acks = run.acks.get(name).unwrap_or(&none);
-    let nothing = Ok(String::new());
+    let nothing = Ok(None);
     let log = log.unwrap_or(&nothing);
     let written = writes::judge(name.as_str(), acks, log);
     violations.extend(written.violations.iter().take(SENTENCES_MAX).cloned());
     let before = before_ns.map(|at_ns| writes::judge(name.as_str(), &acks.until(at_ns), log));
     let witness = run.witnesses.get(name);
-    let macs: Vec<MacVerdict> = witness.into_iter().flat_map(|witness| witness.answers()).map(|answers| mac(config, &answers)).collect();
+    let macs: Vec<MacVerdict> =
+        witness.into_iter().flat_map(|witness| witness.answers()).map(|answers| mac(config, &answers)).collect();
     let contests = contests(witness, &foreign_overlaps);
     violations.extend(contest_sentence(config, run.start_ns, name, &contests));
     ServerVerdict {

@@ -23,6 +23,8 @@ const MAGIC: [u8; 2] = [0x53, 0xef];
 const FIRST_PARTITION_AT: u64 = 446 + 8;
 const SECTOR_BYTES: u64 = 512;
 const BLOCK_BYTES: usize = 64 * 1024;
+/// What the tool says of a name that stands in no folder.
+const NOT_FOUND: &str = "File not found by ext2_lookup";
 
 /// Why a file could not be read from a volume.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +55,8 @@ pub enum VolumeError {
     },
 }
 
-/// Reads one file of the file system in an image.
-pub fn read(tool: &Tool, image: &Path, file: &str) -> Result<String, VolumeError> {
+/// Reads one file of the file system in an image. None: the file system has no such file.
+pub fn read(tool: &Tool, image: &Path, file: &str) -> Result<Option<String>, VolumeError> {
     let named = |source| VolumeError::Image { path: image.display().to_string(), source };
     let folder = image.parent().unwrap_or(Path::new("."));
     let copy = tempfile::NamedTempFile::new_in(folder).map_err(named)?;
@@ -63,8 +65,11 @@ pub fn read(tool: &Tool, image: &Path, file: &str) -> Result<String, VolumeError
     if let Err(error) = run(tool, copy.path(), "journal_run", true) {
         tracing::debug!(%error, "journal of the copy");
     }
-    let bytes = run(tool, copy.path(), &format!("cat {file}"), false)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    match run(tool, copy.path(), &format!("cat {file}"), false) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(VolumeError::Tool { reason, .. }) if reason.ends_with(NOT_FOUND) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Where the file system begins in the image.
@@ -148,7 +153,8 @@ fn next_data(image: &File, at: u64, length: u64) -> io::Result<Option<(u64, u64)
 
 /// Runs one command of the tool on a copy.
 fn run(tool: &Tool, copy: &Path, what: &str, write: bool) -> Result<Vec<u8>, VolumeError> {
-    let failed = |reason: String| VolumeError::Tool { program: tool.program.display().to_string(), what: what.to_owned(), reason };
+    let failed =
+        |reason: String| VolumeError::Tool { program: tool.program.display().to_string(), what: what.to_owned(), reason };
     let told = |error: io::Error| failed(error.to_string());
     let (mut out, mut said) = (tempfile::tempfile().map_err(told)?, tempfile::tempfile().map_err(told)?);
     let mut command = Command::new(&tool.program);

@@ -117,12 +117,16 @@ pub struct Writes {
     pub violations: Vec<String>,
 }
 
-/// Judges a server's acknowledgements by its log of records (or by why that cannot be read).
+/// A log of records: its text, none if there is no such file (a server that never ran has written none), or why it cannot be read.
+pub type Log = Result<Option<String>, String>;
+
+/// Judges a server's acknowledgements by its log of records.
 #[must_use]
-pub fn judge(server: &str, acks: &Acks, log: &Result<String, String>) -> Writes {
+pub fn judge(server: &str, acks: &Acks, log: &Log) -> Writes {
     let mut told = Vec::new();
     let records = match log {
-        Ok(text) => read(server, text, &mut told),
+        Ok(Some(text)) => read(server, text, &mut told),
+        Ok(None) => Vec::new(),
         Err(why) => {
             told.push(format!("the records of {server} cannot be read: {why}"));
             Vec::new()
@@ -131,7 +135,9 @@ pub fn judge(server: &str, acks: &Acks, log: &Result<String, String>) -> Writes 
     let in_order = numbers(server, &records, &mut told);
     let on_disk = returning(records.iter().map(|record| record.incarnation.as_str()));
     if let Some((old, new)) = &on_disk {
-        told.push(format!("in the volume of {server}, records of incarnation {old} stand after records of {new}, which came later"));
+        told.push(format!(
+            "in the volume of {server}, records of incarnation {old} stand after records of {new}, which came later"
+        ));
     }
     let on_the_wire = returning(acks.turns().into_iter());
     if let Some((old, new)) = &on_the_wire {
@@ -238,8 +244,8 @@ mod tests {
         acks
     }
 
-    fn log(all: &[(&str, u64)]) -> Result<String, String> {
-        Ok(all.iter().map(|(incarnation, number)| format!("web1 {incarnation} {number}\n")).collect())
+    fn log(all: &[(&str, u64)]) -> Log {
+        Ok(Some(all.iter().map(|(incarnation, number)| format!("web1 {incarnation} {number}\n")).collect()))
     }
 
     const TAKEOVER: [(&str, u64); 5] = [("aa", 1), ("aa", 2), ("aa", 3), ("bb", 4), ("bb", 5)];
@@ -250,9 +256,9 @@ mod tests {
         assert_eq!((writes.acknowledged, writes.recovered, writes.records), (5, 5, 5));
         assert!(writes.in_order && !writes.interleaved && writes.violations.is_empty(), "{writes:?}");
         // durable but not acknowledged: the machine died in between; torn: it died while writing
-        let mut more = log(&TAKEOVER).unwrap();
+        let mut more = log(&TAKEOVER).unwrap().unwrap();
         more.push_str("web1 bb 6\nweb1 bb");
-        assert!(judge("web1", &acks(&TAKEOVER), &Ok(more)).violations.is_empty());
+        assert!(judge("web1", &acks(&TAKEOVER), &Ok(Some(more))).violations.is_empty());
         // acknowledgements that were lost on the way
         assert!(judge("web1", &acks(&[("aa", 1), ("bb", 5)]), &log(&TAKEOVER)).violations.is_empty());
     }
@@ -265,6 +271,13 @@ mod tests {
         let writes = judge("web1", &acks(&TAKEOVER), &Err("no such file".into()));
         assert_eq!((writes.acknowledged, writes.recovered), (5, 0));
         assert_eq!(writes.violations.len(), 2);
+        let writes = judge("web1", &acks(&TAKEOVER), &Ok(None));
+        assert_eq!((writes.recovered, writes.violations.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_server_that_never_ran_has_lost_nothing() {
+        assert!(judge("web1", &Acks::default(), &Ok(None)).violations.is_empty());
     }
 
     #[test]
@@ -290,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_foreign_line_is_told() {
-        let writes = judge("web1", &Acks::default(), &Ok("web1 aa 1\nweb2 bb 2\nweb1 aa 2\n".into()));
+        let writes = judge("web1", &Acks::default(), &Ok(Some("web1 aa 1\nweb2 bb 2\nweb1 aa 2\n".into())));
         assert!(writes.violations[0].contains("line 2"), "{writes:?}");
     }
 

@@ -346,7 +346,8 @@ impl Live {
             kept.raise(token.epoch, token.plan);
             kept.remember(OpRecord { op: token.op, digest: digest.clone(), outcome: None });
             if rules::bars(action) {
-                kept.barred = kept.barred.max(Some(token.epoch));
+                // a bar bears the epoch at which it was first set: a release cuts off again what it is about to lift, at its own epoch
+                kept.barred.get_or_insert(token.epoch);
             }
             if matches!(action, Action::BarPort { .. }) {
                 kept.standing = Some(action.clone());

@@ -274,14 +274,13 @@ mod tests {
         let steps: Vec<_> = scenario.steps.iter().map(|step| step.line).collect();
         assert_eq!(steps, [5, 6, 7, 8, 9]);
         assert!(matches!(&scenario.steps[2].step, Step::RestartController(Some(pipeline::stage::Stage::Fence))));
-        assert!(
-            matches!(&scenario.steps[3].step, Step::Expect(Expectation::On(_, _, time)) if *time == Duration::from_secs(90))
-        );
+        assert!(matches!(&scenario.steps[3].step, Step::Expect(Expectation::On(_, _, time)) if *time == Duration::from_secs(90)));
     }
 
     #[test]
     fn every_fault_is_told_with_its_line() {
-        let told = faults("title T\nup\nkil m1\nexpect web1 on\nwait 5 records web1\nfirmware bios\nup\nexpect no failover for 5\n");
+        let told =
+            faults("title T\nup\nkil m1\nexpect web1 on\nwait 5 records web1\nfirmware bios\nup\nexpect no failover for 5\n");
         let lines: Vec<_> = told.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [3, 4, 5, 6, 7, 8, 8]);
         assert!(told[0].1.contains("`kil` is no step"), "{told:?}");

@@ -52,6 +52,7 @@ pub const TABLE: &[Wanted] = &[
     wanted("openipmi", "ipmi_sim, a BMC nobody here wrote"),
     wanted("ipmitool", "a second opinion on IPMI"),
     wanted("zstd", "packed initial RAM disks"),
+    wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];
 
 /// The kernel's package carries its version in its name; the one the meta package depends on is needed too.

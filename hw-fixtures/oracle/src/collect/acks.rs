@@ -16,7 +16,11 @@ pub fn receive(shared: &Shared) -> io::Result<()> {
     loop {
         let length = match socket.recv(&mut buffer) {
             Ok(length) => length,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => continue,
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) =>
+            {
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let at_ns = now_ns();

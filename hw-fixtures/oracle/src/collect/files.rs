@@ -24,7 +24,8 @@ use crate::sys::now_ns;
 /// Watches files for ever.
 pub fn watch(shared: &Shared) -> io::Result<()> {
     let mut permits = Permits::default();
-    let consoles = shared.config.machines.iter().filter_map(|(name, machine)| Some((Some(name.clone()), machine.console.clone()?)));
+    let consoles =
+        shared.config.machines.iter().filter_map(|(name, machine)| Some((Some(name.clone()), machine.console.clone()?)));
     let switch = shared.config.sources.switch_console.iter().map(|path| (None, path.clone()));
     let mut consoles: Vec<(Option<MachineId>, Console)> =
         consoles.chain(switch).map(|(machine, path)| (machine, Console { path, ..Console::default() })).collect();

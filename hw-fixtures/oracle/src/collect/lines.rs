@@ -37,13 +37,15 @@ impl Lines {
     }
 
     /// The next line.
-    pub fn next(&mut self) -> io::Result<Line> {
+    pub fn wait(&mut self) -> io::Result<Line> {
         loop {
             let ready = match self.stream.fill_buf() {
                 Ok([]) => return Ok(Line::End),
                 Ok(ready) => ready,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return Ok(Line::Silence),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    return Ok(Line::Silence);
+                }
                 Err(error) => return Err(error),
             };
             let end = ready.iter().position(|byte| *byte == b'\n');
@@ -81,17 +83,20 @@ mod tests {
         let mut lines = Lines::ask(&socket, "hello").unwrap();
         let (mut other, _) = listener.accept().unwrap();
         let writer = std::thread::spawn(move || {
+            let mut asked = [0; 6];
+            io::Read::read_exact(&mut other, &mut asked).unwrap();
+            assert_eq!(&asked, b"hello\n");
             other.write_all(b"one\ntw").unwrap();
             std::thread::sleep(READ_TURN * 2);
             other.write_all(b"o\n").unwrap();
             other.write_all(&vec![b'x'; LINE_BYTES_MAX * 2]).unwrap();
             other.write_all(b"\nthree\nrest").unwrap();
         });
-        assert_eq!(lines.next().unwrap(), Line::Whole(b"one".to_vec()));
-        assert_eq!(lines.next().unwrap(), Line::Silence);
+        assert_eq!(lines.wait().unwrap(), Line::Whole(b"one".to_vec()));
+        assert_eq!(lines.wait().unwrap(), Line::Silence);
         let mut seen = Vec::new();
         loop {
-            match lines.next().unwrap() {
+            match lines.wait().unwrap() {
                 Line::Whole(line) => seen.push(String::from_utf8(line).unwrap()),
                 Line::Silence => {}
                 Line::End => break,

@@ -41,9 +41,12 @@ impl Shared {
     }
 }
 
+/// What a collector does until its source is away.
+type Collect = fn(&Shared) -> io::Result<()>;
+
 /// Starts all collectors; they run until the process ends.
 pub fn start(shared: &Shared) {
-    let all: [(&'static str, fn(&Shared) -> io::Result<()>); 7] = [
+    let all: [(&'static str, Collect); 7] = [
         ("switch", switch::follow),
         ("target", target::watch),
         ("power", power::follow),
@@ -59,7 +62,7 @@ pub fn start(shared: &Shared) {
 }
 
 /// A source that goes away comes back: a switch reboots, a daemon is killed by a scenario.
-fn again_and_again(name: &str, shared: &Shared, collect: fn(&Shared) -> io::Result<()>) {
+fn again_and_again(name: &str, shared: &Shared, collect: Collect) {
     let mut last = String::new();
     loop {
         let told = collect(shared).map_or_else(|error| error.to_string(), |()| "it ended".to_owned());

@@ -43,7 +43,7 @@ pub fn follow(shared: &Shared) -> io::Result<()> {
         }
     }
     loop {
-        let line = lines.next()?;
+        let line = lines.wait()?;
         let mut oracle = shared.lock();
         oracle.sample(Source::Power, now_ns());
         let line = match line {
@@ -77,7 +77,7 @@ fn power(told: Told) -> Option<Seen> {
 }
 
 fn answer(lines: &mut Lines) -> io::Result<Value> {
-    match lines.next()? {
+    match lines.wait()? {
         Line::Whole(line) => Ok(serde_json::from_slice(&line)?),
         Line::Silence | Line::End => Err(io::Error::other("the machines' parent does not answer")),
     }

@@ -34,7 +34,7 @@ pub fn follow(shared: &Shared) -> io::Result<()> {
     let mut clock = Clock::default();
     let mut before_ns = None;
     loop {
-        let line = match lines.next()? {
+        let line = match lines.wait()? {
             Line::Whole(line) => line,
             Line::Silence => continue,
             Line::End => return Ok(()),
@@ -59,7 +59,11 @@ pub fn follow(shared: &Shared) -> io::Result<()> {
 /// The VLANs in which each wanted port forwards. A port that is not reported is in none.
 fn ports(wanted: &BTreeSet<String>, reported: &BTreeMap<String, Port>) -> Vec<(String, BTreeSet<u16>)> {
     let vlans = |port: &Port| -> BTreeSet<u16> {
-        if port.up && port.forwarding { port.pvid.iter().chain(&port.untagged).chain(&port.tagged).copied().collect() } else { BTreeSet::new() }
+        if port.up && port.forwarding {
+            port.pvid.iter().chain(&port.untagged).chain(&port.tagged).copied().collect()
+        } else {
+            BTreeSet::new()
+        }
     };
     wanted.iter().map(|name| (name.clone(), reported.get(name).map(vlans).unwrap_or_default())).collect()
 }
@@ -111,7 +115,8 @@ mod tests {
     fn only_a_port_that_forwards_is_in_a_vlan() {
         let wanted: BTreeSet<String> = ["p1", "p2", "p3", "p4"].map(str::to_owned).into();
         let port = |up, forwarding| Port { up, forwarding, pvid: Some(10), untagged: vec![10], tagged: vec![30], learnt: vec![] };
-        let reported = [("p1", port(true, true)), ("p2", port(false, true)), ("p3", port(true, false)), ("u10", port(true, true))];
+        let reported =
+            [("p1", port(true, true)), ("p2", port(false, true)), ("p3", port(true, false)), ("u10", port(true, true))];
         let seen = ports(&wanted, &reported.map(|(name, port)| (name.to_owned(), port)).into());
         assert_eq!(seen[0], ("p1".to_owned(), [10, 30].into()));
         assert!(seen[1..].iter().all(|(_, vlans)| vlans.is_empty()) && seen.len() == 4);

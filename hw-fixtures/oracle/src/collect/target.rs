@@ -1,6 +1,7 @@
 //! The storage target's sessions and admissions, asked of its daemon all at once and all the time.
 
 use std::io;
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
@@ -14,12 +15,20 @@ use crate::tgt::{Shown, of_volumes, read, show};
 /// Watches the target for ever.
 pub fn watch(shared: &Shared) -> io::Result<()> {
     let mut before_ns = 0;
-    let mut complaint = String::new();
+    let (mut known, mut shown, mut complaint) = (None, Vec::new(), String::new());
     loop {
         let (turn, asked_ns) = (Instant::now(), now_ns());
-        match look(shared) {
-            Ok(shown) => {
-                tell(shared, &shown, before_ns, now_ns());
+        let looked = look(&shared.config.sources.target).and_then(|text| {
+            let at_ns = now_ns();
+            if known.as_ref() != Some(&text) {
+                shown = read(&text)?;
+                known = Some(text);
+            }
+            Ok(at_ns)
+        });
+        match looked {
+            Ok(at_ns) => {
+                tell(shared, &shown, before_ns, at_ns);
                 before_ns = asked_ns;
             }
             // one look missed; the next may succeed, and the gap is counted
@@ -33,11 +42,11 @@ pub fn watch(shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// All targets. Where no daemon is there are none.
-fn look(shared: &Shared) -> Result<Vec<Shown>, String> {
-    match show(&shared.config.sources.target) {
-        Ok(text) => read(&text),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(Vec::new()),
+/// What the daemon shows. Where no daemon is there are no targets.
+fn look(socket: &Path) -> Result<String, String> {
+    match show(socket) {
+        Ok(text) => Ok(text),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(String::new()),
         Err(error) => Err(error.to_string()),
     }
 }

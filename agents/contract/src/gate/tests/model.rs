@@ -72,8 +72,10 @@ impl Model {
             for (resource, mut row) in rows {
                 (row.epoch, row.plan) = (epoch, Some(plan));
                 match action {
-                    Action::PowerOff { .. } => row.barred = Some(epoch),
-                    Action::BarPort { .. } | Action::RevokePermit { .. } => (row.barred, row.holder) = (Some(epoch), None),
+                    Action::PowerOff { .. } => row.barred = row.barred.or(Some(epoch)),
+                    Action::BarPort { .. } | Action::RevokePermit { .. } => {
+                        (row.barred, row.holder) = (row.barred.or(Some(epoch)), None);
+                    }
                     Action::ParkPort { .. } | Action::RevokeVolume { keep: None, .. } => row.holder = None,
                     Action::JoinPort { holder, .. } | Action::GrantVolume { holder, .. } => row.holder = Some(holder.clone()),
                     Action::GrantPermit { .. } => row.holder = Some(holder("m1", permit_plan(action))),
