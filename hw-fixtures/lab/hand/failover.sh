@@ -6,7 +6,7 @@
 #   failover.sh RUN SERVER FROM TO PROOF [DETECT]
 # RUN is the run folder, SERVER 1 or 2, FROM and TO machine numbers. PROOF: `none` (no fence at all), `power` (P alone) or
 # `storage-network` (S and N). DETECT: `wait` watches until the machine is judged dead by the estate's own windows; `now` begins at once.
-# Each step's line tells milliseconds since 1970 and its name; `own` lines at the end add up what was neither waiting nor a device.
+# Each step's line tells milliseconds since 1970 and the step's name.
 set -eu
 RUN=$1 SERVER=$2 FROM=$3 TO=$4 PROOF=$5 DETECT=${6:-now}
 NAME=web$SERVER
@@ -57,6 +57,8 @@ CHAP_PASSWORD=$SECRET
 PORTAL=10.30.0.1:3260
 TARGET=$TARGET
 LUN=1
+NIC_PROVISIONING_MAC=$mac:01
+NIC_PROVISIONING_ADDRESS=10.10.0.1$SERVER/24
 NIC_PRODUCTION_MAC=$mac:03
 NIC_PRODUCTION_ADDRESS=$SERVICE/24
 NIC_STORAGE_MAC=$mac:02
