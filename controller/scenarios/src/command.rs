@@ -26,6 +26,7 @@ pub fn output(command: &mut Command, deadline: Duration) -> Done<String> {
     match ended {
         Some(true) => Ok(out),
         Some(false) => Err(Trouble::Command { command: line(command), told: told(&err, &out) }),
+        None if signals::interrupted() => Err(Trouble::Interrupted),
         None => {
             let told = format!("nothing within {} s; {}", deadline.as_secs(), told(&err, &out));
             Err(Trouble::Command { command: line(command), told })

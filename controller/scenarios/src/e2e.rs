@@ -11,7 +11,7 @@ use crate::run::{self, Run};
 use crate::script::Scenario;
 use crate::signals;
 use crate::steps;
-use crate::trouble::{Done, at};
+use crate::trouble::{Done, Trouble, at};
 
 /// What came of a scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -50,6 +50,9 @@ fn one(places: &Places, scenario: &Scenario, keep: bool, start: Instant) -> Resu
     let mut run = run::up(places, scenario, keep, &tell).map_err(|trouble| trouble.to_string())?;
     for step in &scenario.steps {
         if let Err(trouble) = steps::step(&mut run, step, &tell) {
+            if signals::interrupted() {
+                return Err(Trouble::Interrupted.to_string());
+            }
             let mut reason = format!("{step}: {trouble}");
             if let Some(words) = run.rig.lab_ended() {
                 reason.push_str(&format!("; the lab has ended: {words}"));

@@ -63,7 +63,7 @@ impl Book {
             }
             Observation::Permit(machine, permit) => {
                 if let Some((_, initiator)) = &permit {
-                    self.knows(initiator, &machine, at_ns);
+                    self.knows(initiator, &machine, after_ns, at_ns);
                 }
                 let atoms = permit.into_iter().map(|(server, _)| Atom::MayBoot(server)).collect();
                 self.set(Key::Permit(machine), atoms, after_ns, at_ns);
@@ -71,7 +71,7 @@ impl Book {
             Observation::Target(target, exported) => self.target(config, target, exported, after_ns, at_ns),
             Observation::Ran(machine, server) => self.ran(&machine, server, after_ns, at_ns),
             Observation::Login(machine, initiator, _) => {
-                self.knows(&initiator, &machine, at_ns);
+                self.knows(&initiator, &machine, after_ns, at_ns);
                 if self.logins.len() < INITIATORS_MAX || self.logins.contains_key(&initiator) {
                     self.logins.insert(initiator, machine);
                 } else {
@@ -128,13 +128,13 @@ impl Book {
         }
     }
 
-    fn knows(&mut self, initiator: &InitiatorName, machine: &MachineId, at_ns: Ns) {
+    fn knows(&mut self, initiator: &InitiatorName, machine: &MachineId, after_ns: Ns, at_ns: Ns) {
         let key = Key::Knows(initiator.clone());
         if !self.state.contains_key(&key) && self.state.len() >= INITIATORS_MAX {
             self.full = true;
             return;
         }
-        self.add(key, Atom::Machine(machine.clone()), at_ns, at_ns);
+        self.add(key, Atom::Machine(machine.clone()), after_ns, at_ns);
     }
 
     fn target(&mut self, config: &Config, target: String, exported: Exported, after_ns: Ns, at_ns: Ns) {
