@@ -268,6 +268,7 @@ fn present(run: &Run<'_>, fault: Option<u64>) -> Done<Vec<String>> {
         let word = match (&seen.answer, seen.since) {
             (Some((_, answer)), Some(_)) => format!("answers, record {}", answer.last),
             (Some((last, _)), None) => format!("silent for {:.1} s", tenths(now.saturating_sub(*last))),
+            (None, _) if machine == "-" => "has no machine yet".to_owned(),
             (None, _) => "boots".to_owned(),
         };
         lines.push(format!("  {server} on {machine}  {word}"));
