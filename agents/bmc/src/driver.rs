@@ -1,8 +1,11 @@
 //! What the registry and every driver speak of: the way to a BMC, what a look finds, and what a driver must do.
 //! Must never hold a vendor's name or a protocol's detail.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use vocabulary::Secret;
+use vocabulary::boot::Firmware;
 use vocabulary::estate::Bmc as Address;
 use vocabulary::power::{Identity, MachineReading};
 use vocabulary::request::AgentError;
@@ -18,17 +21,22 @@ pub struct Door {
     pub identity: Identity,
     /// The account's password.
     pub password: Secret,
-    /// SHA-256 of the certificate in hex. `None`: the one in `bmc.certificate`, or, where that says `enrol`, whatever is seen first;
-    /// what was seen stands in every reading and is held to for the driver's life.
+    /// SHA-256 of the certificate in hex, as enrolment stored it. `None`: the one in `bmc.certificate`, or, where that says `enrol`,
+    /// whatever is seen first; what was seen stands in every reading and is held to for the driver's life. Until the expected machine
+    /// was read under it no command goes out: the first contact only reads.
     pub pin: Option<String>,
+    /// The BMC key (K_G), where `bmc.ipmi` names one.
+    pub key: Option<Secret>,
+    /// The firmware modes in which the machine can boot; empty where nobody knows.
+    pub firmware: BTreeSet<Firmware>,
     /// How long to wait.
     pub patience: Patience,
 }
 
 impl Door {
-    /// With the usual patience.
+    /// With the usual patience, and nothing that only some protocols need.
     pub fn new(bmc: Address, identity: Identity, password: Secret, pin: Option<String>) -> Door {
-        Door { bmc, identity, password, pin, patience: Patience::default() }
+        Door { bmc, identity, password, pin, key: None, firmware: BTreeSet::new(), patience: Patience::default() }
     }
 }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+pub mod ipmi;
 pub mod limits;
 mod quirks;
 mod redfish;

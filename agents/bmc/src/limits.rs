@@ -20,6 +20,11 @@ pub const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// The farewell to a session; nobody waits for it longer.
 pub const FAREWELL: Duration = Duration::from_secs(2);
 
+/// So long after a BMC has started its Off is not believed: BMCs have been seen to say Off before they had found out.
+pub const BMC_EARLY: Duration = Duration::from_secs(30);
+/// Two times of a BMC's start that differ by no more are the same start: some compute it from how long they run.
+pub const BMC_START_JITTER: Duration = Duration::from_secs(3);
+
 /// Connections for readings kept open to one BMC: as many as one reading has requests.
 pub const IDLE_EYES_MAX: usize = 3;
 /// How long an idle connection for readings is kept.
@@ -45,6 +50,17 @@ pub const POWER_ON_CONFLICT_PAUSE: Duration = Duration::from_secs(1);
 /// Different forms of one PATCH (with and without If-Match, with and without Mode) that are tried, each after a refusal.
 pub const PATCH_FORMS_MAX: u32 = 4;
 
+/// An IPMI packet is sent again after this part of the time that a step may take; then after twice as long, and so on.
+pub const IPMI_PAUSES_PER_STEP: u32 = 4;
+/// An IPMI session on which nothing was heard for so long is kept alive by a small question; BMCs end idle ones after 60 s.
+pub const IPMI_KEEP_ALIVE: Duration = Duration::from_secs(40);
+/// Requests that may wait for one BMC.
+pub const IPMI_QUEUE_MAX: usize = 16;
+/// Handshakes tried again within one opening, where the BMC forgot the first or hashes otherwise.
+pub const HANDSHAKES_MAX: u8 = 3;
+/// After an error of a socket, so long nothing is read from it.
+pub const SOCKET_PAUSE: Duration = Duration::from_millis(10);
+
 /// Largest body taken from a BMC, bytes.
 pub const BODY_MAX: usize = 1024 * 1024;
 /// Longest text taken from a BMC's answer, characters.
@@ -57,6 +73,8 @@ pub const PATH_MAX: usize = 512;
 pub const TOKEN_MAX: usize = 4096;
 /// Systems looked at behind one BMC.
 pub const SYSTEMS_MAX: usize = 16;
+/// Links taken from one list of a resource.
+pub const LINKS_MAX: usize = 64;
 /// Allowable values taken from one list.
 pub const ALLOWABLE_MAX: usize = 64;
 

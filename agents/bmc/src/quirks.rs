@@ -1,5 +1,7 @@
-//! What single platforms do otherwise than the standard, decided once per platform and firmware, asked by name.
-//! Must never be asked for a vendor's name: the rest of the driver asks only the named questions below.
+//! What is known of single platforms: the chassis that is the host's power rail, and what they do otherwise than the standard. Decided
+//! once per platform and firmware, asked by name.
+//! Must never be asked for a vendor's name: the rest of the driver asks only the named questions below. Must never guess a host rail:
+//! a platform without a record of its own has none, and its power proof is weak.
 
 use std::fmt;
 
@@ -23,16 +25,17 @@ pub struct Platform {
 /// The answers for one platform. The default is a BMC that keeps to the standard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Quirks {
-    linked_chassis_is_not_the_host_rail: bool,
+    host_rail: Option<&'static str>,
     refuses_if_match: bool,
     takes_boot_override_at_settings: bool,
 }
 
 impl Quirks {
-    /// The chassis that the system links to is something else than the host's power rail (a board of the BMC itself, say): it is no
-    /// second source of the host's power.
-    pub fn linked_chassis_is_not_the_host_rail(self) -> bool {
-        self.linked_chassis_is_not_the_host_rail
+    /// The Id of the chassis whose power state is the host's rail: the second source of a strong power proof. `None` where nobody has
+    /// seen on this platform that it falls with the host's power, and only then: a linked chassis may be an enclosure or a board of
+    /// the BMC itself.
+    pub fn host_rail(self) -> Option<&'static str> {
+        self.host_rail
     }
     /// A PATCH with If-Match fails although the ETag is the present one: it is sent without.
     pub fn refuses_if_match(self) -> bool {
@@ -46,21 +49,26 @@ impl Quirks {
 
 /// One class of devices and what they do otherwise.
 struct Row {
+    /// For logs.
+    name: &'static str,
     applies: fn(&Platform) -> bool,
     /// Adds its quirks to those of the rows above.
     adds: fn(&mut Quirks),
 }
 
 const TABLE: [Row; 3] = [
-    // OpenBMC: its ETags change with readings that are not settings, so a PATCH with If-Match meets 412 at random.
-    Row { applies: |p| p.manager.eq_ignore_ascii_case("OpenBmc"), adds: |q| q.refuses_if_match = true },
-    // NVIDIA GH200 trays: the host system links to chassis BMC_0, the board that the BMC itself runs on; it is on while the host is off.
+    // The laboratory: its one chassis follows the machine's process, and Off means that the process was reaped.
     Row {
-        applies: |p| p.vendor.eq_ignore_ascii_case("NVIDIA") && p.firmware.starts_with("GH200"),
-        adds: |q| q.linked_chassis_is_not_the_host_rail = true,
+        name: "laboratory",
+        applies: |p| p.product == "bmc-sim" && p.manager == "bmc-sim",
+        adds: |q| q.host_rail = Some("Enclosure-1"),
     },
+    // OpenBMC: its ETags change with readings that are not settings, so a PATCH with If-Match meets 412 at random. No host rail: the
+    // boards that carry it link systems to anything, some to the board that the BMC itself runs on, which is on while the host is off.
+    Row { name: "OpenBMC", applies: |p| p.manager.eq_ignore_ascii_case("OpenBmc"), adds: |q| q.refuses_if_match = true },
     // AMI MegaRAC and the boards that carry it: boot overrides are taken only at the settings resource (`.../SD`).
     Row {
+        name: "MegaRAC",
         applies: |p| p.vendor.eq_ignore_ascii_case("AMI") || p.vendor.eq_ignore_ascii_case("ASRockRack"),
         adds: |q| q.takes_boot_override_at_settings = true,
     },
@@ -71,6 +79,7 @@ impl Platform {
     pub fn quirks(&self) -> Quirks {
         let mut quirks = Quirks::default();
         for row in TABLE.iter().filter(|row| (row.applies)(self)) {
+            tracing::debug!(record = row.name, platform = %self, "platform known");
             (row.adds)(&mut quirks);
         }
         quirks
@@ -98,17 +107,24 @@ mod tests {
 
     #[test]
     fn rows_add_up() {
+        let board = Platform { vendor: "AMI".into(), manager: "OpenBMC".into(), ..Platform::default() };
+        assert!(board.quirks().refuses_if_match() && board.quirks().takes_boot_override_at_settings());
+        assert!(!Platform { vendor: "AMI".into(), ..Platform::default() }.quirks().refuses_if_match());
+    }
+
+    #[test]
+    fn only_a_platform_of_the_table_has_a_host_rail() {
+        let lab = Platform { product: "bmc-sim".into(), manager: "bmc-sim".into(), ..Platform::default() };
+        assert_eq!(lab.quirks().host_rail(), Some("Enclosure-1"));
         let tray = Platform {
             vendor: "NVIDIA".into(),
             manager: "OpenBmc".into(),
             firmware: "GH200-24.05-2".into(),
             ..Platform::default()
         };
-        assert!(tray.quirks().linked_chassis_is_not_the_host_rail() && tray.quirks().refuses_if_match());
-        assert!(!tray.quirks().takes_boot_override_at_settings());
-        let plain = Platform { manager: "OpenBMC".into(), ..Platform::default() };
-        assert!(!plain.quirks().linked_chassis_is_not_the_host_rail() && plain.quirks().refuses_if_match());
-        let megarac = Platform { vendor: "AMI".into(), ..Platform::default() };
-        assert!(megarac.quirks().takes_boot_override_at_settings());
+        let half = Platform { product: "bmc-sim".into(), manager: "X".into(), ..Platform::default() };
+        for without in [Platform::default(), tray, half] {
+            assert_eq!(without.quirks().host_rail(), None, "{without}");
+        }
     }
 }

@@ -13,8 +13,9 @@ mod session;
 mod tls;
 mod trouble;
 mod view;
+mod youth;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -32,6 +33,7 @@ use power::Reset;
 use session::{Account, Numbers, Session};
 use tls::Pin;
 use trouble::Trouble;
+use youth::Youth;
 
 /// A BMC that speaks Redfish.
 #[derive(Debug)]
@@ -43,6 +45,7 @@ pub(crate) struct Redfish {
     choice: Choice,
     patience: Patience,
     numbers: Numbers,
+    youth: Mutex<Youth>,
     held: tokio::sync::Mutex<Held>,
 }
 
@@ -106,6 +109,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         choice,
         patience: door.patience,
         numbers: Numbers::default(),
+        youth: Mutex::default(),
         held: tokio::sync::Mutex::default(),
     }))
 }
@@ -243,17 +247,24 @@ impl Redfish {
         let told = view::identity(&system);
         if let Choice::Expected(expected) = &self.choice {
             identity::check(expected, &told)?;
+            self.http.pin().trust();
         }
         let unbroken = !link.session.is_kept() || link.session.number(&self.numbers) == before;
+        let (bmc_started, clock) = (view::time(&manager, "LastResetTime"), view::time(&manager, "DateTime"));
+        let young = self.youth.lock().unwrap_or_else(PoisonError::into_inner).is_young(
+            bmc_started.as_deref(),
+            clock.as_deref(),
+            Instant::now(),
+        );
         let reading = MachineReading {
             session: if unbroken { before } else { self.numbers.next() },
             identity: told,
             certificate: self.http.certificate(),
-            system_power: view::power(&system),
-            chassis_power: link.layout.chassis.as_ref().map(|_| view::power(&chassis)),
+            system_power: youth::believed(view::power(&system), young),
+            chassis_power: link.layout.chassis.as_ref().map(|_| youth::believed(view::power(&chassis), young)),
             last_reset: view::time(&system, "LastResetTime"),
             boot_progress: view::boot_progress(&system),
-            bmc_started: view::time(&manager, "LastResetTime"),
+            bmc_started,
             restore_policy: view::restore_policy(&system),
             health: view::health(&system),
             read_at: now(),
@@ -263,6 +274,13 @@ impl Redfish {
 
     /// Sends a command; once more on a new session if the BMC says that it does not know the kept one (then nothing was done).
     async fn order(&self, errand: Errand) -> Result<Verdict, Trouble> {
+        if !self.http.pin().is_trusted() {
+            return Err(Trouble::Unsupported(
+                "no certificate is pinned for it, and the first contact only reads; nothing was sent; enrol the machine with \
+                 `understudy machine enroll`, or write the certificate's SHA-256 into its `bmc`"
+                    .into(),
+            ));
+        }
         let mut again = true;
         loop {
             let link = self.link().await?;

@@ -11,7 +11,7 @@ use vocabulary::request::{Action, AgentError, Answer, Resource};
 
 use crate::driver::Purpose;
 pub use crate::driver::{Door, Driver, Probe};
-use crate::redfish;
+use crate::{ipmi, redfish};
 
 type Constructor = fn(&Door, Purpose) -> Result<Arc<dyn Driver>, AgentError>;
 
@@ -19,6 +19,7 @@ type Constructor = fn(&Door, Purpose) -> Result<Arc<dyn Driver>, AgentError>;
 fn constructor(protocol: BmcProtocol) -> Constructor {
     match protocol {
         BmcProtocol::Redfish => redfish::open,
+        BmcProtocol::Ipmi => ipmi::open,
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Readopt {
     pub floor: Epoch,
     /// Epochs, holders and bars by resource. What the agent keeps besides stays; bars are joined.
     pub entries: Vec<GateEntry>,
+    /// How ports are to stand, each as the command that sets it so: `BarPort` where barred, else `JoinPort` or `ParkPort`. The driver
+    /// takes them up at once and keeps them over its restarts, as if it had been told so by a plan.
+    #[serde(default)]
+    pub ports: Vec<Action>,
 }
 
 /// What a driver is to put back after a restart of the agent.
@@ -49,7 +53,8 @@ pub trait Device: Send + Sync {
     /// Acts. The gate has let it pass: token checked, intent durable, no other mutation in flight on these resources.
     /// `Hello`, `AdvanceEpoch` and `LiftBar` are the gate's own and never come here.
     async fn perform(&self, action: &Action) -> Result<Answer, AgentError>;
-    /// Puts back what a restart of the device or the agent may have undone, bars first, before ports go up. Called once, at start.
+    /// Puts back what a restart of the device or the agent may have undone, bars first, before ports go up. Called at start, and after
+    /// the ledger was taken in, while no command is admitted: what is given here replaces what the driver held before.
     async fn restore(&self, _standing: &[Standing]) -> Result<(), AgentError> {
         Ok(())
     }

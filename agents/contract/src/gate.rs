@@ -16,7 +16,7 @@ mod tests;
 
 pub use clock::Clock;
 
-use crate::agent::{Client, Device, Readopt, Standing};
+use crate::agent::{Client, Device, Readopt};
 use crate::limits;
 use async_trait::async_trait;
 use inner::{Admission, Inner};
@@ -116,8 +116,8 @@ impl<D: Device + 'static> Gate<D> {
             })
             .collect();
         let durable = Arc::new(tokio::sync::Mutex::new(memory.serial));
-        let live = Mutex::new(inner::Live { memory, in_flight: BTreeMap::new(), settling, settle_until });
-        Gate { inner: Arc::new(Inner { store, durable, live, device, clock, boot }) }
+        let live = Mutex::new(inner::Live { memory, in_flight: BTreeMap::new(), settling, settle_until, reseeding: false });
+        Gate { inner: Arc::new(Inner { store, durable, live, device, clock, boot, perform_max: limits::PERFORM_MAX }) }
     }
 
     /// What the gate keeps, by resource.
@@ -125,18 +125,11 @@ impl<D: Device + 'static> Gate<D> {
         self.inner.live().memory.entries()
     }
 
-    /// What each device was last set to or is to be kept at: what a driver re-applies after a restart, bars first.
-    pub fn standing(&self) -> Vec<Standing> {
-        let live = self.inner.live();
-        let mut standing: Vec<Standing> =
-            live.memory.kept.values().map(|kept| Standing { entry: kept.entry(), action: kept.standing.clone() }).collect();
-        standing.sort_by_key(|s| s.entry.barred.is_none());
-        standing
-    }
-
-    /// Hands the standing settings to the driver. An agent calls this before it serves and before it lets ports up.
+    /// Hands what each device was last set to, or is to be kept at, to the driver. An agent calls this before it serves and before it lets
+    /// ports up.
     pub async fn restore(&self) -> Result<(), AgentError> {
-        self.inner.device.restore(&self.standing()).await
+        let standing = self.inner.live().memory.standing();
+        self.inner.device.restore(&standing).await
     }
 
     /// True if the memory may be trusted: only then does the agent grant.
@@ -165,7 +158,11 @@ impl<D: Device + 'static> Gate<D> {
         }
     }
 
-    async fn read(&self, action: &Action) -> Result<Answer, AgentError> {
+    /// Reads. A reading that a plan rests on bears a token: asked of another life, or under another lineage, it is none.
+    async fn read(&self, Request { token, action }: &Request) -> Result<Answer, AgentError> {
+        if let Some(token) = token {
+            rules::addressed(&self.inner.live().memory, &self.inner.boot, self.inner.clock.tick(), token)?;
+        }
         if let Some(foreign) = action.resources().iter().find(|r| !self.inner.device.owns(r)) {
             return Err(rules::refused(format!("not mine: {} belongs to another agent", rules::name(foreign))));
         }
@@ -204,14 +201,16 @@ impl<D: Device + 'static> Client for Gate<D> {
     async fn call(&self, request: Request) -> Result<Answer, AgentError> {
         match &request.action {
             Action::Hello => Ok(Answer::Hello(self.hello().await)),
-            action if action.is_read() => self.read(action).await,
+            action if action.is_read() => self.read(&request).await,
             _ => self.mutate(request).await,
         }
     }
 
     async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
         let serial = self.inner.readopt(seed)?;
-        self.inner.persist(serial).await.map_err(|error| inner::not_written(&error))?;
+        let lost =
+            |_| AgentError::Unreachable { reason: "the agent is stopping: whether it took the ledger is unknown".to_owned() };
+        tokio::spawn(self.inner.clone().take_up(serial)).await.map_err(lost)??;
         Ok(self.hello().await)
     }
 }

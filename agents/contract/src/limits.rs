@@ -13,7 +13,8 @@ pub const RESOURCES_MAX: usize = 65_536;
 pub const TOKEN_TEXT_BYTES_MAX: usize = 256;
 /// Largest gate file that is read.
 pub const GATE_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// How long a command that an earlier life of the agent left unfinished still counts as in flight: the device may be working on it.
+/// How long a command that an earlier life of the agent, or a driver that was given up on, left unfinished still counts as in flight: the
+/// device may be working on it.
 pub const INTERRUPTED_SETTLE_MS: u64 = 5_000;
 /// How long a driver may work on one mutation before the gate gives up on it and calls the outcome unknown.
 pub const PERFORM_MAX: Duration = Duration::from_secs(120);
@@ -32,6 +33,10 @@ pub const STREAMS_MAX: u32 = 256;
 pub const CONNECTIONS_MAX: usize = 64;
 /// How long a TLS handshake may take at the agent.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
+/// A peer whose connections fail is complained about so often, with the count of those in between.
+pub const COMPLAINT_EVERY: Duration = Duration::from_secs(60);
+/// How many peers an agent remembers having complained about; of more, the one of the longest ago is forgotten.
+pub const COMPLAINTS_MAX: usize = 64;
 /// How long a body may take to arrive at the agent.
 pub const BODY_ARRIVAL: Duration = Duration::from_secs(10);
 /// How long a controller waits for a connection: TCP, TLS and HTTP/2 together.

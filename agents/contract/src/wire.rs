@@ -2,6 +2,7 @@
 //! nothing; a request is never sent twice by itself, and whatever is unclear about a reply is `Unreachable`.
 
 pub mod client;
+mod complaints;
 pub mod enrol;
 pub mod server;
 mod tls;

@@ -131,8 +131,13 @@ async fn a_gate_over_the_wire_passes_the_gates_suite() {
 #[tokio::test]
 async fn readopt_crosses_the_wire() {
     let (_served, client, _) = pair().await;
-    let seed =
-        Readopt { estate: EstateUuid("estate-1".into()), lineage: Lineage("lineage-2".into()), floor: Epoch(4), entries: vec![] };
+    let seed = Readopt {
+        estate: EstateUuid("estate-1".into()),
+        lineage: Lineage("lineage-2".into()),
+        floor: Epoch(4),
+        entries: vec![],
+        ports: vec![],
+    };
     let hello: AgentHello = client.readopt(seed.clone()).await.unwrap();
     assert_eq!(hello.lineage, Some(Lineage("lineage-2".into())));
     let foreign = client.readopt(Readopt { estate: EstateUuid("x".into()), ..seed }).await;
@@ -308,6 +313,59 @@ async fn noise_does_not_disturb_an_agent() {
         let _ = noisy.read_to_end(&mut end).await;
     }
     assert!(client.call(hello()).await.is_ok());
+}
+
+/// What is logged on this thread while the guard lives; tests of one thread run all of their agent on it.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Waits until this was logged so often.
+    async fn has(&self, text: &str, times: usize) -> String {
+        let read = || String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let end = Instant::now() + Duration::from_secs(2);
+        while read().matches(text).count() < times && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let log = read();
+        assert!(log.matches(text).count() >= times, "not {times} times {text:?}: {log}");
+        log
+    }
+}
+
+#[tokio::test]
+async fn a_port_check_is_not_worth_a_warning_and_a_failed_handshake_one_a_minute() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let (served, client, _) = pair().await;
+    for _ in 0..3 {
+        drop(TcpStream::connect(served.address).await.unwrap());
+    }
+    let reset = TcpStream::connect(served.address).await.unwrap();
+    reset.set_zero_linger().unwrap();
+    drop(reset);
+    let text = log.has("closed before the first byte", 4).await;
+    assert!(!text.contains("WARN"), "{text}");
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let text = log.has("connection ended", 3).await;
+    assert_eq!(text.matches("WARN").count(), 1, "{text}");
+    client.call(hello()).await.unwrap();
 }
 
 #[tokio::test]

@@ -325,6 +325,44 @@ async fn a_busy_writer_is_cut_off_and_drained() {
     }
 }
 
+/// The gate gives up on a driver that hangs, and lets the next command in. What the daemon still has before it of the one that was
+/// abandoned it does before anything that is asked later.
+#[tokio::test]
+async fn what_a_hanging_daemon_still_does_outlives_no_revocation() {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(300);
+    let daemon = Daemon::start();
+    let mark = daemon.folder.path().join("hung");
+    let driver = storage::open(&daemon.config_that_hangs_it(&mark), daemon.folder.path()).unwrap();
+    for (round, wakes_first) in [(1, true), (2, false), (3, false)] {
+        let abandoned = tokio::spawn({
+            let driver = driver.clone();
+            async move { driver.grant(&volume("a"), &admission(round)).await }
+        });
+        while !mark.exists() {
+            tokio::time::sleep(MOMENT / 30).await;
+        }
+        tokio::time::sleep(MOMENT).await;
+        abandoned.abort();
+        assert!(abandoned.await.unwrap_err().is_cancelled());
+        if wakes_first {
+            daemon.signal("CONT");
+            let seen = driver.read(&volume("a")).await.unwrap();
+            assert_eq!(names(&seen), [initiator_name(round).0], "it did what nobody waited for any more");
+        }
+        let revoke = tokio::spawn({
+            let driver = driver.clone();
+            async move { driver.revoke(&volume("a"), None).await }
+        });
+        tokio::time::sleep(MOMENT).await;
+        daemon.signal("CONT");
+        assert_eq!(names(&revoke.await.unwrap().unwrap()).len(), 0);
+        tokio::time::sleep(MOMENT).await;
+        assert_eq!(names(&driver.read(&volume("a")).await.unwrap()).len(), 0);
+        assert_eq!(Initiator::login(daemon.port, &target("a"), round, 1).err(), Some(NOT_FOUND));
+        std::fs::remove_file(&mark).unwrap();
+    }
+}
+
 struct Fixture {
     daemon: Daemon,
     driver: Arc<dyn Kept>,

@@ -55,7 +55,7 @@ struct Port {
     /// One change at a time, by a command or by the keeper.
     turn: tokio::sync::Mutex<()>,
     held: Mutex<Held>,
-    /// True until the held setting was put back after a start.
+    /// True until the held setting was put back after a start, or after the ledger was taken in.
     pending: Mutex<bool>,
 }
 
@@ -200,6 +200,7 @@ impl Device for SwitchDevice {
                 && let Ok(port) = self.port(id)
             {
                 *port.held() = Held::of(one);
+                *port.pending() = true;
             }
         }
         let mut order: Vec<&PortName> = self.ports.keys().collect();

@@ -210,7 +210,7 @@ async fn it_waits_serves_survives_a_kill_and_ends_cleanly() {
     );
     order(&client, 2, Action::RevokeVolume { volume: volume_a(), keep: None }).await.unwrap();
     assert!(Initiator::login(site.daemon.port, &target("a"), 1, 3).is_err());
-    assert!(matches!(order(&client, 1, grant(1)).await, Err(AgentError::Refused { .. })), "an old plan is too late");
+    assert!(matches!(order(&client, 1, grant(1)).await, Err(AgentError::LowerEpoch { .. })), "an old plan is too late");
 
     agent.signal(Signal::SIGTERM);
     assert_eq!(agent.ends(), Some(0), "SIGTERM ends it cleanly");

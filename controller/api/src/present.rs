@@ -27,10 +27,11 @@ pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> Statu
         estate: estate.to_owned(),
         revision,
         blind: state.watch.blind_since.is_some(),
-        servers: state.estate.servers.keys().filter_map(|id| server(state, id)).collect(),
+        servers: state.estate.servers.keys().filter_map(|id| server(state, id, now)).collect(),
         machines: state.estate.machines.keys().filter_map(|id| machine(state, id, now)).collect(),
         plans: state.ledger.open_plans().map(summary).collect(),
         standing_orders: orders(state),
+        dropped: 0,
     }
 }
 
@@ -45,7 +46,7 @@ fn orders(state: &State) -> Vec<OrderView> {
 }
 
 /// A server; `None` if the estate has none of that name.
-pub fn server(state: &State, id: &ServerId) -> Option<ServerView> {
+pub fn server(state: &State, id: &ServerId, now: Instant) -> Option<ServerView> {
     let profile = state.estate.servers.get(id)?;
     let row = state.ledger.servers.get(id);
     let placement = row.and_then(|row| row.placement.as_ref());
@@ -83,10 +84,17 @@ pub fn server(state: &State, id: &ServerId) -> Option<ServerView> {
         state: word,
         desired: if row.is_some_and(|row| row.desired) { "running" } else { "stopped" }.to_owned(),
         checks,
+        serving_ms: serving(state, id, now),
         symptom: row.and_then(|row| row.suspected.as_ref()).map(|(at, kind)| (at.0, kind.clone())),
         held,
         plan,
     })
+}
+
+/// For how long the server answers without a break, by the vantage point that has seen it for longest.
+fn serving(state: &State, id: &ServerId, now: Instant) -> Option<u64> {
+    let since = state.watch.servers.get(id)?.vantages.values().filter_map(|seen| seen.healthy_since).min()?;
+    Some(now.since(since).0)
 }
 
 fn outcome(outcome: &CheckOutcome) -> String {
@@ -242,6 +250,16 @@ pub fn dry_run(body: &Body) -> PlanView {
 pub fn agent(view: &engine::AgentView) -> AgentStateView {
     let (word, reason) = match &view.hello {
         Err(reason) => ("unreachable", Some(reason.clone())),
+        Ok(_) if view.older.is_some() => {
+            let text = view.older.as_ref().map(|evidence| {
+                let agent = &view.agent;
+                format!(
+                    "F1008: its memory is an older copy: {}; `understudy agent readopt {agent}` seeds it",
+                    evidence.join("; ")
+                )
+            });
+            ("untrusted", text)
+        }
         Ok(hello) if hello.trusted => ("trusted", None),
         Ok(_) => {
             let text = format!("its memory is empty, older or copied; `understudy agent readopt {}` seeds it", view.agent);

@@ -15,12 +15,14 @@ impl From<Fault> for Problem {
     }
 }
 
-/// The status of a fault code: unknown names are not found, everything the core refuses is a conflict.
+/// The status of a fault code: unknown names are not found, a plan that is no longer the one shown fails its precondition, everything
+/// else that the core refuses is a conflict.
 pub fn status(fault: &Fault) -> StatusCode {
     match fault.code.0 {
         51 => StatusCode::SERVICE_UNAVAILABLE,
         52 => StatusCode::BAD_REQUEST,
         53..=56 | 1003 => StatusCode::NOT_FOUND,
+        67 => StatusCode::PRECONDITION_FAILED,
         _ => StatusCode::CONFLICT,
     }
 }

@@ -13,6 +13,9 @@ pub struct StartFailover {
     /// Why; recorded.
     #[serde(default)]
     pub reason: String,
+    /// The hash of the plan that was shown: refused (412) if another would be sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
     /// Only the plan that would be sealed.
     #[serde(default)]
     pub dry_run: bool,

@@ -24,8 +24,8 @@ use vocabulary::{AgentId, Fault, Instant, MachineId, PlanId, ServerId, TierId};
 
 /// Most entries in one answer.
 const PAGE: usize = 1000;
-/// Most entries that a failover's story reads.
-const STORY: usize = 100_000;
+/// Most entries that a failover's story reads, from its first suspicion on.
+const STORY: u64 = 100_000;
 
 type Answer<T> = Result<Json<T>, Problem>;
 type Peer = ConnectInfo<Caller>;
@@ -73,18 +73,22 @@ async fn status(Extension(context): Extension<Context>) -> Answer<StatusView> {
     let now = context.now();
     let revision = context.revision();
     let estate = context.estate.clone();
-    Ok(Json(context.engine.query(move |state| present::status(state, &estate, revision, now)).await?))
+    let mut view = context.engine.query(move |state| present::status(state, &estate, revision, now)).await?;
+    view.dropped = context.engine.dropped();
+    Ok(Json(view))
 }
 
 async fn servers(Extension(context): Extension<Context>) -> Answer<Vec<ServerView>> {
+    let now = context.now();
     let all =
-        context.engine.query(|state| state.estate.servers.keys().filter_map(|id| present::server(state, id)).collect()).await?;
-    Ok(Json(all))
+        move |state: &pipeline::State| state.estate.servers.keys().filter_map(|id| present::server(state, id, now)).collect();
+    Ok(Json(context.engine.query(all).await?))
 }
 
 async fn server(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<ServerView> {
     let id: ServerId = name(&id, "server")?;
-    let found = context.engine.query(move |state| present::server(state, &id)).await?;
+    let now = context.now();
+    let found = context.engine.query(move |state| present::server(state, &id, now)).await?;
     found.map(Json).ok_or_else(|| Problem(missing("server")))
 }
 
@@ -171,7 +175,7 @@ async fn start_failover(
         let body = context.engine.query(move |state| s4_place::failover(state, &request.server, now)).await??;
         return Ok(Json(present::dry_run(&body)).into_response());
     }
-    let intent = Intent::StartFailover { server: request.server, reason: request.reason };
+    let intent = Intent::StartFailover { server: request.server, reason: request.reason, hash: request.hash };
     accept(&context, &peer, intent).await.map(IntoResponse::into_response)
 }
 
@@ -186,7 +190,7 @@ async fn enroll_agent(Extension(context): Extension<Context>, peer: Peer, Path(i
 async fn readopt_agent(Extension(context): Extension<Context>, peer: Peer, Path(id): Path<String>) -> Answer<AgentStateView> {
     let agent: AgentId = name(&id, "agent")?;
     let hello = context.engine.readopt(peer.0.principal(), agent.clone()).await?;
-    let view = engine::AgentView { agent: agent.to_string(), address: None, hello: Ok(hello) };
+    let view = engine::AgentView { agent: agent.to_string(), address: None, hello: Ok(hello), older: None };
     Ok(Json(present::agent(&view)))
 }
 
@@ -200,55 +204,63 @@ async fn failovers(Extension(context): Extension<Context>) -> Answer<Vec<PlanSum
 async fn failover(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<FailoverView> {
     let id: PlanId = name(&id, "failover")?;
     let plan = context.engine.query(move |state| present::plan(state, id)).await?.ok_or_else(|| Problem(missing("failover")))?;
-    let (entries, _) = context.engine.follow(0, STORY).await?;
-    Ok(Json(tell_failover(id, plan, &entries)))
-}
-
-/// A failover's story, from the one chain.
-fn tell_failover(id: PlanId, plan: PlanView, entries: &[Arc<Entry>]) -> FailoverView {
     let mut view =
         FailoverView { plan, suspected: None, verdict: None, evidence: Vec::new(), proof: None, operations: Vec::new() };
-    let server = view.plan.summary.server.clone();
-    let ours = |of: &ServerId| server.as_deref() == Some(of.as_str());
-    for entry in entries {
-        let at = entry.record.at.0;
-        let before = at <= view.plan.summary.sealed;
-        match &entry.record.fact {
-            Fact::Suspected { server, .. } if before && ours(server) => {
-                view.suspected.get_or_insert(at);
-            }
-            Fact::Cleared { server } if before && ours(server) => view.suspected = None,
-            Fact::Closed { .. } if before => view.suspected = None,
-            Fact::Verdict { server, symptom, evidence, .. } if before && ours(server) => {
-                view.verdict = Some(symptom.clone());
-                view.evidence.clone_from(evidence);
-            }
-            Fact::Proven { plan, machines, sets, evidence } if *plan == id => {
-                let machines = machines.iter().map(|machine| machine.to_string()).collect();
-                view.proof = Some(ProofView { machines, sets: sets.clone(), evidence: evidence.clone(), at });
-            }
-            Fact::Intent { plan, stage, op, agent, what } if *plan == id => view.operations.push(OperationView {
-                op: op.to_string(),
-                stage: stage.to_string(),
-                agent: agent.clone(),
-                what: what.clone(),
-                asked: at,
-                answered: None,
-                ok: None,
-                read_back: None,
-            }),
-            Fact::Outcome { plan, op, ok, read_back } if *plan == id => {
-                let op = op.to_string();
-                if let Some(operation) = view.operations.iter_mut().find(|operation| operation.op == op) {
-                    operation.answered = Some(at);
-                    operation.ok = Some(*ok);
-                    operation.read_back = Some(read_back.clone());
-                }
-            }
-            _ => {}
+    let history = context.engine.history();
+    if let Some((first, last)) = history.story(id) {
+        let (mut after, last) = (first.saturating_sub(1), last.min(first.saturating_add(STORY)));
+        while after < last {
+            let page = history.page(after, PAGE).await?;
+            let Some(newest) = page.last().map(|entry| entry.number) else { break };
+            after = newest;
+            page.iter().filter(|entry| entry.number <= last).for_each(|entry| tell_failover(id, &mut view, entry));
         }
     }
-    view
+    Ok(Json(view))
+}
+
+/// One entry of a failover's story, from the one chain.
+fn tell_failover(id: PlanId, view: &mut FailoverView, entry: &Entry) {
+    let server = view.plan.summary.server.as_deref();
+    let ours = |of: &ServerId| server == Some(of.as_str());
+    let at = entry.record.at.0;
+    let before = at <= view.plan.summary.sealed;
+    match &entry.record.fact {
+        Fact::Suspected { server, .. } if before && ours(server) => {
+            view.suspected.get_or_insert(at);
+        }
+        Fact::Cleared { server } if before && ours(server) => view.suspected = None,
+        Fact::Verdict { server, symptom, evidence, .. } if before && ours(server) => {
+            view.verdict = Some(symptom.clone());
+            view.evidence.clone_from(evidence);
+        }
+        Fact::Proven { plan, machines, sets, evidence } if *plan == id => {
+            let machines = machines.iter().map(|machine| machine.to_string()).collect();
+            view.proof = Some(ProofView { machines, sets: sets.clone(), evidence: evidence.clone(), at });
+        }
+        Fact::Intent { plan, stage, op, agent, what } if *plan == id => view.operations.push(OperationView {
+            op: op.to_string(),
+            stage: stage.to_string(),
+            agent: agent.clone(),
+            what: what.clone(),
+            asked: at,
+            answered: None,
+            took_ms: None,
+            ok: None,
+            read_back: None,
+        }),
+        Fact::Outcome { plan, op, ok, read_back, took, .. } if *plan == id => {
+            let op = op.to_string();
+            // asked lately: the newest are last
+            if let Some(operation) = view.operations.iter_mut().rev().find(|operation| operation.op == op) {
+                operation.answered = Some(at);
+                operation.took_ms = Some(took.0);
+                operation.ok = Some(*ok);
+                operation.read_back = Some(read_back.clone());
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Where to go on from.
@@ -265,7 +277,7 @@ async fn watch(Extension(context): Extension<Context>, Query(from): Query<After>
         None => context.revision(),
     };
     let (known, receiver) = context.engine.follow(after, PAGE).await?;
-    let start = (context, VecDeque::from(known), receiver, after);
+    let start = (context, known.into_iter().map(Arc::new).collect::<VecDeque<_>>(), receiver, after);
     let lines = futures::stream::unfold(start, |(context, mut waiting, mut receiver, mut last)| async move {
         loop {
             if let Some(entry) = waiting.pop_front() {
@@ -278,7 +290,7 @@ async fn watch(Extension(context): Extension<Context>, Query(from): Query<After>
             if last < context.revision() {
                 // more than a page was waiting
                 let (known, fresh) = context.engine.follow(last, PAGE).await.ok()?;
-                waiting.extend(known);
+                waiting.extend(known.into_iter().map(Arc::new));
                 receiver = fresh;
                 continue;
             }
@@ -288,7 +300,7 @@ async fn watch(Extension(context): Extension<Context>, Query(from): Query<After>
                 // a gap, or too slow: read on from the journal
                 Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
                     let (known, fresh) = context.engine.follow(last, PAGE).await.ok()?;
-                    waiting.extend(known);
+                    waiting.extend(known.into_iter().map(Arc::new));
                     receiver = fresh;
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,

@@ -42,6 +42,10 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::Enrolled { machine, .. } => (None, None, Some(machine.to_string())),
         Fact::AgentEnrolled { agent } => (None, None, Some(agent.to_string())),
         Fact::Ceiling { tier, .. } => (None, None, Some(tier.to_string())),
+        Fact::OlderMemory { agent, .. }
+        | Fact::Overruled { agent, .. }
+        | Fact::OverruledNoMore { agent }
+        | Fact::Readopted { agent, .. } => (None, None, Some(agent.clone())),
         Fact::Alarm { subject, .. } => (None, None, Some(subject.clone())),
         Fact::Intended { .. } | Fact::Estate { .. } => (None, None, None),
     }

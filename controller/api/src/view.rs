@@ -21,6 +21,9 @@ pub struct StatusView {
     pub plans: Vec<PlanSummary>,
     /// Parts of fences that are not confirmed yet.
     pub standing_orders: Vec<OrderView>,
+    /// Routine observations that were dropped because the core did not keep up, since its start.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 /// A server.
@@ -44,6 +47,10 @@ pub struct ServerView {
     pub desired: String,
     /// What each vantage point saw last.
     pub checks: BTreeMap<String, String>,
+    /// For how long it has been seen to serve on this machine without a break, milliseconds by the controller's own clock, which no
+    /// change of the time of day moves. What was before the controller's start is not known. `null` while it does not serve.
+    #[serde(default)]
+    pub serving_ms: Option<u64>,
     /// The symptom, if there is one, since when (milliseconds since 1970).
     pub symptom: Option<(u64, String)>,
     /// Why nothing is done although something is wrong.
@@ -197,8 +204,10 @@ pub struct OperationView {
     pub what: String,
     /// When it was asked, milliseconds since 1970.
     pub asked: u64,
-    /// When it was answered.
+    /// When the answer was taken in.
     pub answered: Option<u64>,
+    /// How long the agent took for it, from request to reply, milliseconds.
+    pub took_ms: Option<u64>,
     /// Whether it was done.
     pub ok: Option<bool>,
     /// What was read back, or why not.

@@ -2,17 +2,19 @@
 //! request that an agent provably refused because it has restarted is made anew for its new life.
 
 use crate::limits;
+use crate::message::Message;
 use bmc::registry::{Door, Fleet};
 use contract::agent::{Client, Readopt};
 use contract::check::Vantage;
 use contract::gate::Gate;
 use contract::wire::{ControllerIdentity, WireClient};
 use pipeline::effect::Agent;
-use std::collections::BTreeMap;
+use pipeline::event::{Observation, What};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use vocabulary::estate::Estate;
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Token};
 use vocabulary::{AgentId, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, PlanId};
@@ -41,6 +43,59 @@ pub struct Agents {
     links: BTreeMap<Agent, Link>,
     fleet: Gate<Arc<Fleet>>,
     vantage: Arc<dyn Vantage>,
+    ear: Ear,
+}
+
+/// The core, which is told what every agent says of itself before anything is asked of it.
+#[derive(Clone)]
+pub struct Ear {
+    /// The core's queue.
+    pub queue: mpsc::Sender<Message>,
+    /// When the engine's clock began.
+    pub started: Instant,
+}
+
+impl Ear {
+    fn now(&self) -> vocabulary::Instant {
+        vocabulary::Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn hello(&self, agent: &Agent, asked: vocabulary::Instant, hello: AgentHello) {
+        let observation = Observation::Hello { agent: agent.to_string(), asked, hello };
+        // the core is gone only when the process ends
+        let _ = self.queue.send(Message::Event(What::Observed(observation))).await;
+    }
+
+    /// The agents that the core only observes.
+    async fn overruled(&self) -> BTreeSet<String> {
+        let (reply, answer) = oneshot::channel();
+        let question = Box::new(move |state: &pipeline::State| {
+            // whoever asked may have gone; nothing is lost
+            let _ = reply.send(state.ledger.overruled.keys().cloned().collect());
+        });
+        match self.queue.send(Message::Query(question)).await {
+            Ok(()) => answer.await.unwrap_or_default(),
+            Err(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Whether the core, which has judged every hello told before, lets this be asked of the agent.
+    async fn refusal(&self, agent: &Agent, action: &Action) -> Option<AgentError> {
+        if action.is_read() {
+            return None;
+        }
+        let (reply, answer) = oneshot::channel();
+        let (agent, action) = (agent.clone(), action.clone());
+        let question = Box::new(move |state: &pipeline::State| {
+            // whoever asked may have gone; nothing is lost
+            let _ = reply.send(pipeline::trust::refusal(&state.ledger, &agent, &action));
+        });
+        let stopping = || Some(unreachable("the controller is stopping: nothing was sent"));
+        if self.queue.send(Message::Query(question)).await.is_err() {
+            return stopping();
+        }
+        answer.await.unwrap_or_else(|_| stopping())
+    }
 }
 
 /// An agent as operators see it.
@@ -52,6 +107,8 @@ pub struct AgentView {
     pub address: Option<std::net::SocketAddr>,
     /// Its last answer to `Hello`, or why there is none.
     pub hello: Result<AgentHello, String>,
+    /// The evidence that its memory is an older copy, while it was not seeded since.
+    pub older: Option<Vec<String>>,
 }
 
 /// What a command's token says besides the agent's own part.
@@ -77,6 +134,7 @@ impl Agents {
         identity: &ControllerIdentity,
         fleet: Gate<Arc<Fleet>>,
         vantage: Arc<dyn Vantage>,
+        ear: Ear,
     ) -> Result<Agents, contract::wire::WireError> {
         let mut links = BTreeMap::new();
         let bmc: Arc<dyn Client> = Arc::new(fleet.clone());
@@ -93,7 +151,7 @@ impl Agents {
             let client: Arc<dyn Client> = Arc::new(WireClient::connect(address, &agent, identity)?);
             links.insert(key, Link { client, address: Some(address), life: Mutex::default() });
         }
-        Ok(Agents { estate: uuid, lineage, links, fleet, vantage })
+        Ok(Agents { estate: uuid, lineage, links, fleet, vantage, ear })
     }
 
     /// True if the estate has an agent of this name beyond the one inside `serve`.
@@ -130,31 +188,56 @@ impl Agents {
         call(link, Request { token: None, action }, deadline).await
     }
 
-    /// Observes for a plan: what an agent without a trusted memory says is no evidence.
-    pub async fn read_for_plan(&self, agent: &Agent, action: Action, deadline: Duration) -> Result<Answer, AgentError> {
+    /// Observes for a plan: what an agent without a trusted memory says is no evidence. The reading is stamped like a change, so that only
+    /// the life answers it that was found to be trusted.
+    pub async fn read_for_plan(
+        &self,
+        agent: &Agent,
+        stamp: &Stamp,
+        action: Action,
+        deadline: Duration,
+    ) -> Result<Answer, AgentError> {
         if let Agent::Vantage(_) = agent {
             return self.read(agent, action, deadline).await;
         }
         let link = self.link(agent).ok_or_else(|| unreachable(format!("the estate has no agent {agent}")))?;
-        let life = link.trusted_life(deadline).await?;
-        worth(&life, call(link, Request { token: None, action }, deadline).await)
+        let life = self.trusted_life(agent, link, deadline).await?;
+        let ask = |life: &Life| call(link, self.stamped(life, stamp, action.clone(), deadline), deadline);
+        let outcome = worth(&life, ask(&life).await);
+        if !outcome.as_ref().is_err_and(AgentError::is_refusal) {
+            return outcome;
+        }
+        match self.life(agent, link, true, limits::HELLO_DEADLINE).await {
+            Ok(now) if now.hello.boot != life.hello.boot => worth(&now, ask(&now).await),
+            _ => outcome,
+        }
     }
 
     /// Changes something: stamped for the agent's present life, with an expiry on its own clock.
     pub async fn change(&self, agent: &Agent, stamp: &Stamp, action: Action, deadline: Duration) -> Result<Answer, AgentError> {
         let link = self.link(agent).ok_or_else(|| unreachable(format!("the estate has no agent {agent}")))?;
         let started = Instant::now();
-        let life = link.trusted_life(deadline).await?;
+        let life = self.trusted_life(agent, link, deadline).await?;
+        // the core may have asked for it before it knew this hello
+        if let Some(refusal) = self.ear.refusal(agent, &action).await {
+            return Err(refusal);
+        }
         let request = self.stamped(&life, stamp, action.clone(), deadline);
         let outcome = worth(&life, call(link, request, deadline).await);
-        let Err(AgentError::Refused { .. } | AgentError::Unreachable { .. }) = &outcome else { return outcome };
-        let refused = matches!(outcome, Err(AgentError::Refused { .. }));
-        let now = match link.life(true, limits::HELLO_DEADLINE).await {
+        // a refusal or a silence may be of another life; one for good tells the core how high that agent's memory stands
+        let refused = outcome.as_ref().is_err_and(AgentError::is_refusal);
+        if !refused && !matches!(outcome, Err(AgentError::Unreachable { .. })) {
+            return outcome;
+        }
+        let now = match self.life(agent, link, true, limits::HELLO_DEADLINE).await {
             Ok(now) => now,
             Err(_) => return outcome,
         };
         // refused because the agent has restarted since: nothing was done, so it is asked in its new life
         if refused && now.hello.boot != life.hello.boot && started.elapsed() < deadline {
+            if let Some(refusal) = self.ear.refusal(agent, &action).await {
+                return Err(refusal);
+            }
             let request = self.stamped(&now, stamp, action, deadline);
             return worth(&now, call(link, request, deadline).await);
         }
@@ -180,19 +263,66 @@ impl Agents {
     /// Every agent, asked now.
     pub async fn views(&self) -> Vec<AgentView> {
         let ask = self.links.iter().map(|(key, link)| async move {
-            let hello = link.life(true, limits::HELLO_DEADLINE).await.map(|life| life.hello).map_err(|error| error.to_string());
-            AgentView { agent: key.to_string(), address: link.address, hello }
+            let life = self.life(key, link, true, limits::HELLO_DEADLINE).await;
+            let hello = life.map(|life| life.hello).map_err(|error| error.to_string());
+            AgentView { agent: key.to_string(), address: link.address, hello, older: None }
         });
         // all at once: a dead one costs its deadline once
         futures::future::join_all(ask).await
     }
 
+    /// Hears every agent that was not heard yet, before anything is drawn against it, and anew those that the core only observes: what
+    /// they say may have changed.
+    pub async fn greet(&self) {
+        let overruled = self.ear.overruled().await;
+        let ask = self.links.iter().map(|(key, link)| {
+            let anew = overruled.contains(&key.to_string());
+            async move {
+                // one that does not answer is heard before it is asked anything
+                let _ = self.life(key, link, anew, limits::HELLO_DEADLINE).await;
+            }
+        });
+        futures::future::join_all(ask).await;
+    }
+
+    /// The agent's life; one that was not trusted is asked again, since an operator may have seeded it.
+    async fn trusted_life(&self, agent: &Agent, link: &Link, deadline: Duration) -> Result<Life, AgentError> {
+        let life = self.life(agent, link, false, deadline).await?;
+        if life.hello.trusted { Ok(life) } else { self.life(agent, link, true, deadline).await }
+    }
+
+    /// The agent's life; asked anew if wanted or never asked. The core is told of it before anybody rests on it.
+    async fn life(&self, agent: &Agent, link: &Link, anew: bool, deadline: Duration) -> Result<Life, AgentError> {
+        if let Some(life) = link.life.lock().await.clone().filter(|_| !anew) {
+            return Ok(life);
+        }
+        let asked = self.ear.now();
+        // not held while asking: one dead agent must not queue up those who wait for it
+        match call(link, Request { token: None, action: Action::Hello }, deadline.min(limits::HELLO_DEADLINE)).await? {
+            Answer::Hello(hello) => {
+                // the tick was read before the answer came: an expiry made from it errs on the early side by the way back
+                let at = Instant::now();
+                self.ear.hello(agent, asked, hello.clone()).await;
+                let life = Life { hello, at };
+                *link.life.lock().await = Some(life.clone());
+                Ok(life)
+            }
+            _ => Err(unreachable("the agent answered something else to Hello")),
+        }
+    }
+
     /// Seeds an agent's memory.
-    pub async fn readopt(&self, agent: &AgentId, floor: Epoch, entries: Vec<GateEntry>) -> Result<AgentHello, Fault> {
+    pub async fn readopt(
+        &self,
+        agent: &AgentId,
+        floor: Epoch,
+        entries: Vec<GateEntry>,
+        ports: Vec<Action>,
+    ) -> Result<AgentHello, Fault> {
         let found = self.links.iter().find(|(key, _)| key.to_string() == agent.as_str());
         let (_, link) = found
             .ok_or_else(|| Fault::new(1003, format!("there is no agent `{agent}`"), "`understudy agent list` shows them"))?;
-        let seed = Readopt { estate: self.estate.clone(), lineage: self.lineage.clone(), floor, entries };
+        let seed = Readopt { estate: self.estate.clone(), lineage: self.lineage.clone(), floor, entries, ports };
         link.client.readopt(seed).await.map_err(|error| {
             Fault::new(1005, format!("agent {agent} did not take the ledger: {error}"), "mend what it says, then try again")
         })
@@ -211,34 +341,13 @@ fn worth(life: &Life, outcome: Result<Answer, AgentError>) -> Result<Answer, Age
     }
 }
 
-impl Link {
-    /// The agent's life; one that was not trusted is asked again, since an operator may have seeded it.
-    async fn trusted_life(&self, deadline: Duration) -> Result<Life, AgentError> {
-        let life = self.life(false, deadline).await?;
-        if life.hello.trusted { Ok(life) } else { self.life(true, deadline).await }
-    }
-
-    /// The agent's life; asked anew if wanted or never asked.
-    async fn life(&self, anew: bool, deadline: Duration) -> Result<Life, AgentError> {
-        if let Some(life) = self.life.lock().await.clone().filter(|_| !anew) {
-            return Ok(life);
-        }
-        // not held while asking: one dead agent must not queue up those who wait for it
-        match call(self, Request { token: None, action: Action::Hello }, deadline.min(limits::HELLO_DEADLINE)).await? {
-            Answer::Hello(hello) => {
-                // the tick was read before the answer came: an expiry made from it errs on the early side by the way back
-                let life = Life { hello, at: Instant::now() };
-                *self.life.lock().await = Some(life.clone());
-                Ok(life)
-            }
-            _ => Err(unreachable("the agent answered something else to Hello")),
-        }
-    }
-}
-
 async fn call(link: &Link, request: Request, deadline: Duration) -> Result<Answer, AgentError> {
     match tokio::time::timeout(deadline, link.client.call(request)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(unreachable(format!("no answer within {} ms", deadline.as_millis()))),
     }
 }
+
+#[cfg(test)]
+#[path = "agents_tests.rs"]
+mod tests;

@@ -2,23 +2,24 @@
 //! A journal that cannot be written stops effects, never watching.
 
 use crate::agents::Agents;
+use crate::history::History;
 use crate::limits;
 use crate::message::Message;
 use crate::perform::perform;
 use journal::chain::Head;
-use journal::{Entry, Error, Held};
+use journal::{Entry, Error, Held, Store};
 use pipeline::effect::Command;
 use pipeline::event::{Event, What};
 use pipeline::record::Fact;
 use pipeline::stage::Stage;
 use pipeline::{Effect, Record, State, step};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vocabulary::request::AgentError;
-use vocabulary::{Fault, Instant, OpId, PlanId, WallTime};
+use vocabulary::{Fault, Instant, OpId, PlanId, Span, WallTime};
 
 /// The core's thread.
 pub struct Core {
@@ -30,7 +31,9 @@ pub struct Core {
     pub(crate) queue: mpsc::Sender<Message>,
     pub(crate) revision: Arc<std::sync::atomic::AtomicU64>,
     pub(crate) broadcast: broadcast::Sender<Arc<Entry>>,
-    pub(crate) recent: VecDeque<Arc<Entry>>,
+    pub(crate) history: History,
+    /// Counts how often the state was folded anew: answers to commands of an earlier one are nobody's.
+    pub(crate) life: u64,
     pub(crate) runtime: Runtime,
     pub(crate) crash_after: Option<Stage>,
     pub(crate) replies: BTreeMap<u64, oneshot::Sender<Result<Option<PlanId>, Fault>>>,
@@ -45,6 +48,23 @@ pub struct Stuck {
     unsent: Vec<OpId>,
     replies: Vec<(u64, Result<Option<PlanId>, Fault>)>,
     again: std::time::Instant,
+}
+
+fn cannot_write() -> Fault {
+    let remedy = "make room on the disk, or mend it; then ask again: watching goes on, and so will all that was begun";
+    Fault::new(1104, "the journal cannot be written, so nothing is begun", remedy)
+}
+
+/// Folds a whole journal into a state. The head reached.
+pub fn fold(store: &dyn Store, state: &mut State, mut each: impl FnMut(&Entry)) -> Result<Head, Error> {
+    let mut folded = std::mem::take(state);
+    let head = store.replay(&Head::default(), &mut |entry| {
+        each(&entry);
+        let event = Event { now: Instant(0), wall: entry.record.at, what: What::Replayed(Box::new(entry.record)) };
+        folded = step(std::mem::take(&mut folded), event).0;
+    });
+    *state = folded;
+    head
 }
 
 impl Core {
@@ -81,6 +101,12 @@ impl Core {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Event(what) => self.event(what),
+            Message::Answer { life, op, outcome, took } if life == self.life => self.event(What::Completed { op, outcome, took }),
+            Message::Answer { .. } => {}
+            Message::Intent { reply, .. } if self.stuck.is_some() => {
+                // whoever asked may have gone
+                let _ = reply.send(Err(cannot_write()));
+            }
             Message::Intent { principal, intent, reply } => {
                 self.next_ticket += 1;
                 let ticket = self.next_ticket;
@@ -91,9 +117,6 @@ impl Core {
                 if let Some(state) = &self.state {
                     question(state);
                 }
-            }
-            Message::Entries { after, limit, reply } => {
-                let _ = reply.send(self.entries(after, limit));
             }
             Message::Stop => {}
         }
@@ -127,6 +150,9 @@ impl Core {
             stuck.records.extend(records);
             stuck.unsent.extend(commands.iter().map(|command| command.op));
             stuck.replies.extend(replies);
+            if stuck.records.len() > limits::STUCK_RECORDS {
+                self.forget();
+            }
             return;
         }
         if let Err(error) = self.append(&records) {
@@ -140,7 +166,7 @@ impl Core {
             self.reply(ticket, answer);
         }
         for command in commands {
-            self.runtime.spawn(perform(self.agents.clone(), self.queue.clone(), command));
+            self.runtime.spawn(perform(self.agents.clone(), self.queue.clone(), self.life, command));
         }
     }
 
@@ -166,12 +192,9 @@ impl Core {
         Ok(())
     }
 
-    /// Keeps an entry for watchers and tells them.
+    /// Tells watchers of an entry that is durable.
     pub fn keep(&mut self, entry: Arc<Entry>) {
-        if self.recent.len() == limits::ENTRIES_KEPT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(entry.clone());
+        self.history.note(entry.number, &entry.record.fact);
         self.revision.store(entry.number, std::sync::atomic::Ordering::Release);
         // nobody may be watching
         let _ = self.broadcast.send(entry);
@@ -194,24 +217,37 @@ impl Core {
         }
         for op in stuck.unsent {
             let reason = "not sent: the journal could not be written".to_owned();
-            self.event(What::Completed { op, outcome: Err(AgentError::Refused { reason }) });
+            self.event(What::Completed { op, outcome: Err(AgentError::Unreachable { reason }), took: Span(0) });
         }
     }
 
-    fn entries(&self, after: u64, limit: usize) -> Vec<Arc<Entry>> {
-        if self.recent.front().is_none_or(|first| first.number <= after + 1) {
-            return self.recent.iter().filter(|entry| entry.number > after).take(limit).cloned().collect();
-        }
-        let mut found = Vec::new();
-        let read = self.held.store.replay(&Head::default(), &mut |entry| {
-            if entry.number > after && found.len() < limit {
-                found.push(Arc::new(entry));
+    /// Too much waits for the journal: what is not durable is forgotten, as a restart would forget it, but what is being seen is kept.
+    /// Nothing that is forgotten has left, since no effect leaves before its record is durable.
+    fn forget(&mut self) {
+        let (Some(stuck), Some(before)) = (&mut self.stuck, self.state.take()) else { return };
+        tracing::error!(
+            records = stuck.records.len(),
+            "the journal cannot be written for long: what was not recorded is forgotten"
+        );
+        let replies = std::mem::take(&mut stuck.replies);
+        let mut state = State::new();
+        if let Err(error) = fold(self.held.store.as_ref(), &mut state, |_| {}) {
+            tracing::error!(%error, "the journal cannot be read either: what is known stays as it is");
+            self.state = Some(before);
+        } else {
+            stuck.records.clear();
+            stuck.unsent.clear();
+            state.watch = before.watch;
+            self.life += 1;
+            self.state = Some(state);
+            self.event(What::EstateLoaded(before.estate));
+            if let Some(life) = before.life {
+                self.event(What::Started { key: life.key, lab: life.lab });
             }
-        });
-        if let Err(error) = read {
-            tracing::error!(%error, "the journal cannot be read");
         }
-        found
+        for (ticket, _) in replies {
+            self.reply(ticket, Err(cannot_write()));
+        }
     }
 
     /// In a lab: ends the process as kill -9 would, right after a failover's stage became durable and before any of its effects.

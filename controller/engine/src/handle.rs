@@ -1,12 +1,12 @@
 //! What the API may do with a running engine: ask the state, send intents, follow the journal.
 
 use crate::agents::{AgentView, Agents};
+use crate::history::History;
 use crate::message::Message;
-use crate::readopt;
 use contract::wire::enrol::{Authority, Bundle};
 use journal::Entry;
 use pipeline::State;
-use pipeline::event::Intent;
+use pipeline::event::{Intent, What};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -21,6 +21,8 @@ pub struct Handle {
     pub(crate) agents: Arc<Agents>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) revision: Arc<AtomicU64>,
+    pub(crate) history: History,
+    pub(crate) dropped: Arc<AtomicU64>,
     pub(crate) started: std::time::Instant,
     pub(crate) estate: EstateUuid,
 }
@@ -64,17 +66,31 @@ impl Handle {
     }
 
     /// Journal entries after a number, at most `limit`, and those that follow.
-    pub async fn follow(&self, after: u64, limit: usize) -> Result<(Vec<Arc<Entry>>, broadcast::Receiver<Arc<Entry>>), Fault> {
+    pub async fn follow(&self, after: u64, limit: usize) -> Result<(Vec<Entry>, broadcast::Receiver<Arc<Entry>>), Fault> {
         // subscribed first: what is appended meanwhile comes twice at most, and the reader drops what it has seen
         let receiver = self.entries.subscribe();
-        let (reply, answer) = oneshot::channel();
-        self.queue.send(Message::Entries { after, limit, reply }).await.map_err(|_| gone())?;
-        Ok((answer.await.map_err(|_| gone())?, receiver))
+        Ok((self.history.page(after, limit).await?, receiver))
     }
 
-    /// All agents, asked now.
+    /// What was recorded.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// How many routine observations were dropped because the core did not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// All agents, asked now, and judged by what they just said.
     pub async fn agents(&self) -> Vec<AgentView> {
-        self.agents.views().await
+        let mut views = self.agents.views().await;
+        // the hellos were told before this question
+        let older = self.query(|state| state.ledger.older.clone()).await.unwrap_or_default();
+        for view in &mut views {
+            view.older = older.get(&view.agent).cloned();
+        }
+        views
     }
 
     /// A certificate for an agent; recorded before it is handed out.
@@ -95,11 +111,19 @@ impl Handle {
         })
     }
 
-    /// Seeds an agent whose memory was lost from the ledger.
+    /// Seeds an agent whose memory was lost from the ledger. Who wanted it is durable before it happens.
     pub async fn readopt(&self, principal: String, agent: AgentId) -> Result<AgentHello, Fault> {
+        self.intent(principal.clone(), Intent::ReadoptAgent { agent: agent.clone() }).await?;
         let asked = agent.clone();
-        let (floor, entries) = self.query(move |state| readopt::entries(state, &asked)).await?;
-        tracing::info!(agent = %agent, principal, entries = entries.len(), "re-seeding an agent");
-        self.agents.readopt(&agent, floor, entries).await
+        let seed =
+            move |state: &State| (pipeline::memory::seed(state, asked.as_str()), pipeline::reseed::ports(state, asked.as_str()));
+        let ((floor, entries), ports) = self.query(seed).await?;
+        tracing::info!(agent = %agent, %principal, entries = entries.len(), "re-seeding an agent");
+        let hello = self.agents.readopt(&agent, floor, entries, ports).await?;
+        let what = What::Readopted { agent: agent.to_string(), principal };
+        self.queue.send(Message::Event(what)).await.map_err(|_| gone())?;
+        // whoever asked may rest on it: it is folded in
+        self.query(|_| ()).await?;
+        Ok(hello)
     }
 }

@@ -5,10 +5,10 @@
 pub mod agents;
 pub mod core;
 pub mod handle;
+pub mod history;
 pub mod limits;
 pub mod message;
 pub mod perform;
-pub mod readopt;
 pub mod start;
 pub mod watch;
 

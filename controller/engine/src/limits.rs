@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// How long a `Hello` may take.
 pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// How often agents are greeted that were not heard yet, or that are only observed since they know more than the store.
+pub const GREET_EVERY: Duration = Duration::from_secs(10);
 /// A poll of a BMC may take this long; then it is a failure to see.
 pub const POLL_DEADLINE: Duration = Duration::from_secs(8);
 /// A long poll of boot contacts may take this long.
@@ -16,12 +18,12 @@ pub const CANARY_EVERY: Duration = Duration::from_secs(2);
 pub const CANARY_DEADLINE: Duration = Duration::from_millis(900);
 /// Polls are spread over their interval by up to this share, in percent.
 pub const JITTER_PERCENT: u64 = 10;
-/// Entries of the journal that are kept in memory for watchers; older ones are read from the store.
-pub const ENTRIES_KEPT: usize = 4096;
-/// Entries that a slow watcher may lag behind before it is dropped.
+/// Entries that a slow watcher of the journal may lag behind before it has to read them from the store.
 pub const WATCHER_LAG: usize = 4096;
-/// Events that may wait for the core; beyond, routine observations are dropped and everything else waits.
+/// Events that may wait for the core; beyond, routine observations are dropped and counted, and everything else waits.
 pub const QUEUE: usize = 16_384;
+/// So many records may wait for a journal that cannot be written; beyond, they are forgotten, as a restart would.
+pub const STUCK_RECORDS: usize = 4096;
 /// A journal that cannot be written is tried again after this.
 pub const JOURNAL_AGAIN: Duration = Duration::from_millis(500);
 /// The core is woken at least this often.

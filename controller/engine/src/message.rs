@@ -1,11 +1,10 @@
 //! What the core's thread is told.
 
-use journal::Entry;
 use pipeline::State;
 use pipeline::event::{Intent, What};
-use std::sync::Arc;
 use tokio::sync::oneshot;
-use vocabulary::{Fault, PlanId};
+use vocabulary::request::{AgentError, Answer};
+use vocabulary::{Fault, OpId, PlanId, Span};
 
 /// A question on the state.
 pub type Question = Box<dyn FnOnce(&State) + Send>;
@@ -25,14 +24,16 @@ pub enum Message {
     },
     /// Somebody asks.
     Query(Question),
-    /// Somebody wants entries after a number.
-    Entries {
-        /// After which.
-        after: u64,
-        /// How many at most.
-        limit: usize,
-        /// Where they go.
-        reply: oneshot::Sender<Vec<Arc<Entry>>>,
+    /// A command was answered, or is known not to be.
+    Answer {
+        /// The core's life in which it was sent: an answer to an earlier one is to nobody's question.
+        life: u64,
+        /// Which.
+        op: OpId,
+        /// How.
+        outcome: Result<Answer, AgentError>,
+        /// From the request to the reply.
+        took: Span,
     },
     /// The process ends.
     Stop,

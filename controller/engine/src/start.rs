@@ -1,26 +1,26 @@
 //! From a state directory and an estate to a running engine: open, verify, fold, look again.
 
-use crate::agents::{Agents, BMC_AGENT};
-use crate::core::Core;
+use crate::agents::{Agents, BMC_AGENT, Ear};
+use crate::core::{Core, fold};
 use crate::handle::Handle;
+use crate::history::History;
 use crate::message::Message;
 use crate::{limits, watch};
 use bmc::registry::{Door, Fleet};
 use contract::gate::{Gate, Identity as GateIdentity};
 use contract::wire::enrol::Authority;
-use journal::chain::Head;
 use pipeline::State;
-use pipeline::event::{Event, What};
+use pipeline::event::What;
 use pipeline::record::{Fact, Record};
 use pipeline::stage::Stage;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::{broadcast, mpsc};
 use vocabulary::estate::Estate;
 use vocabulary::power::Identity;
-use vocabulary::{AgentId, Fault, Instant, WallTime};
+use vocabulary::{AgentId, Fault, WallTime};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -102,31 +102,17 @@ pub fn start(config: &Config) -> Result<Running, Error> {
     }
     let estate = Arc::new(load_estate(&config.estate, meta.lab)?);
     let mut state = State::new();
-    let mut recent = VecDeque::new();
-    let head = {
-        let mut folded = std::mem::take(&mut state);
-        let head = held
-            .store
-            .replay(&Head::default(), &mut |entry| {
-                let event =
-                    Event { now: Instant(0), wall: entry.record.at, what: What::Replayed(Box::new(entry.record.clone())) };
-                let (next, _) = pipeline::step(std::mem::take(&mut folded), event);
-                folded = next;
-                if recent.len() == limits::ENTRIES_KEPT {
-                    recent.pop_front();
-                }
-                recent.push_back(Arc::new(entry));
-            })
-            .map_err(|error| store_fault(error, &config.state))?;
-        state = folded;
-        head
-    };
-    let agents = Arc::new(agents(config, &meta, &estate, &state)?);
-    let authority = authority(config, &meta)?;
+    let store_fault = |error| store_fault(error, &config.state);
+    let history = History::new(held.store.reader().map_err(store_fault)?);
+    let head =
+        fold(held.store.as_ref(), &mut state, |entry| history.note(entry.number, &entry.record.fact)).map_err(store_fault)?;
     let (queue, receiver) = mpsc::channel(limits::QUEUE);
+    let started = std::time::Instant::now();
+    let ear = Ear { queue: queue.clone(), started };
+    let agents = Arc::new(agents(config, &meta, &estate, &state, ear)?);
+    let authority = authority(config, &meta)?;
     let (entries, _) = broadcast::channel(limits::WATCHER_LAG);
     let first_life = state.ledger.agents.is_empty();
-    let started = std::time::Instant::now();
     let revision = Arc::new(AtomicU64::new(head.number));
     let mut core = Core {
         state: Some(state),
@@ -137,7 +123,8 @@ pub fn start(config: &Config) -> Result<Running, Error> {
         queue: queue.clone(),
         revision: revision.clone(),
         broadcast: entries.clone(),
-        recent,
+        history: history.clone(),
+        life: 0,
         runtime: tokio::runtime::Handle::current(),
         crash_after,
         replies: BTreeMap::new(),
@@ -152,8 +139,11 @@ pub fn start(config: &Config) -> Result<Running, Error> {
         .name("core".to_owned())
         .spawn(move || core.run(receiver))
         .map_err(|error| Fault::new(1104, format!("no thread for the core: {error}"), "look at the machine's limits"))?;
-    let watchers = watch::start(&estate, &agents, &queue);
-    let handle = Handle { queue, entries, agents, authority: Arc::new(authority), revision, started, estate: meta.estate };
+    let dropped: Arc<AtomicU64> = Arc::default();
+    let mouth = watch::Mouth { queue: queue.clone(), dropped: dropped.clone() };
+    let watchers = watch::start(&estate, &agents, mouth);
+    let authority = Arc::new(authority);
+    let handle = Handle { queue, entries, agents, authority, revision, history, dropped, started, estate: meta.estate };
     Ok(Running { handle, watchers, thread })
 }
 
@@ -206,14 +196,18 @@ fn authority(config: &Config, meta: &journal::Meta) -> Result<Authority, Fault> 
 }
 
 /// The agents: the BMCs behind the gate inside this process, all others over the wire.
-fn agents(config: &Config, meta: &journal::Meta, estate: &Estate, state: &State) -> Result<Agents, Fault> {
+fn agents(config: &Config, meta: &journal::Meta, estate: &Estate, state: &State, ear: Ear) -> Result<Agents, Fault> {
     let fleet = Arc::new(Fleet::new());
     for (id, machine) in &estate.machines {
         let password = catalogue::secrets::resolve(&machine.bmc.password, &config.estate)?;
         let identity = Identity { uuid: machine.uuid.clone(), serial: machine.serial.clone() };
         let enrolled = state.ledger.machines.get(id).and_then(|row| row.enrolled.as_ref());
         let pin = enrolled.and_then(|enrolled| enrolled.certificate.clone());
-        let admitted = fleet.admit(id.clone(), &Door::new(machine.bmc.clone(), identity, password, pin));
+        let key = machine.bmc.ipmi.as_ref().and_then(|ipmi| ipmi.key.as_ref());
+        let key = key.map(|key| catalogue::secrets::resolve(key, &config.estate)).transpose()?;
+        let firmware = machine.hardware.firmware.clone();
+        let door = Door { key, firmware, ..Door::new(machine.bmc.clone(), identity, password, pin) };
+        let admitted = fleet.admit(id.clone(), &door);
         admitted.map_err(|error| {
             Fault::new(1007, format!("the BMC of {id}: {error}"), "look at the machine's `bmc` in the estate")
         })?;
@@ -236,6 +230,6 @@ fn agents(config: &Config, meta: &journal::Meta, estate: &Estate, state: &State)
             "look at the state directory's `authority` folder",
         )
     })?;
-    Agents::new(meta.estate.clone(), meta.lineage.clone(), estate, &controller, gate, vantage)
+    Agents::new(meta.estate.clone(), meta.lineage.clone(), estate, &controller, gate, vantage, ear)
         .map_err(|error| Fault::new(1006, error.to_string(), "look at the state directory's `authority` folder"))
 }

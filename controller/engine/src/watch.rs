@@ -9,6 +9,7 @@ use pipeline::event::{Observation, What};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use vocabulary::check::{Check, CheckOutcome};
@@ -20,13 +21,40 @@ use vocabulary::{AgentId, BootServiceId, MachineId, ServerId, Span, VolumeId};
 #[derive(Clone)]
 struct Eyes {
     agents: Arc<Agents>,
-    queue: mpsc::Sender<Message>,
+    mouth: Mouth,
+}
+
+/// Tells the core what was seen, and never waits for it: what it has no room for is dropped and counted, since it is seen again soon.
+#[derive(Clone)]
+pub struct Mouth {
+    /// The core's queue.
+    pub queue: mpsc::Sender<Message>,
+    /// How many were dropped.
+    pub dropped: Arc<AtomicU64>,
+}
+
+impl Mouth {
+    /// True if the core will hear it.
+    fn tell(&self, observation: Observation) -> bool {
+        match self.queue.try_send(Message::Event(What::Observed(observation))) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let dropped = self.dropped.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                // told at 1, 2, 4, 8...: a flood is no flood of lines
+                if dropped.is_power_of_two() {
+                    tracing::warn!(dropped, "the core does not keep up: routine observations are dropped");
+                }
+                false
+            }
+            // the core is gone only when the process ends
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
 }
 
 impl Eyes {
-    async fn tell(&self, observation: Observation) {
-        // the core is gone only when the process ends
-        let _ = self.queue.send(Message::Event(What::Observed(observation))).await;
+    fn tell(&self, observation: Observation) -> bool {
+        self.mouth.tell(observation)
     }
 }
 
@@ -35,8 +63,8 @@ fn other<T>(answer: &Answer) -> Result<T, AgentError> {
 }
 
 /// Starts every watcher of the estate on the current runtime.
-pub fn start(estate: &Estate, agents: &Arc<Agents>, queue: &mpsc::Sender<Message>) -> Vec<tokio::task::JoinHandle<()>> {
-    let eyes = Eyes { agents: agents.clone(), queue: queue.clone() };
+pub fn start(estate: &Estate, agents: &Arc<Agents>, mouth: Mouth) -> Vec<tokio::task::JoinHandle<()>> {
+    let eyes = Eyes { agents: agents.clone(), mouth };
     let detection = &estate.settings.detection;
     let mut watchers = Vec::new();
     for machine in estate.machines.keys() {
@@ -58,6 +86,7 @@ pub fn start(estate: &Estate, agents: &Arc<Agents>, queue: &mpsc::Sender<Message
     for service in estate.boot_services.keys().cloned() {
         watchers.push(tokio::spawn(follow_contacts(eyes.clone(), service)));
     }
+    watchers.push(tokio::spawn(greet(agents.clone())));
     if !estate.settings.guard.canaries.is_empty() {
         let (eyes, canaries) = (eyes.clone(), estate.settings.guard.canaries.clone());
         watchers
@@ -84,6 +113,14 @@ where
     })
 }
 
+/// The first time at once: what the agents know decides whether this store may draw epochs.
+async fn greet(agents: Arc<Agents>) {
+    loop {
+        agents.greet().await;
+        tokio::time::sleep(limits::GREET_EVERY).await;
+    }
+}
+
 async fn poll_machine(eyes: Eyes, machine: MachineId) {
     let action = Action::ReadMachine { machine: machine.clone() };
     let reading = match eyes.agents.read(&Agent::Bmc, action, limits::POLL_DEADLINE).await {
@@ -91,7 +128,7 @@ async fn poll_machine(eyes: Eyes, machine: MachineId) {
         Ok(answer) => other(&answer),
         Err(error) => Err(error),
     };
-    eyes.tell(Observation::Machine { machine, reading }).await;
+    eyes.tell(Observation::Machine { machine, reading });
 }
 
 async fn poll_volume(eyes: Eyes, volume: VolumeId) {
@@ -101,7 +138,7 @@ async fn poll_volume(eyes: Eyes, volume: VolumeId) {
         Ok(answer) => other(&answer),
         Err(error) => Err(error),
     };
-    eyes.tell(Observation::Volume { volume, reading }).await;
+    eyes.tell(Observation::Volume { volume, reading });
 }
 
 /// All checks of a server from one vantage point; the worst outcome counts. A vantage point that cannot be asked saw nothing.
@@ -115,7 +152,7 @@ async fn run_checks(eyes: Eyes, server: ServerId, vantage: AgentId, checks: Vec<
         }
     }
     if let Some(outcome) = worst {
-        eyes.tell(Observation::Check { server, vantage, outcome }).await;
+        eyes.tell(Observation::Check { server, vantage, outcome });
     }
 }
 
@@ -138,9 +175,14 @@ async fn follow_contacts(eyes: Eyes, service: BootServiceId) {
         match eyes.agents.read(&agent, Action::ReadContacts { after }, limits::CONTACTS_DEADLINE).await {
             Ok(Answer::Contacts { contacts }) => {
                 for contact in contacts {
+                    let sequence = contact.sequence;
+                    if !eyes.tell(Observation::Contact { service: service.clone(), contact }) {
+                        // it does not come again by itself: it is asked for again
+                        tokio::time::sleep(limits::CONTACTS_PAUSE).await;
+                        break;
+                    }
                     // a restarted boot service counts from the beginning
-                    after = contact.sequence;
-                    eyes.tell(Observation::Contact { service: service.clone(), contact }).await;
+                    after = sequence;
                 }
             }
             Ok(_) | Err(_) => {
@@ -166,5 +208,22 @@ async fn ask_canaries(eyes: Eyes, canaries: Vec<std::net::SocketAddr>) {
     while let Some(answer) = tries.join_next().await {
         alive |= answer.unwrap_or(false);
     }
-    eyes.tell(Observation::Canaries { alive }).await;
+    eyes.tell(Observation::Canaries { alive });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue that is full neither blocks who tells nor grows, and what was dropped is counted.
+    #[test]
+    fn a_core_that_does_not_keep_up_delays_no_watcher() {
+        let (queue, mut core) = mpsc::channel(2);
+        let mouth = Mouth { queue, dropped: Arc::default() };
+        let told: Vec<bool> = (0..10).map(|_| mouth.tell(Observation::Canaries { alive: true })).collect();
+        assert_eq!(told.iter().filter(|heard| **heard).count(), 2);
+        assert_eq!(mouth.dropped.load(Ordering::Relaxed), 8);
+        assert!(core.try_recv().is_ok());
+        assert!(mouth.tell(Observation::Canaries { alive: true }), "it goes on by itself");
+    }
 }

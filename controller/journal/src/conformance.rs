@@ -102,3 +102,24 @@ pub fn is_made_once(maker: &Maker, directory: &Path) -> Result<(), String> {
     ensure("a second create is refused", (maker.create)(directory, &sample_meta()).is_err())?;
     ensure("and the first store is whole", all((maker.open)(directory).map_err(text)?.as_ref()).map_err(text)?.len() == 1)
 }
+
+/// A reader beside the writer sees what is durable, in pages, and no more than it was asked for.
+pub fn is_read_beside_its_writer(maker: &Maker, directory: &Path) -> Result<(), String> {
+    let mut store = (maker.create)(directory, &sample_meta()).map_err(text)?;
+    let mut reader = store.reader().map_err(text)?;
+    ensure("an empty journal has no page", reader.page(0, 10).map_err(text)?.is_empty())?;
+    let mut head = Head::default();
+    for n in 0..6 {
+        let batch: Vec<Record> = (0..3).map(|k| sample(n * 3 + k)).collect();
+        head = store.append(&head, &batch).map_err(text)?;
+    }
+    let whole = all(store.as_ref()).map_err(text)?;
+    for after in 0..=whole.len() {
+        for limit in [0, 1, 4, 100] {
+            let page = reader.page(after as u64, limit).map_err(text)?;
+            let expected: Vec<Entry> = whole.iter().skip(after).take(limit).cloned().collect();
+            ensure(&format!("the page of {limit} after {after}"), page == expected)?;
+        }
+    }
+    ensure("after what is not there comes nothing", reader.page(99, 10).map_err(text)?.is_empty())
+}

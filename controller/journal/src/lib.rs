@@ -12,4 +12,4 @@ pub mod store;
 
 pub use chain::Entry;
 pub use open::{Held, create, open};
-pub use store::{Error, Meta, Store};
+pub use store::{Error, Meta, Reader, Store};

@@ -2,7 +2,7 @@
 //! or not at all; `flush` returns before the append does.
 
 use crate::chain::{Entry, Head};
-use crate::store::{Error, Meta, Store};
+use crate::store::{Error, Meta, Reader, Store};
 use pipeline::Record;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -132,5 +132,43 @@ impl Store for SledStore {
 
     fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, Error> {
+        Ok(Box::new(Pages(self.database.clone())))
+    }
+}
+
+/// The same database, read by somebody else.
+struct Pages(sled::Db<FANOUT>);
+
+impl Reader for Pages {
+    fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+        let mut found = Vec::new();
+        // the append that holds the entry before, whose hash is what the first one is verified against
+        let first = self.0.get_lt(after.saturating_add(1).to_be_bytes()).map_err(io)?.map(|(key, _)| key);
+        let pairs = match (&first, after) {
+            (Some(key), _) => self.0.range(key.clone()..),
+            (None, 0) => self.0.iter(),
+            (None, _) => return Ok(found),
+        };
+        let mut at = (after == 0).then(Head::default);
+        for pair in pairs {
+            let (_, value) = pair.map_err(io)?;
+            let Batch(entries) = serde_json::from_slice(&value).map_err(|error| Error::Broken(error.to_string()))?;
+            for (number, hash, text) in entries {
+                if found.len() >= limit {
+                    return Ok(found);
+                }
+                if number == after {
+                    at = Some(Head { number, hash });
+                } else if let Some(head) = at.as_ref().filter(|_| number > after) {
+                    let (entry, next) = head.verify(number, &hash, &text).map_err(Error::Broken)?;
+                    found.push(entry);
+                    at = Some(next);
+                }
+            }
+        }
+        Ok(found)
     }
 }

@@ -1,21 +1,29 @@
 //! The default store: SQLite in WAL mode with full synchronisation.
 
 use crate::chain::{Entry, Head};
-use crate::store::{Error, Meta, Store};
+use crate::store::{Error, Meta, Reader, Store};
 use pipeline::Record;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The database's file in the store's directory.
 pub const FILE: &str = "journal.sqlite";
 /// `PRAGMA user_version` of this layout.
 const LAYOUT: i64 = 1;
 
+/// How long a write waits for a foreign hand that holds the database: nobody of ours ever does.
+const BUSY: Duration = Duration::from_millis(200);
+
 /// See the module.
 pub struct SqliteStore {
     connection: Connection,
+    path: PathBuf,
     meta: Meta,
 }
+
+/// A second connection, which only reads.
+struct Pages(Connection);
 
 fn io(error: rusqlite::Error) -> Error {
     Error::Io(error.to_string())
@@ -29,6 +37,7 @@ impl SqliteStore {
 
     fn connect(path: &PathBuf) -> Result<Connection, Error> {
         let connection = Connection::open(path).map_err(io)?;
+        connection.busy_timeout(BUSY).map_err(io)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(io)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(io)?;
         connection.pragma_update(None, "foreign_keys", "ON").map_err(io)?;
@@ -54,12 +63,13 @@ impl SqliteStore {
         transaction.pragma_update(None, "user_version", LAYOUT).map_err(io)?;
         transaction.commit().map_err(io)?;
         restrict(&path)?;
-        Ok(SqliteStore { connection, meta: meta.clone() })
+        Ok(SqliteStore { connection, path, meta: meta.clone() })
     }
 
     /// Opens the database and checks its integrity.
     pub fn open(directory: &Path) -> Result<SqliteStore, Error> {
-        let connection = SqliteStore::connect(&directory.join(FILE))?;
+        let path = directory.join(FILE);
+        let connection = SqliteStore::connect(&path)?;
         let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(io)?;
         if layout != LAYOUT {
             return Err(Error::Broken(format!("layout {layout} is not {LAYOUT}, the one this version knows")));
@@ -70,7 +80,7 @@ impl SqliteStore {
         }
         let text: String = connection.query_row("SELECT text FROM meta", [], |row| row.get(0)).map_err(io)?;
         let meta = serde_json::from_str(&text).map_err(|error| Error::Broken(error.to_string()))?;
-        Ok(SqliteStore { connection, meta })
+        Ok(SqliteStore { connection, path, meta })
     }
 }
 
@@ -114,22 +124,53 @@ impl Store for SqliteStore {
     }
 
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
-        let mut select =
-            self.connection.prepare("SELECT number, hash, record FROM entry WHERE number > ?1 ORDER BY number").map_err(io)?;
-        let mut rows = select.query(params![after.number.cast_signed()]).map_err(io)?;
-        let mut at = after.clone();
-        while let Some(row) = rows.next().map_err(io)? {
-            let number = row.get::<_, i64>(0).map_err(io)?.cast_unsigned();
-            let hash: String = row.get(1).map_err(io)?;
-            let text: String = row.get(2).map_err(io)?;
-            let (entry, next) = at.verify(number, &hash, &text).map_err(Error::Broken)?;
-            each(entry);
-            at = next;
-        }
-        Ok(at)
+        walk(&self.connection, after, i64::MAX, each)
     }
 
     fn meta(&self) -> &Meta {
         &self.meta
     }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, Error> {
+        let connection = SqliteStore::connect(&self.path)?;
+        connection.pragma_update(None, "query_only", "ON").map_err(io)?;
+        Ok(Box::new(Pages(connection)))
+    }
+}
+
+impl Reader for Pages {
+    fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+        let hash = match after {
+            0 => Some(Head::default().hash),
+            _ => self
+                .0
+                .query_row("SELECT hash FROM entry WHERE number = ?1", params![after.cast_signed()], |row| row.get(0))
+                .optional()
+                .map_err(io)?,
+        };
+        // after a number that is not there yet comes nothing
+        let Some(hash) = hash else { return Ok(Vec::new()) };
+        let mut entries = Vec::new();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        walk(&self.0, &Head { number: after, hash }, limit, &mut |entry| entries.push(entry))?;
+        Ok(entries)
+    }
+}
+
+/// Verified entries after a head, at most `limit`.
+fn walk(connection: &Connection, after: &Head, limit: i64, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
+    let mut select = connection
+        .prepare_cached("SELECT number, hash, record FROM entry WHERE number > ?1 ORDER BY number LIMIT ?2")
+        .map_err(io)?;
+    let mut rows = select.query(params![after.number.cast_signed(), limit]).map_err(io)?;
+    let mut at = after.clone();
+    while let Some(row) = rows.next().map_err(io)? {
+        let number = row.get::<_, i64>(0).map_err(io)?.cast_unsigned();
+        let hash: String = row.get(1).map_err(io)?;
+        let text: String = row.get(2).map_err(io)?;
+        let (entry, next) = at.verify(number, &hash, &text).map_err(Error::Broken)?;
+        each(entry);
+        at = next;
+    }
+    Ok(at)
 }

@@ -61,4 +61,12 @@ pub trait Store: Send {
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error>;
     /// What the store is about.
     fn meta(&self) -> &Meta;
+    /// A way to read for others than the writer, who is not delayed by it.
+    fn reader(&self) -> Result<Box<dyn Reader>, Error>;
+}
+
+/// Reads what is durable, a page at a time, beside the writer.
+pub trait Reader: Send {
+    /// At most `limit` entries after a number, in order, each verified against the one before it. Reads no others.
+    fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error>;
 }

@@ -11,6 +11,7 @@ fn every_store_passes_every_law() {
             ("keeps what it acknowledged", keeps_what_it_acknowledged as fn(&Maker, &std::path::Path) -> Result<(), String>),
             ("refuses a moved head", refuses_a_moved_head),
             ("is made once", is_made_once),
+            ("is read beside its writer", is_read_beside_its_writer),
         ] {
             let directory = tempfile::tempdir().unwrap();
             law(maker, directory.path()).unwrap_or_else(|why| panic!("{}: {name}: {why}", maker.name));

@@ -7,6 +7,7 @@ pub use answers::complete;
 
 use crate::effect::Agent;
 use crate::out::Out;
+use crate::overrule;
 use crate::plan::Kind;
 use crate::record::{Ended, Fact, Ownership};
 use crate::s3_fence::{self, Authority};
@@ -27,6 +28,13 @@ pub fn advance(state: &mut State, work: &mut Work, out: &mut Out) {
         let reason = format!("no fencing effect within {}", limits::PLAN_EXPIRES);
         return give_up(state, work, out, "F0304", reason, true);
     }
+    if work.phase != Phase::Orders {
+        let machines = work.plan.body().fence.iter().chain([work.plan.target()]);
+        if let Some((agent, evidence)) = overrule::overruler(state, machines, work.plan.server()) {
+            let reason = format!("agent {agent} knows more than this store: {evidence}");
+            return give_up(state, work, out, "F0302", reason, false);
+        }
+    }
     // each phase can be entered once, so this ends
     loop {
         let before = work.phase;
@@ -37,6 +45,7 @@ pub fn advance(state: &mut State, work: &mut Work, out: &mut Out) {
             Phase::Verify => verify(state, work, out),
             Phase::Clear => clear::drive(state, work, out),
             Phase::Orders => {
+                s9_return::tend(state, work, out);
                 // standing orders have begun, so no verdict is asked for and this cannot fail
                 let _ = s3_fence::drive(state, work, out);
                 s9_return::settle(state, work, out);
@@ -181,7 +190,9 @@ fn send_wiring(state: &mut State, work: &mut Work, out: &mut Out, server: &Serve
             _ => continue,
         };
         match made {
-            Ok((agent, stage, action)) => work.send(&mut state.ledger, out, key, agent, stage, action),
+            Ok((agent, stage, action)) => {
+                work.send(&mut state.ledger, out, key, agent, stage, action);
+            }
             Err(lapsed) => {
                 if let Some(task) = work.tasks.get_mut(&key) {
                     task.retry(out.now, lapsed.to_string());
@@ -258,8 +269,8 @@ fn send_boot(state: &mut State, work: &mut Work, out: &mut Out, server: &ServerI
         match made {
             Ok((agent, action)) => {
                 let powers_on = matches!(action, Action::PowerOn { .. });
-                work.send(&mut state.ledger, out, key.clone(), agent, Stage::Boot, action);
-                if let Some(task) = work.tasks.get_mut(&key).filter(|_| powers_on) {
+                let sent = work.send(&mut state.ledger, out, key.clone(), agent, Stage::Boot, action);
+                if let Some(task) = work.tasks.get_mut(&key).filter(|_| powers_on && sent) {
                     task.acted_at = Some(out.now);
                 }
             }

@@ -7,9 +7,9 @@ use vocabulary::check::CheckOutcome;
 use vocabulary::estate::{Estate, Mode};
 use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
-use vocabulary::request::{AgentError, Answer};
+use vocabulary::request::{AgentError, AgentHello, Answer};
 use vocabulary::storage::VolumeReading;
-use vocabulary::{AgentId, BootServiceId, Instant, MachineId, OpId, PortId, Secret, ServerId, TierId, VolumeId, WallTime};
+use vocabulary::{AgentId, BootServiceId, Instant, MachineId, OpId, PortId, Secret, ServerId, Span, TierId, VolumeId, WallTime};
 
 /// Something that happened, with the shell's clocks at that moment.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub enum What {
         op: OpId,
         /// How.
         outcome: Result<Answer, AgentError>,
+        /// From the request to the reply, by the clock of whoever sent it. Told, never judged by.
+        took: Span,
     },
     /// Somebody wants something.
     Intent {
@@ -53,6 +55,13 @@ pub enum What {
         principal: String,
         /// What.
         intent: Intent,
+    },
+    /// An agent took the ledger into its memory.
+    Readopted {
+        /// Which.
+        agent: String,
+        /// Who wanted it.
+        principal: String,
     },
     /// Time has passed: a wake-up that an effect asked for, or the regular one.
     Tick,
@@ -71,6 +80,8 @@ pub enum Observation {
     Port { port: PortId, reading: Result<PortReading, AgentError> },
     /// A machine's contact with a boot service.
     Contact { service: BootServiceId, contact: BootContact },
+    /// What an agent says of itself, and when it was asked by the controller's clock. Told before anything is asked of that life.
+    Hello { agent: String, asked: Instant, hello: AgentHello },
     /// Whether at least one canary answers.
     Canaries { alive: bool },
 }
@@ -80,6 +91,8 @@ pub enum Observation {
 pub enum Intent {
     /// Gives an agent a certificate.
     EnrolAgent { agent: AgentId },
+    /// Has an agent's memory seeded from the ledger.
+    ReadoptAgent { agent: AgentId },
     /// Takes a machine in: identity checked, certificate pinned, restore policy set, ports parked.
     EnrolMachine { machine: MachineId },
     /// First placement on `home`, or power for the present one.
@@ -88,8 +101,8 @@ pub enum Intent {
     StopServer { server: ServerId },
     /// Orderly stop, then start, on the same machine.
     RestartServer { server: ServerId },
-    /// Failover by hand: the verdict is the operator's, the proof is not.
-    StartFailover { server: ServerId, reason: String },
+    /// Failover by hand: the verdict is the operator's, the proof is not. With a `hash`, only the plan of that hash is sealed.
+    StartFailover { server: ServerId, reason: String, hash: Option<String> },
     /// Lifts a machine's quarantine and returns it to a pool.
     ReleaseMachine { machine: MachineId },
     /// Raises or lowers the ceiling of a tier.

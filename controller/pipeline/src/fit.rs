@@ -1,6 +1,7 @@
 //! Which machine may bear which server. Hard fit is law, soft fit is order; every machine passed over has its reason.
 
 use crate::ledger::Standing;
+use crate::overrule;
 use crate::plan::PassedOver;
 use crate::state::State;
 use crate::work::limits;
@@ -36,6 +37,9 @@ pub fn obstacles(state: &State, server: &ServerId, machine: &MachineId, now: Ins
     if state.ledger.machines.get(machine).is_none_or(|row| row.enrolled.is_none()) {
         reasons.push(format!("it is not enrolled; `understudy machine enroll {machine}` takes it in"));
     }
+    if let Some((agent, _)) = overrule::overruler(state, [machine], None) {
+        reasons.push(format!("agent {agent} knows more than this store, and is only observed"));
+    }
     reasons.extend(seen_off(state, machine, now));
     reasons.extend(vocabulary::lack::lacks(document, profile, &state.estate).into_iter().map(|lack| lack.to_string()));
     for other in &profile.requires.apart_from {
@@ -47,13 +51,14 @@ pub fn obstacles(state: &State, server: &ServerId, machine: &MachineId, now: Ins
     reasons
 }
 
-/// Until patrols exist, a spare is proven by this: identity checked and Off within the last minutes.
+/// Until patrols exist, a spare is proven by this: identity checked and Off within the last minutes. The reason stands in the plan, so
+/// it holds no age: the same lack is the same text at every look.
 fn seen_off(state: &State, machine: &MachineId, now: Instant) -> Option<String> {
     let Some((at, reading)) = state.watch.machines.get(machine).and_then(|watch| watch.last.as_ref()) else {
         return Some("its BMC was not read yet since the controller started".to_owned());
     };
     if now.since(*at) > limits::SPARE_SEEN {
-        return Some(format!("its BMC was last read {} ago", now.since(*at)));
+        return Some(format!("its BMC was not read within the last {}", limits::SPARE_SEEN));
     }
     (!reading.all_off()).then(|| format!("it is not off but {:?}", reading.system_power))
 }

@@ -3,16 +3,18 @@
 use crate::event::Intent;
 use crate::ledger::Standing;
 use crate::out::Out;
+use crate::overrule;
 use crate::plan::Body;
 use crate::record::Fact;
-use crate::s4_place;
 use crate::state::State;
-use crate::{s3_fence, work::Work};
+use crate::work::Work;
+use crate::{s2_decide, s3_fence, s4_place};
 use vocabulary::estate::Mode;
 use vocabulary::{Fault, MachineId, PlanId, PoolId, ServerId, TierId};
 
 /// Accepts or refuses an intent.
 pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent) -> Result<Option<PlanId>, Fault> {
+    not_overruled(state, &intent)?;
     match intent {
         Intent::EnrolAgent { agent } => {
             let what = format!("agent enroll {agent}");
@@ -20,7 +22,13 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
             out.record(&mut state.ledger, Fact::AgentEnrolled { agent });
             Ok(None)
         }
+        Intent::ReadoptAgent { agent } => {
+            let what = format!("agent readopt {agent}");
+            out.record(&mut state.ledger, Fact::Intended { principal: principal.to_owned(), what });
+            Ok(None)
+        }
         Intent::EnrolMachine { machine } => {
+            // in `observe` its plan only reads
             let body = enrol(state, &machine)?;
             open(state, out, principal, format!("machine enroll {machine}"), body)
         }
@@ -28,14 +36,17 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
         Intent::StopServer { server } => stop(state, out, principal, &server),
         Intent::RestartServer { server } => {
             let placement = placed(state, &server)?;
+            may_touch(state, &server)?;
             let body = s4_place::restart(state, &server, &placement);
             free_server(state, &server)?;
             desire(state, out, &server, true);
             open(state, out, principal, format!("server restart {server}"), body)
         }
-        Intent::StartFailover { server, reason } => {
+        Intent::StartFailover { server, reason, hash } => {
             free_server(state, &server)?;
+            may_touch(state, &server)?;
             let body = s4_place::failover(state, &server, out.now)?;
+            as_shown(&server, hash.as_deref(), &body)?;
             desire(state, out, &server, true);
             open(state, out, principal, format!("failover start {server}: {reason}"), body)
         }
@@ -44,6 +55,30 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
             open(state, out, principal, format!("machine release {machine}"), body)
         }
         Intent::SetTierMode { tier, mode } => set_mode(state, out, principal, &tier, mode),
+    }
+}
+
+/// No epoch is drawn against an agent that knows more than this store, not even on an operator's command.
+fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
+    let overruler = match intent {
+        Intent::EnrolMachine { machine } | Intent::ReleaseMachine { machine } => overrule::overruler(state, [machine], None),
+        Intent::StartServer { server }
+        | Intent::StopServer { server }
+        | Intent::RestartServer { server }
+        | Intent::StartFailover { server, .. } => {
+            let past = state.ledger.servers.get(server).into_iter().flat_map(|row| &row.past);
+            let home = state.estate.servers.get(server).map(|profile| &profile.home);
+            overrule::overruler(state, past.chain(home), Some(server))
+        }
+        Intent::EnrolAgent { .. } | Intent::ReadoptAgent { .. } | Intent::SetTierMode { .. } => None,
+    };
+    match overruler {
+        None => Ok(()),
+        Some((agent, evidence)) => Err(Fault::new(
+            302,
+            format!("agent {agent} knows more than this store, and is only observed: {evidence}"),
+            format!("look for a second controller or a restored backup; then `understudy agent readopt {agent}`"),
+        )),
     }
 }
 
@@ -98,6 +133,45 @@ fn free_server(state: &State, server: &ServerId) -> Result<(), Fault> {
     }
 }
 
+/// In `observe` nothing of the server is touched, not even on an operator's command.
+fn may_touch(state: &State, server: &ServerId) -> Result<(), Fault> {
+    if s2_decide::mode(state, server) != Mode::Observe {
+        return Ok(());
+    }
+    let tier = state.estate.tier_of(server).map_or_else(|| "TIER".to_owned(), |(id, _)| id.to_string());
+    Err(Fault::new(
+        206,
+        format!("{server} is only observed: nothing of it is touched while the ceiling or the mode of tier {tier} is `observe`"),
+        format!(
+            "`understudy tier mode {tier} manual` lets it act on commands, `auto` also by itself; see also `mode` in the documents"
+        ),
+    ))
+}
+
+fn may_touch_machine(state: &State, machine: &MachineId) -> Result<(), Fault> {
+    if s2_decide::machine_mode(state, machine) != Mode::Observe {
+        return Ok(());
+    }
+    Err(Fault::new(
+        206,
+        format!("{machine} is only observed: no server that may be on it has a mode other than `observe`"),
+        "`understudy tier mode TIER manual` lets a tier act on commands, `auto` also by itself; see also `mode` in the documents",
+    ))
+}
+
+/// The plan that a person has seen is the one that is sealed, or none.
+fn as_shown(server: &ServerId, hash: Option<&str>, body: &Body) -> Result<(), Fault> {
+    let now = body.hash();
+    if hash.is_none_or(|shown| shown == now) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        67,
+        format!("the plan for {server} is no longer the one that was shown: its hash is {now} now"),
+        "look at the new plan above, then start the failover again",
+    ))
+}
+
 fn placed(state: &State, server: &ServerId) -> Result<crate::ledger::Placement, Fault> {
     free_server(state, server)?;
     state.ledger.placement(server).cloned().ok_or_else(|| {
@@ -130,6 +204,7 @@ fn enrol(state: &State, machine: &MachineId) -> Result<Body, Fault> {
 
 fn start(state: &mut State, out: &mut Out, principal: &str, server: &ServerId) -> Result<Option<PlanId>, Fault> {
     free_server(state, server)?;
+    may_touch(state, server)?;
     let what = format!("server start {server}");
     match state.ledger.placement(server).cloned() {
         None => {
@@ -155,6 +230,7 @@ fn start(state: &mut State, out: &mut Out, principal: &str, server: &ServerId) -
 
 fn stop(state: &mut State, out: &mut Out, principal: &str, server: &ServerId) -> Result<Option<PlanId>, Fault> {
     let placement = placed(state, server)?;
+    may_touch(state, server)?;
     busy(state, &placement.machine)?;
     desire(state, out, server, false);
     let body = s4_place::stop(state, server, &placement);
@@ -164,6 +240,7 @@ fn stop(state: &mut State, out: &mut Out, principal: &str, server: &ServerId) ->
 fn release(state: &State, machine: &MachineId) -> Result<Body, Fault> {
     known(state, machine)?;
     busy(state, machine)?;
+    may_touch_machine(state, machine)?;
     let Standing::Quarantined { .. } = state.ledger.standing(machine) else {
         return Err(Fault::new(
             902,

@@ -1,11 +1,12 @@
 //! The durable part of the core's state: what folding the journal yields, and nothing else. `apply` is total; it decides nothing.
 
 use crate::plan::{Kind, Plan};
-use crate::record::{Ended, Fact, Ownership, Record};
+use crate::record::{Ended, Fact, Ownership, Raised, Record};
 use crate::stage::Stage;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
+use vocabulary::request::Resource;
 use vocabulary::{AgentId, Epoch, MachineId, PlanId, PoolId, ServerId, TierId, VolumeId, WallTime};
 
 /// Everything that survives a restart.
@@ -27,6 +28,23 @@ pub struct Ledger {
     pub plans: BTreeMap<PlanId, PlanRow>,
     /// Parts of fences that are not confirmed yet, with the reason.
     pub orders: BTreeMap<(PlanId, MachineId, String), String>,
+    /// The highest epoch that an agent's gate ever confirmed to keep, by agent and resource.
+    pub confirmed: BTreeMap<(String, Resource), Epoch>,
+    /// Agents whose memory was found to be an older copy, with the evidence; until they are re-seeded.
+    pub older: BTreeMap<String, Vec<String>>,
+    /// Agents whose gates know more than this store, and are only observed.
+    pub overruled: BTreeMap<String, Overruled>,
+}
+
+/// What an agent's gate knows more than this store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Overruled {
+    /// The highest epoch that was ours there.
+    pub drawn: Epoch,
+    /// The store it obeys, where that is the cause.
+    pub store: Option<String>,
+    /// What it said.
+    pub evidence: String,
 }
 
 /// What a machine is now.
@@ -179,7 +197,22 @@ impl Ledger {
     /// Folds one record in.
     pub fn apply(&mut self, record: &Record) {
         match &record.fact {
-            Fact::Intended { .. } | Fact::Estate { .. } | Fact::Outcome { .. } | Fact::Proven { .. } | Fact::Alarm { .. } => {}
+            Fact::Intended { .. } | Fact::Estate { .. } | Fact::Proven { .. } | Fact::Alarm { .. } => {}
+            Fact::Outcome { plan, raised, .. } => self.apply_raised(*plan, raised.as_ref()),
+            Fact::OlderMemory { agent, evidence } => {
+                self.older.insert(agent.clone(), evidence.clone());
+            }
+            Fact::Readopted { agent, .. } => {
+                self.older.remove(agent);
+                self.overruled.remove(agent);
+            }
+            Fact::Overruled { agent, drawn, store, evidence } => {
+                let row = Overruled { drawn: *drawn, store: store.clone(), evidence: evidence.clone() };
+                self.overruled.insert(agent.clone(), row);
+            }
+            Fact::OverruledNoMore { agent } => {
+                self.overruled.remove(agent);
+            }
             Fact::Enrolled { machine, identity, certificate, returns_by_itself } => {
                 self.machine(machine).enrolled = Some(Enrolment {
                     identity: identity.clone(),
@@ -202,6 +235,8 @@ impl Ledger {
             }
             Fact::Owned(ownership) => self.apply_owned(ownership),
             Fact::StandingOrder { plan, machine, what, reason } => {
+                // an order of an older plan on the same thing has passed to this one
+                self.orders.retain(|(of, on, order), _| (on, order) != (machine, what) || of >= plan);
                 self.orders.insert((*plan, machine.clone(), what.clone()), reason.clone());
             }
             Fact::OrderDone { plan, machine, what } => {
@@ -244,6 +279,14 @@ impl Ledger {
             row.next_op = row.next_op.max(number + 1);
             row.begun |= stage == Stage::Fence && what != crate::words::ADVANCE;
             row.power_on_sent |= what == crate::words::POWER_ON;
+        }
+    }
+
+    fn apply_raised(&mut self, plan: PlanId, raised: Option<&Raised>) {
+        let Some(Raised { agent, resources }) = raised else { return };
+        for resource in resources {
+            let epoch = self.confirmed.entry((agent.clone(), resource.clone())).or_default();
+            *epoch = plan.0.max(*epoch);
         }
     }
 

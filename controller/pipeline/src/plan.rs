@@ -80,10 +80,12 @@ pub struct Body {
 }
 
 impl Body {
-    /// SHA-256 over canonical JSON (sorted keys), in hex.
+    /// SHA-256 over canonical JSON (sorted keys), in hex: over what is done. Why other machines were passed over is not part of it, so
+    /// a spare that is not used cannot change what was approved.
     pub fn hash(&self) -> String {
+        let done = Body { passed_over: Vec::new(), ..self.clone() };
         // serde_json's Value sorts object keys (no preserve_order feature in this workspace), so the text is canonical
-        digest(&serde_json::to_value(self).map(|value| value.to_string()).unwrap_or_default())
+        digest(&serde_json::to_value(done).map(|value| value.to_string()).unwrap_or_default())
     }
 }
 

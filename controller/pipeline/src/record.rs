@@ -6,7 +6,8 @@ use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
-use vocabulary::{AgentId, Epoch, MachineId, OpId, PlanId, PoolId, ServerId, TierId, VolumeId, WallTime};
+use vocabulary::request::Resource;
+use vocabulary::{AgentId, Epoch, MachineId, OpId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
 
 /// One record, as the core wrote it. The journal adds its number and the hash of the one before.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -51,8 +52,17 @@ pub enum Fact {
     Entered { plan: PlanId, stage: Stage },
     /// A command is about to be sent.
     Intent { plan: PlanId, stage: Stage, op: OpId, agent: String, what: String },
-    /// Its outcome, with what was read back.
-    Outcome { plan: PlanId, op: OpId, ok: bool, read_back: String },
+    /// Its outcome, with what was read back, and how long the agent took from request to reply. `raised` is set where the agent's gate has thereby confirmed an epoch that it had not before.
+    Outcome {
+        plan: PlanId,
+        op: OpId,
+        ok: bool,
+        read_back: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raised: Option<Raised>,
+        #[serde(default)]
+        took: Span,
+    },
     /// A fence was proven: by which sets, on what evidence.
     Proven { plan: PlanId, machines: Vec<MachineId>, sets: Vec<String>, evidence: Vec<String> },
     /// The one ownership transaction.
@@ -65,8 +75,27 @@ pub enum Fact {
     Closed { plan: PlanId, result: Result<String, Ended> },
     /// A quarantine was lifted.
     Released { machine: MachineId, pool: PoolId, plan: PlanId },
+    /// An agent's gate has forgotten what it had confirmed: its file is an older copy. Until it is re-seeded it only observes and
+    /// takes away, and nothing it says counts.
+    OlderMemory { agent: String, evidence: Vec<String> },
+    /// An agent's gate knows what this store never drew: a higher epoch, or another store. Its devices are only observed from here on:
+    /// no epoch is drawn to overtake it. `drawn` is the highest epoch that was ours there; `store` whom it obeys, if that is the cause.
+    Overruled { agent: String, drawn: Epoch, store: Option<String>, evidence: String },
+    /// It says something else now: it may be asked again.
+    OverruledNoMore { agent: String },
+    /// An operator had an agent's memory seeded from the ledger.
+    Readopted { agent: String, principal: String },
     /// Something a person should know, which changes nothing.
     Alarm { subject: String, code: String, text: String },
+}
+
+/// What an agent's gate keeps durably at the epoch of the plan, from that answer on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Raised {
+    /// The agent.
+    pub agent: String,
+    /// The resources.
+    pub resources: Vec<Resource>,
 }
 
 /// How a plan ended without its goal.

@@ -3,12 +3,13 @@
 
 use crate::event::Observation;
 use crate::ledger::Heard;
+use crate::plan;
 use crate::state::State;
 use crate::watch::{MachineWatch, VolumeWatch};
 use std::collections::BTreeSet;
 use std::fmt;
 use vocabulary::power::PowerState;
-use vocabulary::{AgentId, Instant, MachineId, ServerId, Span};
+use vocabulary::{AgentId, Instant, MachineId, PlanId, ServerId, Span};
 
 /// A reboot may take this much longer than the last recorded boot.
 const REBOOT_MARGIN_PERCENT: u64 = 130;
@@ -36,6 +37,8 @@ pub enum Kind {
     BmcUnreachable,
     /// The BMC, the service and the I/O are all silent.
     PowerSuspected,
+    /// The machine that a failover gave the server to has never served it.
+    SpareFailed,
 }
 
 impl fmt::Display for Kind {
@@ -48,6 +51,7 @@ impl fmt::Display for Kind {
             Kind::Rebooting => "rebooting",
             Kind::BmcUnreachable => "bmc-unreachable",
             Kind::PowerSuspected => "power-suspected",
+            Kind::SpareFailed => "spare-failed",
         })
     }
 }
@@ -73,7 +77,13 @@ pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
             state.watch.machines.entry(machine.clone()).or_default().observe(now, reading);
         }
         Observation::Check { server, vantage, outcome } => {
-            state.watch.servers.entry(server.clone()).or_default().observe(now, vantage.clone(), outcome.clone());
+            let watch = state.watch.servers.entry(server.clone()).or_default();
+            watch.observe(now, vantage.clone(), outcome.clone());
+            let healthy_since = watch.vantages.get(vantage).and_then(|seen| seen.healthy_since);
+            let machine = state.ledger.placement(server).and_then(|placement| state.watch.machines.get_mut(&placement.machine));
+            if let (Some(since), Some(machine)) = (healthy_since, machine) {
+                machine.back(now, since, state.estate.settings.detection.hung_window);
+            }
         }
         Observation::Volume { volume, reading } => {
             // a failed reading says nothing of the volume: the last one grows old
@@ -91,6 +101,8 @@ pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
         Observation::Contact { contact, .. } => {
             state.watch.machines.entry(contact.machine.clone()).or_default().contact(now, contact.step);
         }
+        // judged by `memory`: it is no observation of a machine
+        Observation::Hello { .. } => {}
         Observation::Canaries { alive } => {
             state.watch.blind_since = match (alive, state.watch.blind_since) {
                 (true, _) => None,
@@ -180,7 +192,8 @@ pub fn symptom(state: &State, server: &ServerId, now: Instant) -> Option<Symptom
     let row = state.ledger.servers.get(server)?;
     let machine = row.placement.as_ref().filter(|_| row.desired)?.machine.clone();
     let seen = witnesses(state, server, &machine, now);
-    let found = off(state, &seen, now)
+    let found = spare_failed(state, server, &seen)
+        .or_else(|| off(state, &seen, now))
         .or_else(|| rebooting(state, &machine, &seen, now))
         .or_else(|| silent(state, &seen, now))
         .or_else(|| unreachable_bmc(state, &seen, now))?;
@@ -189,6 +202,17 @@ pub fn symptom(state: &State, server: &ServerId, now: Instant) -> Option<Symptom
 }
 
 type Found = (Kind, bool, Vec<String>);
+
+/// A failover that ended after its ownership transaction since its target failed: the target is a failed machine at once, is fenced, and
+/// the next spare is tried. Not if the server was heard on it after all.
+fn spare_failed(state: &State, server: &ServerId, seen: &Witnesses<'_>) -> Option<Found> {
+    let row = state.ledger.servers.get(server)?;
+    let made_by = state.ledger.plans.get(&PlanId(row.placement.as_ref()?.epoch))?;
+    let Some(Err(ended)) = &made_by.closed else { return None };
+    let failed = made_by.plan.body().kind == plan::Kind::Failover && made_by.owned && ended.target_failed;
+    let never_heard = row.heard.is_none() && seen.healthy.is_empty();
+    (failed && never_heard).then(|| (Kind::SpareFailed, true, vec![ended.reason.clone()]))
+}
 
 fn off(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
     let detection = &state.estate.settings.detection;
@@ -213,7 +237,7 @@ fn rebooting(state: &State, machine: &MachineId, seen: &Witnesses<'_>, now: Inst
         return None;
     }
     let watch = seen.machine?;
-    let since = watch.reset_moved.max(watch.last_contact())?;
+    let since = watch.away_since?;
     let recorded = state.ledger.machines.get(machine).and_then(|row| row.boot_ms).map(Span::ms);
     let usual = recorded.unwrap_or(state.estate.settings.detection.boot_time);
     let wait = Span::ms(usual.0.saturating_mul(REBOOT_MARGIN_PERCENT) / 100);
@@ -285,5 +309,5 @@ fn unreachable_bmc(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<
 
 /// True for symptoms that the guard counts: a machine may be failing.
 pub fn is_suspicion(kind: Kind) -> bool {
-    matches!(kind, Kind::UnexpectedOff | Kind::Hung | Kind::PowerSuspected)
+    matches!(kind, Kind::UnexpectedOff | Kind::Hung | Kind::PowerSuspected | Kind::SpareFailed)
 }

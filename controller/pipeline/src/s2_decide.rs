@@ -1,6 +1,7 @@
 //! Stage 2: symptoms become verdicts, or reasons why not. The guard lives here: a mass of suspicions is an outage of something else,
 //! and a controller whose own gateways are silent is blind and does nothing.
 
+use crate::overrule;
 use crate::s1_detect::{Kind, Symptom, is_suspicion, symptom};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,11 +89,28 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
 /// The mode that acts: the most cautious of ceiling, tier and server.
 pub fn mode(state: &State, server: &ServerId) -> Mode {
     let Some((tier_id, tier)) = state.estate.tier_of(server) else { return Mode::Observe };
-    let lab = state.life.as_ref().is_some_and(|life| life.lab);
-    let default = if lab { Mode::Auto } else { Mode::Observe };
-    let ceiling = state.ledger.ceilings.get(tier_id).copied().unwrap_or(default);
+    let ceiling = state.ledger.ceilings.get(tier_id).copied().unwrap_or_else(|| default_mode(state));
     let own = state.estate.servers.get(server).and_then(|profile| profile.mode).unwrap_or(tier.mode);
     ceiling.min(tier.mode).min(own)
+}
+
+/// The ceiling of a tier that was never set.
+fn default_mode(state: &State) -> Mode {
+    let lab = state.life.as_ref().is_some_and(|life| life.lab);
+    if lab { Mode::Auto } else { Mode::Observe }
+}
+
+/// The mode of a machine: the boldest of the servers that are on it, may be placed on it, or were; of nobody's machine, the default of
+/// the estate. In `observe` it is only read.
+pub fn machine_mode(state: &State, machine: &MachineId) -> Mode {
+    let pooled = |pool: &vocabulary::PoolId| {
+        let listed = state.estate.pools.get(pool).is_some_and(|document| document.machines.contains(machine));
+        listed || state.ledger.machines.get(machine).is_some_and(|row| row.pool.as_ref() == Some(pool))
+    };
+    let held = |server: &ServerId| state.ledger.servers.get(server).is_some_and(|row| row.past.contains(machine));
+    let servers = state.estate.servers.iter();
+    let users = servers.filter(|(id, profile)| &profile.home == machine || pooled(&profile.pool) || held(id));
+    users.map(|(id, _)| mode(state, id)).max().unwrap_or_else(|| default_mode(state))
 }
 
 /// Asked again right before the first fencing effect: does the verdict still stand?
@@ -115,7 +133,23 @@ fn hold(state: &State, server: &ServerId, symptom: &Symptom, now: Instant, wall:
             "by itself, when a canary answers",
         ));
     }
+    if let Some(hold) = overruled(state, server) {
+        return Some(hold);
+    }
     guard(state, &symptom.machine, now).or_else(|| rate(state, server, wall))
+}
+
+/// An agent that the failover would need knows more than this store: no epoch is drawn against it.
+fn overruled(state: &State, server: &ServerId) -> Option<Hold> {
+    let row = state.ledger.servers.get(server)?;
+    let (agent, evidence) = overrule::overruler(state, &row.past, Some(server))?;
+    Some(Hold::new(
+        "F0302",
+        format!("agent {agent} knows more than this store, so that {server} is only observed: {evidence}"),
+        format!(
+            "when the right store is in force, or by `understudy agent readopt {agent}`, or when {agent} says something else"
+        ),
+    ))
 }
 
 fn rate(state: &State, server: &ServerId, wall: WallTime) -> Option<Hold> {
@@ -141,7 +175,8 @@ fn rate(state: &State, server: &ServerId, wall: WallTime) -> Option<Hold> {
 fn counts(state: &State, server: &ServerId, at: WallTime) -> bool {
     let of_server = |row: &&crate::ledger::PlanRow| row.plan.server() == Some(server) && row.times.0 == at;
     state.ledger.plans.values().find(of_server).is_none_or(|row| match &row.closed {
-        Some(Err(ended)) => row.begun && !ended.target_failed,
+        // one that another store's epoch stopped before the server moved is held by that, and no failover
+        Some(Err(ended)) => row.begun && !ended.target_failed && (row.owned || ended.code != "F0302"),
         Some(Ok(_)) | None => true,
     })
 }
@@ -150,14 +185,7 @@ fn counts(state: &State, server: &ServerId, at: WallTime) -> bool {
 pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
     let settings = &state.estate.settings.guard;
     let within = |window: Span| -> BTreeSet<&MachineId> {
-        state
-            .watch
-            .suspicions
-            .iter()
-            .filter(|(_, since)| now.since(**since) <= window)
-            .map(|(id, _)| id)
-            .chain([machine])
-            .collect()
+        state.watch.suspicions.iter().filter(|(_, last)| now.since(**last) <= window).map(|(id, _)| id).chain([machine]).collect()
     };
     let suspects = within(settings.window);
     for (domain, members) in domains(state) {
@@ -215,11 +243,12 @@ fn domains(state: &State) -> BTreeMap<String, BTreeSet<&MachineId>> {
     domains
 }
 
-/// Keeps the guard's memory: who is suspect, since when. Suspicions older than the longest window are forgotten.
+/// Keeps the guard's memory: who was last suspect when. A suspicion is renewed as long as the symptom lasts, so that a hold of a dark
+/// domain does not end by itself; it is forgotten the longest window after its end.
 pub fn remember(state: &mut State, found: Option<&Symptom>, now: Instant) {
     let longest = state.estate.settings.guard.window.max(state.estate.settings.guard.site_window);
-    state.watch.suspicions.retain(|_, since| now.since(*since) <= longest);
+    state.watch.suspicions.retain(|_, last| now.since(*last) <= longest);
     if let Some(symptom) = found.filter(|symptom| is_suspicion(symptom.kind)) {
-        state.watch.suspicions.entry(symptom.machine.clone()).or_insert(now);
+        state.watch.suspicions.insert(symptom.machine.clone(), now);
     }
 }

@@ -27,10 +27,16 @@ mod send;
 
 pub(crate) use judge::order;
 pub use judge::{judge, same_holder, uncut};
+pub use power::polled;
 pub use send::{begin, complete, drive, drive_advance, refresh};
 
+use crate::effect::Agent;
 use crate::plan::Plan;
-use vocabulary::{Instant, MachineId, PlanId, ServerId, Span};
+use crate::state::State;
+use crate::work::{Key, Work};
+use std::collections::BTreeSet;
+use vocabulary::request::Resource;
+use vocabulary::{Instant, MachineId, PlanId, ServerId, Span, VolumeId};
 
 /// Evidence that every machine that ever held the server is harmless to it. Made by `judge` alone; neither `Clone` nor `Deserialize`.
 #[derive(Debug)]
@@ -111,9 +117,27 @@ impl Authority {
     }
 }
 
+/// The agent and the resource of a task that cuts a machine off.
+pub(crate) fn subject(key: &Key) -> Option<(Agent, Resource)> {
+    Some(match key {
+        Key::Power(machine) => (Agent::Bmc, Resource::Machine(machine.clone())),
+        Key::Port(_, port) => (Agent::Switch(port.switch.clone()), Resource::Port(port.clone())),
+        Key::Permit(machine, service) => (Agent::Boot(service.clone()), Resource::Permit(machine.clone())),
+        _ => return None,
+    })
+}
+
 /// The initiator name of a plan's placement.
 pub(crate) fn initiator(server: &ServerId, plan: &Plan) -> vocabulary::storage::InitiatorName {
     vocabulary::storage::InitiatorName::of_placement(server, plan.epoch())
+}
+
+/// Volumes of the plan's server: those of its profile and those the ledger says it owns.
+fn volumes(state: &State, work: &Work) -> BTreeSet<VolumeId> {
+    let Some(server) = work.plan.server() else { return BTreeSet::new() };
+    let of_profile = state.estate.servers.get(server).map(|profile| profile.volumes.iter().map(|v| v.id()).collect::<Vec<_>>());
+    let owned = state.ledger.volumes.iter().filter(|(_, (owner, _, _))| owner == server).map(|(id, _)| id.clone());
+    of_profile.unwrap_or_default().into_iter().chain(owned).collect()
 }
 
 /// True if a reading comes from the box that the estate and the enrolment name.

@@ -5,10 +5,12 @@ use crate::ledger::Placement;
 use crate::out::Out;
 use crate::plan::{Body, Kind, PassedOver, Plan, Step};
 use crate::record::Fact;
+use crate::s2_decide;
 use crate::stage::Stage;
 use crate::state::State;
 use crate::work::{Work, limits};
 use std::collections::BTreeMap;
+use vocabulary::estate::Mode;
 use vocabulary::storage::Access;
 use vocabulary::{Epoch, Fault, Instant, MachineId, ServerId};
 
@@ -21,6 +23,19 @@ pub fn failover(state: &State, server: &ServerId, now: Instant) -> Result<Body, 
             402,
             format!("{server} runs on no machine, so there is nothing to fail over from"),
             format!("`understudy server start {server}` makes its first placement"),
+        ));
+    }
+    if let Some((machine, open)) =
+        row.into_iter().flat_map(|row| &row.past).find_map(|m| Some((m, state.ledger.open_plan_on(m)?)))
+    {
+        return Err(Fault::new(
+            405,
+            format!(
+                "plan {} ({}) is open on {machine}, which the failover of {server} fences",
+                open.plan.id(),
+                open.plan.body().kind
+            ),
+            format!("when that plan is closed; `understudy watch --until-closed {}` waits for it", open.plan.id()),
         ));
     }
     let (target, passed_over) = fit::choose(state, server, now);
@@ -65,7 +80,7 @@ pub fn stop(state: &State, server: &ServerId, placement: &Placement) -> Body {
     body(state, Kind::Stop, Some(server), Vec::new(), placement.machine.clone(), Vec::new())
 }
 
-/// The plan of an enrolment.
+/// The plan of an enrolment; of a machine that is only observed, its one step is to read.
 pub fn enrol(state: &State, machine: &MachineId) -> Body {
     body(state, Kind::Enrol, None, Vec::new(), machine.clone(), Vec::new())
 }
@@ -83,6 +98,13 @@ pub fn unknown(server: &ServerId) -> Fault {
 /// Kinds of volumes that this release cannot move safely are refused, with a code.
 fn supported(state: &State, server: &ServerId) -> Result<(), Fault> {
     let profile = state.estate.servers.get(server).ok_or_else(|| unknown(server))?;
+    if profile.volumes.is_empty() {
+        return Err(Fault::new(
+            404,
+            format!("{server} has no volume, and without one nothing shows that its old machine writes no more"),
+            "give the server the volume it boots from, or leave it in mode `observe`",
+        ));
+    }
     match profile.volumes.iter().find(|volume| volume.access == Access::Shared) {
         Some(volume) => Err(Fault::new(
             404,
@@ -174,6 +196,10 @@ fn own_steps(state: &State, kind: Kind, target: &MachineId, add: &mut impl FnMut
     match kind {
         Kind::Enrol => {
             add(Stage::Verify, "bmc", format!("read the identity of {target}"));
+            if s2_decide::machine_mode(state, target) == Mode::Observe {
+                // a machine that is only observed is only read
+                return;
+            }
             add(Stage::Verify, "bmc", format!("restore policy of {target} to always-off"));
         }
         Kind::Stop => add(Stage::Boot, "bmc", format!("ask the operating system of {target} to stop")),

@@ -19,6 +19,8 @@ pub struct State {
     pub watch: Watch,
     /// What is being done, per open plan and per plan with standing orders; re-made after a restart.
     pub works: BTreeMap<PlanId, Work>,
+    /// The first number that no command of a dropped work has borne, readings included.
+    pub spent: BTreeMap<PlanId, u64>,
     /// Set by `Started`.
     pub life: Option<Life>,
 }
@@ -40,6 +42,7 @@ impl State {
             ledger: Ledger::default(),
             watch: Watch::default(),
             works: BTreeMap::new(),
+            spent: BTreeMap::new(),
             life: None,
         }
     }

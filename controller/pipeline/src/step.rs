@@ -11,7 +11,7 @@ use crate::stage::Stage;
 use crate::state::{Life, State};
 use crate::watch::vantages;
 use crate::work::Phase;
-use crate::{drive, intents, recover, s3_fence, s4_place, s9_return};
+use crate::{drive, intents, memory, recover, s3_fence, s4_place, s9_return};
 use std::collections::BTreeSet;
 use vocabulary::{Epoch, MachineId, PlanId, ServerId, Span};
 
@@ -29,11 +29,17 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
         What::EstateLoaded(estate) => state.estate = estate,
         What::Started { key, lab } => {
             state.life = Some(Life { key, lab });
+            state.watch.drawn_before = state.ledger.epoch;
             recover::recover(&mut state, &mut out);
             run_all(&mut state, &mut out);
         }
+        What::Observed(Observation::Hello { agent, asked, hello }) => memory::hello(&mut state, &mut out, &agent, asked, &hello),
+        What::Readopted { agent, principal } => {
+            memory::readopted(&mut state, &mut out, agent, principal);
+            run_all(&mut state, &mut out);
+        }
         What::Observed(observation) => observed(&mut state, &mut out, &observation),
-        What::Completed { op, outcome } => completed(&mut state, &mut out, op, &outcome),
+        What::Completed { op, outcome, took } => completed(&mut state, &mut out, op, &outcome, took),
         What::Intent { ticket, principal, intent } => {
             let answer = intents::accept(&mut state, &mut out, &principal, intent);
             if let Ok(Some(plan)) = &answer {
@@ -58,10 +64,11 @@ fn completed(
     out: &mut Out,
     op: vocabulary::OpId,
     outcome: &Result<vocabulary::request::Answer, vocabulary::request::AgentError>,
+    took: vocabulary::Span,
 ) {
     let id = PlanId(op.epoch);
     if let Some(mut work) = state.works.remove(&id) {
-        drive::complete(state, &mut work, out, op, outcome);
+        drive::complete(state, &mut work, out, op, (outcome, took));
         state.works.insert(id, work);
         run(state, out, id);
     }
@@ -81,6 +88,8 @@ fn run(state: &mut State, out: &mut Out, id: PlanId) {
     let server = work.plan.server().cloned();
     if work.phase != Phase::Orders || s9_return::has_orders(&work) {
         state.works.insert(id, work);
+    } else {
+        state.spent.insert(id, work.next_op());
     }
     let closed = open && state.ledger.plans.get(&id).is_some_and(|row| !row.is_open());
     if let (true, Some(server)) = (closed, server) {
@@ -100,6 +109,9 @@ fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
     s1_detect::observe(state, out.now, observation);
     match observation {
         Observation::Machine { machine, reading } => {
+            if s3_fence::polled(state, machine, out.now, reading.as_ref().ok()) {
+                out.wake(out.now);
+            }
             if let Ok(reading) = reading {
                 s9_return::quarantined(state, out, machine, reading);
             }
@@ -113,7 +125,11 @@ fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
             heard(state, out, server);
             conclude(state, out, server);
         }
-        Observation::Volume { .. } | Observation::Port { .. } | Observation::Contact { .. } | Observation::Canaries { .. } => {}
+        Observation::Volume { .. }
+        | Observation::Port { .. }
+        | Observation::Contact { .. }
+        | Observation::Canaries { .. }
+        | Observation::Hello { .. } => {}
     }
 }
 
@@ -181,18 +197,19 @@ fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
 fn suspicion(state: &mut State, out: &mut Out, server: &ServerId, symptom: Option<&s1_detect::Symptom>, open: bool) {
     let row = state.ledger.servers.get(server);
     let before = row.and_then(|row| row.suspected.as_ref()).map(|(_, kind)| kind.clone());
-    match (symptom, before) {
-        (Some(symptom), before) if before.as_deref() != Some(&symptom.kind.to_string()) => {
-            let fact = Fact::Suspected {
-                server: server.clone(),
-                machine: symptom.machine.clone(),
-                symptom: symptom.kind.to_string(),
-                evidence: symptom.evidence.clone(),
-            };
-            out.record(&mut state.ledger, fact);
-        }
-        (None, Some(_)) if !open => out.record(&mut state.ledger, Fact::Cleared { server: server.clone() }),
-        _ => {}
+    let fact = match (symptom, before) {
+        (Some(symptom), before) if before.as_deref() != Some(&symptom.kind.to_string()) => Fact::Suspected {
+            server: server.clone(),
+            machine: symptom.machine.clone(),
+            symptom: symptom.kind.to_string(),
+            evidence: symptom.evidence.clone(),
+        },
+        (None, Some(_)) if !open => Fact::Cleared { server: server.clone() },
+        _ => return,
+    };
+    // one that flaps is told a little later; nothing is decided by what is told
+    if state.watch.may_tell(server, out.now) {
+        out.record(&mut state.ledger, fact);
     }
 }
 
@@ -243,6 +260,7 @@ fn code_name(fault: &vocabulary::Fault) -> &'static str {
         401 => "F0401",
         402 => "F0402",
         404 => "F0404",
+        405 => "F0405",
         _ => "F0053",
     }
 }

@@ -35,8 +35,8 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Sealed { plan } => sealed(plan),
         Fact::Entered { plan, stage } => format!("{plan} enters {stage}"),
         Fact::Intent { plan, agent, what, .. } => format!("{plan} asks {agent}: {what}"),
-        Fact::Outcome { plan, ok: true, read_back, op } => format!("{plan} op {op}: {read_back}"),
-        Fact::Outcome { plan, ok: false, read_back, op } => format!("{plan} op {op} not done: {read_back}"),
+        Fact::Outcome { plan, ok: true, read_back, op, .. } => format!("{plan} op {op}: {read_back}"),
+        Fact::Outcome { plan, ok: false, read_back, op, .. } => format!("{plan} op {op} not done: {read_back}"),
         Fact::Proven { plan, machines, sets, .. } if machines.is_empty() => format!("{plan} may grant: {}", sets.join(", ")),
         Fact::Proven { plan, machines, sets, .. } => {
             format!("{plan}: {} proven harmless by {}", list(machines), sets.join(" and "))
@@ -47,6 +47,14 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Closed { plan, result: Ok(text) } => format!("{plan} is done: {text}"),
         Fact::Closed { plan, result: Err(ended) } => format!("{plan} ended ({}): {}", ended.code, ended.reason),
         Fact::Released { machine, pool, .. } => format!("{machine} is released into pool {pool}"),
+        Fact::OlderMemory { agent, evidence } => {
+            format!("ALARM F1008: the memory of agent {agent} is an older copy: {}", evidence.join("; "))
+        }
+        Fact::Overruled { agent, evidence, .. } => {
+            format!("ALARM F0302: agent {agent} knows more than this store, and is only observed: {evidence}")
+        }
+        Fact::OverruledNoMore { agent } => format!("agent {agent} says something else now, and may be asked again"),
+        Fact::Readopted { agent, principal } => format!("{principal} had the memory of agent {agent} seeded from the ledger"),
         Fact::Alarm { code, text, .. } => format!("ALARM {code}: {text}"),
     }
 }

@@ -6,12 +6,29 @@ use vocabulary::check::CheckOutcome;
 use vocabulary::estate::Estate;
 use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
-use vocabulary::{AgentId, Instant, MachineId, PortId, ServerId, VolumeId};
+use vocabulary::request::Resource;
+use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, Span, VolumeId};
 
 /// How many boot contacts are kept per machine.
 pub const CONTACTS_MAX: usize = 32;
+/// How often a server's suspicion may begin or end on record within `TOLD_WINDOW`: one that flaps cannot fill the journal.
+pub const TOLD_MAX: usize = 12;
+/// See `TOLD_MAX`.
+pub const TOLD_WINDOW: Span = Span::seconds(600);
 /// The controller as a vantage point.
 pub const CONTROLLER: &str = "controller";
+
+/// Resources by agent, as `Ledger::confirmed` keeps them.
+pub type Kept = (String, Resource);
+
+/// An agent's confirmation of a higher epoch: how high it stood before, and when it came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rise {
+    /// The epoch before.
+    pub before: Epoch,
+    /// When.
+    pub at: Instant,
+}
 
 /// All that is being watched.
 #[derive(Debug, Default)]
@@ -24,12 +41,35 @@ pub struct Watch {
     pub volumes: BTreeMap<VolumeId, VolumeWatch>,
     /// Ports.
     pub ports: BTreeMap<PortId, PortReading>,
+    /// What agents have confirmed in this life, lately, oldest first.
+    pub rises: BTreeMap<Kept, Vec<Rise>>,
+    /// The last epoch that was drawn before this life.
+    pub drawn_before: Epoch,
+    /// Which store each agent obeys, by its last hello; empty until its first one in this life.
+    pub stores: BTreeMap<String, String>,
+    /// When agents were seeded from the ledger in this life.
+    pub readopted: BTreeMap<String, Instant>,
     /// Since when no canary answers.
     pub blind_since: Option<Instant>,
-    /// Machines whose server is under suspicion, with the time it began; kept for the guard's window.
+    /// Machines whose server is or was under suspicion, with the time it was last; kept for the guard's window after that.
     pub suspicions: BTreeMap<MachineId, Instant>,
+    /// When a suspicion of a server began or ended on record lately, oldest first.
+    pub told: BTreeMap<ServerId, VecDeque<Instant>>,
     /// Alarms that were raised and whose cause lasts, so that each is raised once.
     pub alarms: BTreeSet<String>,
+}
+
+impl Watch {
+    /// True if one more change of a server's suspicion may be told now; it is counted.
+    pub fn may_tell(&mut self, server: &ServerId, now: Instant) -> bool {
+        let told = self.told.entry(server.clone()).or_default();
+        told.retain(|at| now.since(*at) < TOLD_WINDOW);
+        let may = told.len() < TOLD_MAX;
+        if may {
+            told.push_back(now);
+        }
+        may
+    }
 }
 
 /// The vantage points from which health checks are run: the controller itself, and each agent that the estate names as one.
@@ -54,6 +94,9 @@ pub struct MachineWatch {
     pub off_reads: u32,
     /// When the last reset was seen to move.
     pub reset_moved: Option<Instant>,
+    /// When the machine was first seen to reset itself or to boot since its server was last well: a machine that only ever boots is not
+    /// granted a new boot time by each try.
+    pub away_since: Option<Instant>,
     /// Recent boot contacts.
     pub contacts: VecDeque<(Instant, BootStep)>,
 }
@@ -103,6 +146,7 @@ impl MachineWatch {
                 });
                 if moved {
                     self.reset_moved = Some(now);
+                    self.away_since.get_or_insert(now);
                 }
                 if reading.all_off() {
                     self.off_since.get_or_insert(now);
@@ -131,11 +175,14 @@ impl MachineWatch {
             self.contacts.pop_front();
         }
         self.contacts.push_back((now, step));
+        self.away_since.get_or_insert(now);
     }
 
-    /// When the machine last contacted a boot service.
-    pub fn last_contact(&self) -> Option<Instant> {
-        self.contacts.back().map(|(at, _)| *at)
+    /// Its server is healthy since then. One that is healthy since before the reset was noticed may only not have been missed yet.
+    pub fn back(&mut self, now: Instant, healthy_since: Instant, window: Span) {
+        if self.away_since.is_some_and(|away| healthy_since > away || now.since(away) > window) {
+            self.away_since = None;
+        }
     }
 }
 

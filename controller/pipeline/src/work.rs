@@ -7,11 +7,13 @@ use crate::out::Out;
 use crate::plan::Plan;
 use crate::record::Fact;
 use crate::stage::Stage;
+use crate::trust;
+use crate::watch::Kept;
 use crate::words::{answer_words, words};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::power::MachineReading;
 use vocabulary::request::{Action, AgentError, Answer, Resource};
-use vocabulary::{AgentId, BootServiceId, Epoch, Instant, MachineId, OpId, PortId, Span, VolumeId};
+use vocabulary::{AgentId, BootServiceId, Epoch, Instant, Mac, MachineId, OpId, PortId, Span, VolumeId};
 
 /// Deadlines and retries of the core. Documented in docs/limits.md.
 pub mod limits {
@@ -24,6 +26,13 @@ pub mod limits {
     pub const RETRY_FIRST: Span = Span::ms(100);
     /// Longest pause between retries of a task.
     pub const RETRY_MAX: Span = Span::seconds(5);
+    /// A device that failed so many tries of an open plan is looked for by readings, which leave no record, before it is commanded
+    /// again.
+    pub const LOOK_AFTER: u32 = 8;
+    /// A command of a fence that was sent so often without being confirmed is sent more and more seldom.
+    pub const SENT_OFTEN: u32 = 12;
+    /// The longest pause between two of those.
+    pub const SELDOM_MAX: Span = Span::seconds(300);
     /// Pause between two tries of a health check while a plan verifies.
     pub const VERIFY_EVERY: Span = Span::ms(150);
     /// How often the power of a fenced machine is read while a part of its fence is not confirmed, and while it is quarantined.
@@ -34,6 +43,8 @@ pub mod limits {
     pub const POWER_ON_AGAIN: Span = Span::seconds(10);
     /// A plan that has not begun to fence expires after this.
     pub const PLAN_EXPIRES: Span = Span::seconds(900);
+    /// The last look at a fenced machine's ports, for a sign of life, may keep its power proof waiting so long.
+    pub const LIFE_PATIENCE: Span = Span::seconds(1);
     /// A target that is not wired and powered within this has failed: the next spare is tried.
     pub const TARGET_PATIENCE: Span = Span::seconds(60);
     /// A target that does not read Off within this, once the fence is proven, has failed.
@@ -57,6 +68,8 @@ pub enum Key {
     Power(MachineId),
     /// Fence: a port.
     Port(MachineId, PortId),
+    /// Fence: a look at a port for a sign of life of a machine that its BMC calls off; exists only while it is under way.
+    Life(MachineId, PortId),
     /// Fence: a volume.
     Volume(VolumeId),
     /// Fence: a permit.
@@ -109,12 +122,31 @@ pub struct Window {
     pub session: u64,
     /// When the first was asked for.
     pub since: Instant,
+    /// When the first was answered: what is seen of the machine in readings asked for after that contradicts it.
+    pub first_off: Instant,
+    /// When the newest was asked for: the proof is as old as that.
+    pub newest_off: Instant,
+    /// Since when nothing is missing but answers of ports.
+    pub full_since: Option<Instant>,
+    /// What was last seen at the machine's ports since `first_off`.
+    pub ports: BTreeMap<PortId, Heard>,
     /// How many so far.
     pub reads: u32,
     /// `last_reset` of the first; must not change.
     pub last_reset: Option<String>,
     /// `bmc_started` of the first; must not change.
     pub bmc_started: Option<String>,
+}
+
+/// What was last seen at a port of a machine that its BMC calls off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heard {
+    /// Frames received on the port.
+    pub frames_in: u64,
+    /// Addresses learnt there.
+    pub learnt: BTreeSet<Mac>,
+    /// How many readings so far.
+    pub looks: u32,
 }
 
 /// A task.
@@ -130,15 +162,21 @@ pub struct Task {
     pub evidence: Option<String>,
     /// For `Power`: the run of Off readings so far.
     pub window: Option<Window>,
+    /// For `Power`: the sign of life that voided its window, until it is told.
+    pub veto: Option<String>,
     /// For `Power` and `PowerOn`: when the command was last accepted.
     pub acted_at: Option<Instant>,
     /// For `Power`: true if every reading of the window had a second power source.
     pub strong: bool,
     /// For `Volume`: the gate refused to spare our own initiator, since it knows no grant of this plan.
     pub keep_refused: bool,
-    /// For a standing order: whether its device answered a reading since the last try failed. A device that is away for weeks is
+    /// For a fencing task: whether its device answered a reading since the last try failed. A device that is away for weeks is
     /// looked for by readings, which leave no record.
     pub look: Look,
+    /// For a fencing task: how many commands were sent since it was confirmed last.
+    pub commands: u32,
+    /// For a fencing task: when the last of them was sent.
+    pub sent_at: Option<Instant>,
 }
 
 /// See `Task::look`.
@@ -161,10 +199,13 @@ impl Task {
             reason: None,
             evidence: None,
             window: None,
+            veto: None,
             acted_at: None,
             strong: true,
             keep_refused: false,
             look: Look::No,
+            commands: 0,
+            sent_at: None,
         }
     }
     /// True if it is confirmed.
@@ -181,6 +222,13 @@ impl Task {
         self.evidence = Some(evidence);
         self.reason = None;
         self.tries = 0;
+        self.commands = 0;
+    }
+    /// The least pause between two commands: `usual` at first, then longer each time, so that what never comes true cannot fill the
+    /// journal. It is about as long as the trouble has lasted already.
+    pub fn pace(&self, usual: Span) -> Span {
+        let doublings = self.commands.saturating_sub(limits::SENT_OFTEN).min(10);
+        Span(usual.0.saturating_mul(1 << doublings).min(limits::SELDOM_MAX.0.max(usual.0)))
     }
     /// Puts the next try off, longer each time.
     pub fn retry(&mut self, now: Instant, reason: String) {
@@ -212,6 +260,33 @@ pub enum Phase {
     Orders,
 }
 
+/// A command that is under way.
+#[derive(Debug)]
+struct Sent {
+    key: Key,
+    agent: Agent,
+    /// What it changes; empty for a reading.
+    changes: Vec<Resource>,
+}
+
+/// How a command was answered, and how long that took from request to reply.
+pub type Answered<'a> = (&'a Result<Answer, AgentError>, Span);
+
+/// An answer that somebody waits for.
+#[derive(Debug)]
+pub struct Taken {
+    /// Which task it belongs to.
+    pub key: Key,
+    /// Whose answer it is.
+    pub agent: Agent,
+    /// When it was asked.
+    pub asked: Instant,
+    /// What it is worth.
+    pub outcome: Result<Answer, AgentError>,
+    /// Epochs that it has confirmed, as they stood before.
+    pub rose: Vec<(Kept, Epoch)>,
+}
+
 /// One plan's execution.
 #[derive(Debug)]
 pub struct Work {
@@ -234,7 +309,7 @@ pub struct Work {
     /// When the target was powered on in this life.
     pub powered_on: Option<Instant>,
     /// The command stream's answers are matched here.
-    ops: BTreeMap<OpId, (Key, bool)>,
+    ops: BTreeMap<OpId, Sent>,
     next_op: u64,
 }
 
@@ -288,45 +363,57 @@ impl Work {
             .min()
     }
 
-    /// Sends a command for a task: its intent is recorded first if it changes anything.
-    pub fn send(&mut self, ledger: &mut Ledger, out: &mut Out, key: Key, agent: Agent, stage: Stage, action: Action) {
+    /// Sends a command for a task: its intent is recorded first if it changes anything. False if the agent may not be asked that now:
+    /// the task is put off, with the reason.
+    pub fn send(&mut self, ledger: &mut Ledger, out: &mut Out, key: Key, agent: Agent, stage: Stage, action: Action) -> bool {
+        if let Some(refusal) = trust::refusal(ledger, &agent, &action) {
+            self.tasks.entry(key).or_insert_with(|| Task::due(out.now)).retry(out.now, refusal.to_string());
+            return false;
+        }
         let op = OpId { epoch: self.plan.epoch(), number: self.next_op };
         self.next_op += 1;
         if !action.is_read() {
             out.record(ledger, Fact::Intent { plan: self.plan.id(), stage, op, agent: agent.to_string(), what: words(&action) });
         }
-        let changes = !action.is_read();
+        let changes = if action.is_read() { Vec::new() } else { action.resources() };
         let deadline = if agent == Agent::Bmc { limits::BMC_DEADLINE } else { limits::AGENT_DEADLINE };
-        let command = Command::new(agent, &self.plan, op, stage, deadline, action);
+        let command = Command::new(agent.clone(), &self.plan, op, stage, deadline, action);
         out.effects.push(Effect::Command(Box::new(command)));
-        self.ops.insert(op, (key.clone(), changes));
+        self.ops.insert(op, Sent { key: key.clone(), agent, changes });
         let task = self.tasks.entry(key).or_insert_with(|| Task::due(out.now));
         task.progress = Progress::InFlight(op, out.now);
+        true
     }
 
-    /// Takes an answer in: which task it belongs to, and when it was asked. `None` for an answer that nobody waits for any more.
-    /// The outcome of a change is recorded.
-    pub fn take(
-        &mut self,
-        ledger: &mut Ledger,
-        out: &mut Out,
-        op: OpId,
-        outcome: &Result<Answer, AgentError>,
-    ) -> Option<(Key, Instant)> {
-        let (key, changes) = self.ops.remove(&op)?;
+    /// Takes an answer in. `None` for an answer that nobody waits for any more. The outcome of a change is recorded.
+    pub fn take(&mut self, ledger: &mut Ledger, out: &mut Out, op: OpId, (outcome, took): Answered<'_>) -> Option<Taken> {
+        let Sent { key, agent, changes } = self.ops.remove(&op)?;
         let task = self.tasks.get(&key)?;
         let Progress::InFlight(waiting, asked) = task.progress else { return None };
         if waiting != op {
             return None;
         }
-        if changes {
-            let (ok, read_back) = match outcome {
+        let outcome = trust::worth(ledger, &agent, outcome);
+        let mut rose = Vec::new();
+        if !changes.is_empty() {
+            let (ok, read_back) = match &outcome {
                 Ok(answer) => (true, answer_words(answer)),
                 Err(error) => (false, error.to_string()),
             };
-            out.record(ledger, Fact::Outcome { plan: self.plan.id(), op, ok, read_back });
+            let raised = trust::raised(ledger, &agent, &changes, self.epoch()).filter(|_| ok);
+            for resource in raised.iter().flat_map(|raised| &raised.resources) {
+                let kept = (agent.to_string(), resource.clone());
+                let before = ledger.confirmed.get(&kept).copied().unwrap_or_default();
+                rose.push((kept, before));
+            }
+            out.record(ledger, Fact::Outcome { plan: self.plan.id(), op, ok, read_back, raised, took });
         }
-        Some((key, asked))
+        Some(Taken { key, agent, asked, outcome, rose })
+    }
+
+    /// The first number that no command of this work has borne.
+    pub fn next_op(&self) -> u64 {
+        self.next_op
     }
 
     /// The plan's epoch.

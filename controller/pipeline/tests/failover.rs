@@ -6,10 +6,12 @@ mod common;
 
 use common::{World, estate, id};
 use pipeline::effect::Agent;
-use pipeline::event::Intent;
+use pipeline::event::{Intent, Observation, What};
 use pipeline::ledger::Standing;
 use pipeline::record::Fact;
 use pipeline::stage::Stage;
+use pipeline::work::{Key, Progress};
+use vocabulary::boot::{BootContact, BootStep};
 use vocabulary::*;
 
 fn up(machines: usize) -> World {
@@ -166,47 +168,152 @@ fn a_blind_controller_does_nothing() {
     world.run_until_served("web1", "m3", 20_000);
 }
 
+fn moved(world: &World) -> usize {
+    world.facts.iter().filter(|fact| matches!(fact, Fact::Owned(o) if o.from.is_some())).count()
+}
+
 #[test]
-fn many_at_once_are_held_by_the_guard() {
+fn many_at_once_are_held_by_the_guard_as_long_as_it_is_dark() {
     let mut world = up(8);
     for n in 1..=6 {
         world.power_off(&id(&format!("m{n}")));
     }
-    world.run(20_000);
-    let moved = world.facts.iter().filter(|fact| matches!(fact, Fact::Owned(o) if o.from.is_some())).count();
-    assert_eq!(moved, 0, "{}", world.story());
-    assert!((1..=6).all(|n| held(&world, &format!("web{n}")).as_deref() == Some("F0202")));
+    for minute in 0..15 {
+        world.run(60_000);
+        assert_eq!(moved(&world), 0, "minute {minute}: {}", world.story());
+        assert!((1..=6).all(|n| held(&world, &format!("web{n}")).as_deref() == Some("F0202")), "minute {minute}");
+    }
+}
+
+/// Eight machines, of which `m1` and `m2` stand in one rack.
+fn racked() -> World {
+    let mut world = up(8);
+    world.estate.machines.get_mut(&id::<MachineId>("m2")).unwrap().rack = id("r1");
+    world.boot_core();
+    world.run(2_000);
+    world
 }
 
 #[test]
-fn a_spare_that_does_not_serve_is_fenced_and_the_next_one_tried() {
-    let mut world = up(4);
-    // m3 bears web3; m4 is the spare of the estate; m3's server is moved away by hand and m3 released, so that there are two spares
-    world.intent(Intent::StartFailover { server: id("web3"), reason: "test".into() });
-    world.run_until_served("web3", "m4", 20_000);
-    world.intent(Intent::ReleaseMachine { machine: id("m3") });
-    world.run(5_000);
+fn a_dark_rack_is_held_until_one_of_it_is_well() {
+    let mut world = racked();
     world.power_off(&id("m1"));
-    world.machines.get_mut(&id::<MachineId>("m3")).unwrap().stuck = true;
-    world.run(100_000);
-    let closed = world.facts.iter().any(|fact| matches!(fact, Fact::Closed { result: Err(ended), .. } if ended.target_failed));
-    assert!(closed, "{}", world.story());
-    world.machines.get_mut(&id::<MachineId>("m3")).unwrap().stuck = false;
-    world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    world.power_off(&id("m2"));
+    world.run(900_000);
+    assert_eq!(moved(&world), 0, "{}", world.story());
+    assert_eq!(held(&world, "web1").as_deref(), Some("F0202"));
+    world.power_on(&id("m2"));
+    world.run_until_served("web1", "m8", 150_000);
+}
+
+#[test]
+fn those_that_blipped_minutes_ago_count_by_their_last_symptom() {
+    let mut world = racked();
+    world.power_off(&id("m2"));
+    world.run(600);
+    world.power_on(&id("m2"));
+    world.run(110_000);
+    world.power_off(&id("m2"));
+    world.run(600);
+    world.power_on(&id("m2"));
     world.run(30_000);
-    let machine = world.state().ledger.placement(&id("web1")).map(|p| p.machine.to_string());
-    assert!(machine.is_some(), "{}", world.story());
+    world.power_off(&id("m1"));
+    world.run(20_000);
+    assert_eq!(moved(&world), 0, "m2 was suspect half a minute ago:\n{}", world.story());
+    assert_eq!(held(&world, "web1").as_deref(), Some("F0202"));
 }
 
 #[test]
-fn a_higher_epoch_at_an_agent_stops_the_plan_untouched() {
-    let mut world = up(3);
-    world.refuse_epochs_at.insert(Agent::Storage(id("store1")));
+fn a_spare_that_hangs_is_fenced_and_the_next_one_tried() {
+    let mut world = World::with_spares(4, 2);
+    world.start_servers();
+    world.machines.get_mut(&id::<MachineId>("m3")).unwrap().hangs = true;
     world.power_off(&id("m1"));
-    world.run(10_000);
-    let refused = world.facts.iter().any(|fact| matches!(fact, Fact::Closed { result: Err(ended), .. } if ended.code == "F0302"));
-    assert!(refused, "{}", world.story());
-    assert_eq!(world.state().ledger.placement(&id("web1")).unwrap().machine, id::<MachineId>("m1"));
+    world.run_until_served("web1", "m4", 120_000);
+    let failed =
+        |fact: &Fact| matches!(fact, Fact::Closed { result: Err(ended), .. } if ended.code == "F0801" && ended.target_failed);
+    assert_eq!(world.facts.iter().filter(|fact| failed(fact)).count(), 1, "{}", world.story());
+    for machine in ["m1", "m3"] {
+        assert!(matches!(world.state().ledger.standing(&id(machine)), Standing::Quarantined { .. }), "{machine}");
+    }
+    assert_eq!(world.machines[&id::<MachineId>("m3")].power, vocabulary::power::PowerState::Off);
+    assert!(world.state().ledger.orders.is_empty());
+}
+
+#[test]
+fn a_spare_that_hangs_is_not_forgotten_over_a_restart_or_for_want_of_another() {
+    let mut world = up(3);
+    world.machines.get_mut(&id::<MachineId>("m3")).unwrap().hangs = true;
+    world.power_off(&id("m1"));
+    world.run(60_000);
+    assert_eq!(held(&world, "web1").as_deref(), Some("F0401"), "{}", world.story());
+    world.boot_core();
+    world.run(5_000);
+    let ticket = world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    assert!(world.replies[&ticket].is_ok(), "{:?}", world.replies[&ticket]);
+    world.run_until_served("web1", "m1", 60_000);
+    assert!(matches!(world.state().ledger.standing(&id("m3")), Standing::Quarantined { .. }));
+}
+
+#[test]
+fn a_machine_that_only_ever_boots_is_not_rebooting_for_ever() {
+    let mut world = up(3);
+    world.machines.get_mut(&id::<MachineId>("m1")).unwrap().frozen = true;
+    for sequence in 0..100 {
+        let contact = BootContact { sequence, machine: id("m1"), step: BootStep::Dhcp, epoch: None, at: WallTime(0) };
+        world.tell(What::Observed(Observation::Contact { service: id("boot1"), contact }));
+        world.run(1_000);
+    }
+    assert_eq!(moved(&world), 1, "{}", world.story());
+}
+
+#[test]
+fn a_server_without_volumes_is_never_moved() {
+    let mut world = up(3);
+    world.estate.servers.get_mut(&id::<ServerId>("web1")).unwrap().volumes.clear();
+    world.boot_core();
+    world.power_off(&id("m1"));
+    world.run(20_000);
+    assert_eq!(moved(&world), 0, "{}", world.story());
+    assert_eq!(held(&world, "web1").as_deref(), Some("F0404"));
+    // nor placed, if its volumes go while its plan is on the way: no list of volumes is S
+    let mut world = World::new(3);
+    world.intent(Intent::StartServer { server: id("web1") });
+    world.estate.servers.get_mut(&id::<ServerId>("web1")).unwrap().volumes.clear();
+    let estate = world.estate.clone();
+    world.tell(What::EstateLoaded(std::sync::Arc::new(estate)));
+    world.run(5_000);
+    assert!(!world.facts.iter().any(|fact| matches!(fact, Fact::Owned(_))), "{}", world.story());
+}
+
+#[test]
+fn a_part_of_a_proof_is_as_old_as_its_question() {
+    let mut world = up(3);
+    world.power_off(&id("m1"));
+    world.run(1_500);
+    world.latency = 4_000;
+    world.run(500);
+    let (mut seen, mut asked) = (0, std::collections::BTreeMap::new());
+    for _ in 0..200 {
+        world.run(50);
+        let now = world.now;
+        for work in world.state().works.values() {
+            for (key, task) in &work.tasks {
+                match task.progress {
+                    Progress::InFlight(op, at) => {
+                        asked.insert((work.plan.id(), key.clone()), (op, at));
+                    }
+                    Progress::Confirmed(at) if matches!(key, Key::Port(..) | Key::Volume(_) | Key::Permit(..)) => {
+                        let Some((_, question)) = asked.get(&(work.plan.id(), key.clone())) else { continue };
+                        assert_eq!(at, *question, "{key:?} at {now}");
+                        seen += 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "{}", world.story());
 }
 
 #[test]

@@ -42,6 +42,20 @@ fn bmc_dead() {
 }
 
 #[test]
+fn lying_off() {
+    let lies = |world: &mut World| {
+        // the service hangs, the BMC says Off and switches nothing, and no bar of the switch would survive its restart
+        let m1 = machine(world, "m1");
+        (m1.frozen, m1.chatty, m1.lies_off, m1.stuck) = (true, true, true, true);
+        world.unsaved = true;
+        world.run(2_500);
+        // somebody pulls its plugs: now it is off
+        world.power_off(&id("m1"));
+    };
+    insta::assert_snapshot!(story(lies, 6_000));
+}
+
+#[test]
 fn no_spare() {
     let twice = |world: &mut World| {
         world.power_off(&id("m1"));

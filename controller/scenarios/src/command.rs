@@ -1,11 +1,14 @@
-//! Runs a program to its end with a deadline, and hands back what it wrote. Its words are repeated in errors, so nothing that prints a secret
-//! may be run by this.
+//! Runs a program to its end with a deadline, and hands back what it wrote. It ends with us, however we end. Its words are repeated in
+//! errors, so nothing that prints a secret may be run by this.
 
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use lab::sys::{Preparation, prepare};
+use nix::sys::signal::Signal;
 
 use crate::limits::{LOOK, TOLD_BYTES_MAX};
 use crate::signals;
@@ -14,6 +17,8 @@ use crate::trouble::{Done, Trouble};
 /// What a program wrote on standard output, if it ended well.
 pub fn output(command: &mut Command, deadline: Duration) -> Done<String> {
     let program = Path::new(command.get_program()).to_owned();
+    // this very thread waits for it, so that it never outlives the one that its life hangs on
+    prepare(command, Preparation { die_with_parent: Some(Signal::SIGKILL), ..Preparation::default() });
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,9 +1,12 @@
 //! The demo: a data centre is raised, a production server is killed, and a person watches Understudy bring it back.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::view::{FailoverView, PlanSummary};
+use console::style;
 use lab::control::Act;
 use serde::Serialize;
 
@@ -15,6 +18,7 @@ use crate::oracle::Verdict;
 use crate::places::Places;
 use crate::run::{self, Run};
 use crate::screen::Screen;
+use crate::script::Scenario;
 use crate::seconds::{self, Known, Span};
 use crate::signals;
 use crate::trouble::{Done, Trouble, at};
@@ -69,53 +73,94 @@ pub struct Wishes<'a> {
 /// Shows it; true if the promise was kept.
 pub fn show(places: &Places, wishes: &Wishes<'_>) -> bool {
     let mut screen = Screen::new(wishes.headless);
-    screen
-        .line("Three machines, a switch and a storage target are raised here as QEMU machines; two servers run on two of them.");
-    screen.line(&format!(
-        "Then {SERVER}'s machine is killed, and Understudy brings {SERVER} back on the spare. This takes about a minute."
+    screen.say(&format!(
+        "Three machines, a switch and a storage target, all of them QEMU: {SERVER} will run on {MACHINE}, {OTHER} on m2; {SPARE} is the spare."
     ));
-    let scenario = match library::find(SCENARIO) {
-        Some(Ok(scenario)) => scenario,
-        Some(Err(_)) | None => return false,
-    };
-    let told = std::cell::RefCell::new(&mut screen);
-    let raised = run::up(places, &scenario, false, &|text| told.borrow_mut().told(text));
-    let mut run = match raised {
-        Ok(run) => run,
-        Err(trouble) => {
-            screen.line(&format!("FAILED while the data centre was raised: {trouble}"));
-            return false;
+    let raised = demo().and_then(|scenario| raise(places, &scenario, &mut screen));
+    let good = match raised {
+        Ok(mut run) => {
+            let outcome = play(&mut run, &mut screen);
+            screen.rest();
+            let good = match outcome {
+                Ok((outcome, gone)) => finish(&mut screen, wishes, &outcome, gone),
+                Err(trouble) => {
+                    failed(&mut screen, &run, places, &trouble);
+                    false
+                }
+            };
+            if wishes.keep && !signals::interrupted() {
+                stay(&mut screen, &mut run);
+            }
+            good
         }
-    };
-    let outcome = play(&mut run, &mut screen);
-    let good = match outcome {
-        Ok((outcome, gone)) => finish(&mut screen, wishes, &outcome, gone),
         Err(trouble) => {
-            let stage = latest(&run).and_then(|plan| plan.stage).unwrap_or_else(|| "before a failover began".to_owned());
-            let logs = e2e::logs(&run, places, "demo").unwrap_or_else(|| "could not be kept".to_owned());
-            screen.line(&format!("FAILED in stage {stage}: {trouble}"));
-            screen.line(&format!("logs: {logs}"));
+            screen.rest();
+            if !signals::interrupted() {
+                screen.say(&format!("FAILED while the data centre was raised: {trouble}"));
+            }
             false
         }
     };
-    if wishes.keep && !signals::interrupted() {
-        screen.line(&format!("The data centre stays up: {}", run.rig.product.typed("status")));
-        screen.line("Ctrl-C ends it.");
-        while run.rig.lab_ended().is_none() {
-            std::thread::sleep(DRAW);
-        }
+    if signals::interrupted() {
+        screen.say("Interrupted; nothing is left running.");
     }
     good
+}
+
+/// The scenario that is shown, under a name of its own: a run folder and logs are called after it.
+fn demo() -> Done<Scenario> {
+    match library::find(SCENARIO) {
+        Some(Ok(scenario)) => Ok(Scenario { name: "demo".to_owned(), ..scenario }),
+        Some(Err(_)) | None => Err(Trouble::Wrong(format!("the scenario `{SCENARIO}` cannot be read"))),
+    }
+}
+
+/// Raises the data centre on this thread, on which its life hangs; another one shows that time passes.
+fn raise<'a>(places: &'a Places, scenario: &Scenario, screen: &mut Screen) -> Done<Run<'a>> {
+    let (start, screen, done) = (Instant::now(), Mutex::new(screen), AtomicBool::new(false));
+    let lock = || screen.lock().unwrap_or_else(PoisonError::into_inner);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                lock().now(&[String::new(), format!("  raising the data centre, {:.1} s", start.elapsed().as_secs_f64())]);
+                std::thread::sleep(DRAW);
+            }
+        });
+        let raised = run::up(places, scenario, false, &|text| lock().told(text));
+        done.store(true, Ordering::SeqCst);
+        raised
+    })
+}
+
+/// Tells the stage, the reason and where the logs are.
+fn failed(screen: &mut Screen, run: &Run<'_>, places: &Places, trouble: &Trouble) {
+    if signals::interrupted() {
+        return;
+    }
+    let stage = latest(run).and_then(|plan| plan.stage).unwrap_or_else(|| "before a failover began".to_owned());
+    screen.say(&format!("FAILED in stage {stage}: {trouble}"));
+    let logs = e2e::logs(run, places, "demo").unwrap_or_else(|| "they could not be kept".to_owned());
+    screen.say(&format!("logs: {logs}"));
+}
+
+/// Leaves the data centre up until somebody ends it.
+fn stay(screen: &mut Screen, run: &mut Run<'_>) {
+    screen.say("The data centre stays up; Ctrl-C ends it. In another shell, in this folder:");
+    screen.line(&run.rig.product.typed("status"));
+    while run.rig.lab_ended().is_none() {
+        std::thread::sleep(DRAW);
+    }
 }
 
 fn finish(screen: &mut Screen, wishes: &Wishes<'_>, outcome: &Outcome, gone: Duration) -> bool {
     screen.line("");
     screen.line(&table(outcome));
+    screen.line("");
     let machines = match outcome.effective_machines {
         1 => "one machine is effective".to_owned(),
         other => format!("{other} machines were effective at once"),
     };
-    screen.line(&format!(
+    screen.say(&format!(
         "{SERVER} was gone for {:.1} s; {} of {} acknowledged writes are there; {machines}.",
         gone.as_secs_f64(),
         outcome.recovered,
@@ -123,10 +168,10 @@ fn finish(screen: &mut Screen, wishes: &Wishes<'_>, outcome: &Outcome, gone: Dur
     ));
     let written = wishes.json.map_or(Ok(()), |path| write(path, outcome));
     if let Err(trouble) = &written {
-        screen.line(&format!("FAILED: {trouble}"));
+        screen.say(&format!("FAILED: {trouble}"));
     }
     if !outcome.is_good() {
-        screen.line("FAILED: that is not what Understudy promises.");
+        screen.say("FAILED: that is not what Understudy promises.");
     }
     written.is_ok() && outcome.is_good()
 }
@@ -149,7 +194,7 @@ fn table(outcome: &Outcome) -> String {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of one failover")]
     let own = outcome.own_ms as f64 / 1000.0;
     table.add_row(["of it Understudy's own".to_owned(), String::new(), String::new(), format!("{own:8.3}")]);
-    table.to_string()
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// The newest failover, if there is one.
@@ -160,41 +205,46 @@ fn latest(run: &Run<'_>) -> Option<PlanSummary> {
 /// From running servers to the oracle's word.
 fn play(run: &mut Run<'_>, screen: &mut Screen) -> Done<(Outcome, Duration)> {
     start(run, screen)?;
-    watch_until(run, screen, None, SERVES, "both servers answer", &mut |run| {
+    watch_until(run, screen, &Doing::now("the servers boot"), SERVES, &mut |run| {
         Ok(run.rig.eyes.seen(SERVER)?.since.is_some() && run.rig.eyes.seen(OTHER)?.since.is_some())
     })?;
     screen.told("both servers answer");
-    screen.line(&format!("Meanwhile, in another shell:  {}", run.rig.product.typed("watch")));
-    let from = run.rig.eyes.seen(SERVER)?.answer.map_or(0, |(_, answer)| answer.last);
-    watch_until(run, screen, None, SERVES, "records", &mut |run| {
-        Ok(run.rig.eyes.seen(SERVER)?.answer.is_some_and(|(_, answer)| answer.last >= from + RECORDS))
-    })?;
+    screen.line("");
+    screen.say("Meanwhile, in another shell, in this folder:");
+    screen.line(&format!("{}\n", run.rig.product.typed("watch")));
+    watch_records(run, screen, "the servers write records, and acknowledge each")?;
     let before = run.rig.eyes.seen(SERVER)?.answer.map(|(_, answer)| answer.incarnation).unwrap_or_default();
     let fault = wall_ms();
     run.rig.hand()?.machine(MACHINE, Act::Kill)?;
     run.fault = Some(fault);
     screen.told(&format!("{MACHINE} is killed: its power is gone, and {SERVER} with it"));
-    let name = SERVER.to_owned();
-    watch_until(run, screen, Some(fault), MOVED, "the failover's end", &mut |run| {
-        let seen = run.rig.eyes.seen(&name)?;
+    watch_until(run, screen, &Doing::Failover(fault), MOVED, &mut |run| {
+        let seen = run.rig.eyes.seen(SERVER)?;
         let new = seen.answer.is_some_and(|(_, answer)| answer.incarnation != before) && seen.since.is_some();
         Ok(new && latest(run).is_some_and(|plan| plan.state != "open"))
     })?;
     let seen = run.rig.eyes.seen(SERVER)?;
-    let new = seen.answer.clone().map(|(_, answer)| answer);
-    let answered = new.as_ref().and_then(|answer| seen.first.get(&answer.incarnation).copied()).unwrap_or_else(wall_ms);
+    let new = seen.answer.map(|(_, answer)| answer.incarnation).and_then(|start| seen.first.get(&start).copied());
+    let answered = new.unwrap_or_else(wall_ms);
     screen.told(&format!("{SERVER} answers again, on {SPARE}"));
-    let last = new.map_or(0, |answer| answer.last);
-    watch_until(run, screen, None, SERVES, "records after the failover", &mut |run| {
-        Ok(run.rig.eyes.seen(SERVER)?.answer.is_some_and(|(_, answer)| answer.last >= last + RECORDS))
-    })?;
+    watch_records(run, screen, &format!("{SERVER} writes on"))?;
     let plan = latest(run).ok_or_else(|| Trouble::Wrong("there was no failover".to_owned()))?;
     if plan.state != "done" {
         return Err(Trouble::Wrong(format!("{} is {}: {}", plan.id, plan.state, plan.result.unwrap_or_default())));
     }
     let failover = run.rig.product.failover(&plan.id)?;
     let verdict = run.rig.oracle.judge(Some((SERVER, fault)))?;
+    if !verdict.violations.is_empty() {
+        return Err(Trouble::Oracle(verdict.violations.join("; ")));
+    }
     Ok((outcome(run, &failover, &verdict, (fault, answered)), Duration::from_millis(answered.saturating_sub(fault))))
+}
+
+/// Shows what is until the server has written some more.
+fn watch_records(run: &mut Run<'_>, screen: &mut Screen, doing: &str) -> Done {
+    let last = |run: &Run<'_>| -> Done<u64> { Ok(run.rig.eyes.seen(SERVER)?.answer.map_or(0, |(_, answer)| answer.last)) };
+    let from = last(run)?;
+    watch_until(run, screen, &Doing::now(doing), SERVES, &mut |run| Ok(last(run)? >= from + RECORDS))
 }
 
 fn outcome(run: &Run<'_>, failover: &FailoverView, verdict: &Verdict, (fault, answered): (u64, u64)) -> Outcome {
@@ -214,12 +264,27 @@ fn outcome(run: &Run<'_>, failover: &FailoverView, verdict: &Verdict, (fault, an
     }
 }
 
+/// What goes on, for the line below the servers.
+enum Doing {
+    /// This, since then.
+    Plain(String, Instant),
+    /// A failover, since a fault at this time.
+    Failover(u64),
+}
+
+impl Doing {
+    fn now(text: &str) -> Doing {
+        Doing::Plain(text.to_owned(), Instant::now())
+    }
+}
+
 /// Takes the machines in and starts the servers, and shows what is meanwhile.
 fn start(run: &Run<'_>, screen: &mut Screen) -> Done {
+    let doing = Doing::now("the machines are taken in, then the servers are started");
     std::thread::scope(|scope| {
         let starting = scope.spawn(|| run.rig.start_servers(&|_| {}));
         while !starting.is_finished() {
-            screen.now(&present(run, None)?);
+            screen.now(&present(run, &doing)?);
             std::thread::sleep(DRAW);
         }
         starting.join().unwrap_or_else(|_| Err(Trouble::Wrong("the start of the servers was lost".to_owned())))
@@ -230,9 +295,8 @@ fn start(run: &Run<'_>, screen: &mut Screen) -> Done {
 fn watch_until(
     run: &mut Run<'_>,
     screen: &mut Screen,
-    fault: Option<u64>,
+    doing: &Doing,
     within: Duration,
-    what: &str,
     so: &mut dyn FnMut(&Run<'_>) -> Done<bool>,
 ) -> Done {
     let start = Instant::now();
@@ -240,64 +304,69 @@ fn watch_until(
         if so(run)? {
             return Ok(());
         }
-        if start.elapsed() > within {
-            let last = run.rig.product.last_sentence().map_or_else(String::new, |line| line.text);
-            return Err(Trouble::Late { what: what.to_owned(), within, last });
-        }
         if let Some(words) = run.rig.lab_ended() {
             return Err(Trouble::NotUp { reason: words });
         }
-        let lines = present(run, fault)?;
+        let lines = present(run, doing)?;
+        if start.elapsed() > within {
+            let told: Vec<_> = lines.iter().map(|line| console::strip_ansi_codes(line).trim().to_owned()).collect();
+            return Err(Trouble::Late { what: "the next step".to_owned(), within, last: told.join(" | ") });
+        }
         screen.now(&lines);
         signals::sleep(DRAW)?;
     }
 }
 
-/// The two servers' answers, the stage in progress, and the last sentence.
-fn present(run: &Run<'_>, fault: Option<u64>) -> Done<Vec<String>> {
+/// The two servers' answers, what goes on, and the last sentence.
+fn present(run: &Run<'_>, doing: &Doing) -> Done<Vec<String>> {
     let now = wall_ms();
     let status = run.rig.product.status().ok();
     let mut lines = vec![String::new()];
     for server in [SERVER, OTHER] {
         let seen = run.rig.eyes.seen(server)?;
-        let machine = status
-            .as_ref()
-            .and_then(|status| status.servers.iter().find(|view| view.name == server))
-            .and_then(|view| view.machine.clone())
-            .unwrap_or_else(|| "-".to_owned());
-        let word = match (&seen.answer, seen.since) {
-            (Some((_, answer)), Some(_)) => format!("answers, record {}", answer.last),
-            (Some((last, _)), None) => format!("silent for {:.1} s", tenths(now.saturating_sub(*last))),
-            (None, _) if machine == "-" => "has no machine yet".to_owned(),
-            (None, _) => "boots".to_owned(),
+        let view = status.as_ref().and_then(|status| status.servers.iter().find(|view| view.name == server));
+        let machine = view.and_then(|view| view.machine.clone());
+        let word = match (&seen.answer, seen.since, &machine) {
+            (Some((_, answer)), Some(_), _) => style("answers").green().to_string() + &format!(", record {}", answer.last),
+            (Some((last, _)), None, _) => {
+                style(format!("silent for {:.1} s", in_seconds(now.saturating_sub(*last)))).red().to_string()
+            }
+            (None, _, None) => "has no machine yet".to_owned(),
+            (None, _, Some(_)) => "boots".to_owned(),
         };
-        lines.push(format!("  {server} on {machine}  {word}"));
+        lines.push(format!("  {} on {}  {word}", style(server).bold(), machine.as_deref().unwrap_or("--")));
     }
-    if let Some(fault) = fault {
-        lines.push(format!("  {}", stage(run, status.as_ref(), fault, now)));
-    }
-    if let Some(last) = run.rig.product.last_sentence() {
-        lines.push(format!("  {}", last.text));
-    }
+    lines.push(match doing {
+        Doing::Plain(text, since) => format!("  {text}, {:.1} s", since.elapsed().as_secs_f64()),
+        Doing::Failover(fault) => format!("  {}", stage(run, status.as_ref(), *fault, now)),
+    });
+    let last = run.rig.product.last_sentence().map_or_else(String::new, |line| line.text);
+    lines.push(format!("  {}", style(last).dim()));
     Ok(lines)
 }
 
-fn tenths(ms: u64) -> f64 {
+fn in_seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
 }
 
+/// The failover's stage and how long it is in it.
 fn stage(run: &Run<'_>, status: Option<&api::view::StatusView>, fault: u64, now: u64) -> String {
-    let total = tenths(now.saturating_sub(fault));
-    let plan = status.and_then(|status| status.plans.iter().find(|plan| plan.kind == "failover"));
-    let Some(plan) = plan else { return format!("detect {total:.1} s") };
+    let total = format!("{:.1} s since the fault", in_seconds(now.saturating_sub(fault)));
     let story = run.rig.product.story();
-    let of_plan = story.iter().rfind(|line| line.kind == "entered" && line.plan.as_deref() == Some(plan.id.as_str()));
-    let mut since = of_plan.map_or(plan.sealed, |line| line.at);
-    let mut name = plan.stage.clone().unwrap_or_else(|| "decide".to_owned());
+    let entered = story.iter().rfind(|line| line.kind == "entered" && line.at >= fault);
+    let plan = status.and_then(|status| status.plans.iter().find(|plan| plan.kind == "failover"));
+    let (plan, mut name, mut since) = match (plan, entered) {
+        (None, None) => return format!("detect, {total}"),
+        (None, Some(_)) => return format!("the failover is closed, {total}"),
+        (Some(plan), entered) => {
+            let name = plan.stage.clone().unwrap_or_else(|| "decide".to_owned());
+            (plan, name, entered.map_or(plan.sealed, |line| line.at))
+        }
+    };
     if name == "verify" {
         // the service can only be waited for: what the machine does meanwhile stands on its console
         let (phase, begun) = seconds::phase(&run.rig.consoles.since(SPARE, fault), since);
-        (name, since) = (phase.to_owned(), begun);
+        (name, since) = (format!("verify: {phase}"), begun);
     }
-    format!("{} {name} {:.1} s, {total:.1} s since the fault", plan.id, tenths(now.saturating_sub(since)))
+    format!("{} {} {:.1} s, {total}", plan.id, style(name).bold(), in_seconds(now.saturating_sub(since)))
 }

@@ -1,5 +1,6 @@
 //! What scenarios expect, looked at from outside: the users' side, the consoles, the switch, the controller's own word, and the oracle.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lab::names::{Machine, ROLES};
@@ -20,6 +21,7 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
                 .machine(machine)?
                 .and_then(|view| if view.state == *state { Ok(()) } else { Err(format!("it is in {}", view.state)) }))
         }),
+        Expectation::FencedBy(server, sets) => fenced_by(run, server, sets),
         Expectation::Held(server, code, within) => until(&format!("{server} held with {code}"), *within, || {
             Ok(run.server(server)?.and_then(|view| match view.held {
                 Some(held) if held.code == *code && !held.reason.is_empty() => Ok(()),
@@ -137,6 +139,19 @@ fn failovers(run: &Run<'_>, server: &ServerId, count: usize, within: Duration) -
             Err(Trouble::Wrong(format!("{server} was failed over more often than {count} times")))
         }
         _ => Ok(()),
+    }
+}
+
+fn fenced_by(run: &Run<'_>, server: &ServerId, sets: &BTreeSet<String>) -> Done {
+    let wrong = |told: String| Err(Trouble::Wrong(told));
+    let Some(last) = run.failovers_of(server)?.map_err(Trouble::Wrong)?.pop() else {
+        return wrong(format!("{server} was never failed over"));
+    };
+    let words = |sets: &BTreeSet<String>| sets.iter().map(String::as_str).collect::<Vec<_>>().join(" and ");
+    match run.rig.product.failover(&last.id)?.proof {
+        Some(proof) if proof.sets.iter().cloned().collect::<BTreeSet<_>>() == *sets => Ok(()),
+        Some(proof) => wrong(format!("{} was proven by {}, not by {}", last.id, proof.sets.join(" and "), words(sets))),
+        None => wrong(format!("{} has no proof", last.id)),
     }
 }
 

@@ -38,6 +38,8 @@ pub const ANSWER_BYTES_MAX: u64 = 4096;
 pub const CONSOLE_LINE_BYTES_MAX: usize = 4096;
 /// The longest text of a failed command that is repeated.
 pub const TOLD_BYTES_MAX: usize = 600;
+/// The most bytes read of what a lab's process wrote.
+pub const WORDS_BYTES_MAX: usize = 1024 * 1024;
 /// The longest path of a folder in which a lab's sockets lie.
 pub const RUN_PATH_BYTES_MAX: usize = 76;
 /// The longest scenario that is read.
@@ -46,6 +48,8 @@ pub const SCENARIO_BYTES_MAX: usize = 64 * 1024;
 pub const STEP_TIME_MAX: Duration = Duration::from_secs(3600);
 /// How often the state is told where there is no live screen.
 pub const PLAIN_EVERY: Duration = Duration::from_secs(2);
+/// A terminal is taken to have at least so many columns.
+pub const SCREEN_COLUMNS_MIN: usize = 40;
 /// How many records of a server are awaited before something is done to it, and after it came back.
 pub const RECORDS: u64 = 20;
 /// The longest judgement read, bytes.

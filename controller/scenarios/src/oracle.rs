@@ -61,7 +61,8 @@ impl Oracle {
     }
 
     /// Its judgement so far. With a server and an instant (milliseconds since 1970), the records are those that this server had
-    /// acknowledged before then; otherwise all of all servers.
+    /// acknowledged before then; otherwise all of all servers. A judge that could not see something it needs, for longer than it bears, has
+    /// not judged: that is an error, whatever it says.
     pub fn judge(&self, before: Option<(&str, u64)>) -> Done<Verdict> {
         let mut question = json!({"ask": "verdict"});
         if let (Some((_, instant)), Some(map)) = (before, question.as_object_mut()) {
@@ -71,7 +72,7 @@ impl Oracle {
         if let Some(error) = answer.get("error") {
             return Err(Trouble::Oracle(format!("it could not judge: {error}")));
         }
-        understood(&answer, before.map(|(server, _)| server))
+        seen(understood(&answer, before.map(|(server, _)| server))?)
     }
 
     fn ask(&self, question: &Value) -> Done<Value> {
@@ -88,20 +89,28 @@ impl Oracle {
     }
 }
 
-fn sentences(value: &Value, key: &str) -> Vec<String> {
-    let texts = value.get(key).and_then(Value::as_array).into_iter().flatten();
-    texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+/// Only a run that was seen can be good.
+fn seen(verdict: Verdict) -> Done<Verdict> {
+    if verdict.blind.is_empty() {
+        return Ok(verdict);
+    }
+    Err(Trouble::Oracle(format!("it did not see all that it needs, so nothing is proven: {}", verdict.blind.join("; "))))
 }
 
-/// An answer that lacks a number is no judgement: it never becomes a zero.
+fn sentences(value: &Value, key: &str) -> Option<Vec<String>> {
+    let texts = value.get(key)?.as_array()?;
+    texts.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+/// An answer that lacks something is no judgement: it never becomes a zero, or a run without fault.
 fn understood(answer: &Value, only: Option<&str>) -> Done<Verdict> {
     let lacking = |key: &str| Trouble::Oracle(format!("its judgement has no `{key}`"));
     let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64).ok_or_else(|| lacking(key));
     let servers = answer.get("servers").and_then(Value::as_object).ok_or_else(|| lacking("servers"))?;
     let mut verdict = Verdict {
         effective: number(answer, "effective_max")?,
-        violations: sentences(answer, "violations"),
-        blind: sentences(answer, "blind"),
+        violations: sentences(answer, "violations").ok_or_else(|| lacking("violations"))?,
+        blind: sentences(answer, "blind").ok_or_else(|| lacking("blind"))?,
         ..Verdict::default()
     };
     let (acknowledged, recovered) =
@@ -122,6 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_judge_that_was_blind_has_not_judged() {
+        let answer = |blind: &[&str]| json!({"effective_max": 1, "violations": [], "blind": blind, "servers": {}});
+        assert!(seen(understood(&answer(&[]), None).unwrap()).is_ok());
+        let error = seen(understood(&answer(&["the switch source was silent from 3.0 s to 9.0 s"]), None).unwrap()).unwrap_err();
+        assert!(error.to_string().ends_with("silent from 3.0 s to 9.0 s"), "{error}");
+    }
+
+    #[test]
     fn a_judgement_is_read_and_half_of_one_is_none() {
         let whole = json!({"effective_max": 1, "violations": ["x"], "blind": [], "servers": {
             "web1": {"acknowledged": 9, "recovered": 9, "acknowledged_before": 5, "recovered_before": 4, "contested": false},
@@ -133,5 +150,6 @@ mod tests {
         assert_eq!((one.acknowledged, one.recovered), (5, 4));
         assert!(understood(&whole, Some("web2")).is_err());
         assert!(understood(&json!({"servers": {}}), None).is_err());
+        assert!(understood(&json!({"effective_max": 1, "violations": [], "servers": {}}), None).is_err());
     }
 }

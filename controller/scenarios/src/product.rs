@@ -37,9 +37,11 @@ impl Product {
         &self.socket
     }
 
-    /// How a person in another shell reaches it.
-    pub fn typed(&self, rest: &str) -> String {
-        format!("{} --address unix:{} {rest}", self.program.display(), self.socket.display())
+    /// How a person in another shell, in the same folder as this one, reaches it: two short lines that are one command.
+    pub fn typed(&self, verb: &str) -> String {
+        let here = std::env::current_dir().unwrap_or_default();
+        let from_here = |path: &Path| path.strip_prefix(&here).unwrap_or(path).display().to_string();
+        format!("    {} {verb} \\\n        --address unix:{}", from_here(&self.program), from_here(&self.socket))
     }
 
     /// A command that is not sent to a controller.

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,13 +15,16 @@ use lab::client::{Client, SOCKET};
 use lab::enter::RunFolder;
 use lab::names::{BOOT_SERVICE, Machine, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
 use lab::services::{Ready, Service};
+use lab::sys::{Preparation, prepare};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use vocabulary::boot::{BootMethod, Firmware};
 
 use crate::console::Consoles;
 use crate::estate;
 use crate::eyes::Eyes;
-use crate::limits::{ENDED, LOOK, RAISED, READY, TRUSTED};
+use crate::limits::{ENDED, LOOK, RAISED, READY, TRUSTED, WORDS_BYTES_MAX};
 use crate::oracle::Oracle;
 use crate::places::Places;
 use crate::product::Product;
@@ -52,16 +56,27 @@ pub struct Rig {
 /// The lab's process, ended with this object.
 struct LabProcess {
     child: Child,
-    words: PathBuf,
+    /// What it writes; a file without a name, so that nothing stays of it however we end.
+    words: File,
 }
 
 impl LabProcess {
     /// Its last words, if it has ended.
     fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
-        let words = std::fs::read_to_string(&self.words).unwrap_or_default();
+        let words = self.words();
         let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(no words)");
         Some(format!("{last} ({status})"))
+    }
+
+    /// All that it wrote so far.
+    fn words(&self) -> String {
+        let length = self.words.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(0));
+        let mut bytes = vec![0; length.min(WORDS_BYTES_MAX)];
+        // what cannot be read tells nothing; the lab's own logs tell more
+        let read = self.words.read_at(&mut bytes, 0).unwrap_or(0);
+        bytes.truncate(read);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn end(&mut self) {
@@ -76,7 +91,6 @@ impl LabProcess {
         // if it was still there: its death ends every part
         let _ = self.child.kill().and_then(|()| self.child.wait());
         signals::forget_group(self.child.id());
-        let _ = std::fs::remove_file(&self.words);
     }
 }
 
@@ -100,7 +114,7 @@ impl Rig {
             Ok((product, eyes, consoles, oracle)) => Ok(Rig { run, product, eyes, consoles, oracle, setup: setup.clone(), lab }),
             Err(trouble) => {
                 let to = places.failed().join(name);
-                Err(match keep_logs(&run, &lab.words, &to) {
+                Err(match keep_logs(&run, &lab.words(), &to) {
                     Ok(()) => Trouble::Wrong(format!("{trouble}; logs: {}", to.display())),
                     Err(_) => trouble,
                 })
@@ -166,7 +180,7 @@ impl Rig {
     /// Keeps the logs of something that failed; answers where they are.
     pub fn keep_logs(&self, places: &Places, name: &str) -> Option<PathBuf> {
         let to = places.failed().join(name);
-        keep_logs(&self.run, &self.lab.words, &to).ok().map(|()| to)
+        keep_logs(&self.run, &self.lab.words(), &to).ok().map(|()| to)
     }
 }
 
@@ -186,15 +200,13 @@ fn furnish(places: &Places, run: &Path, setup: &Setup, tell: &dyn Fn(&str)) -> D
 }
 
 /// Copies logs, consoles and judgements; no volume, no key.
-fn keep_logs(run: &Path, words: &Path, to: &Path) -> std::io::Result<()> {
+fn keep_logs(run: &Path, words: &str, to: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(to) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
     std::fs::create_dir_all(to)?;
-    if words.exists() {
-        std::fs::copy(words, to.join("lab.log"))?;
-    }
+    std::fs::write(to.join("lab.log"), words)?;
     for folder in [run.join("logs"), run.to_owned()] {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry?.path();
@@ -225,16 +237,10 @@ pub fn servers() -> Vec<(String, SocketAddr)> {
 fn sweep(runs: &Path) {
     for entry in std::fs::read_dir(runs).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.extension().is_some_and(|ending| ending == "words") {
-            let dead = path.file_stem().is_some_and(|stem| !runs.join(stem).exists());
-            if dead {
-                // another sweep may have been faster
-                let _ = std::fs::remove_file(&path);
-            }
-        } else if path.join(lab::enter::MARK).exists()
+        if path.join(lab::enter::MARK).exists()
             && let Ok(folder) = RunFolder::take(&path)
         {
-            // as above
+            // another sweep may have been faster
             let _ = folder.remove();
         }
     }
@@ -242,11 +248,11 @@ fn sweep(runs: &Path) {
 
 fn start_lab(places: &Places, run: &Path, setup: &Setup, keep: bool) -> Done<LabProcess> {
     let program = places.program("understudy-lab");
-    let words = run.with_extension("words");
-    let log = at(&words, File::create(&words))?;
-    let other = at(&words, log.try_clone())?;
+    let words = memfd_create("words", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(std::io::Error::from);
+    let words = at(run, words)?;
+    let (log, other) = (at(run, words.try_clone())?, at(run, words.try_clone())?);
     let mut command = Command::new(&program);
-    command.arg("up").arg("--dir").arg(run).arg("--die-with-parent");
+    command.arg("up").arg("--dir").arg(run);
     for (flag, path) in [("--packages", &places.packages), ("--cache", &places.cache), ("--bin-dir", &places.bin_dir)] {
         command.arg(flag).arg(path);
     }
@@ -256,6 +262,8 @@ fn start_lab(places: &Places, run: &Path, setup: &Setup, keep: bool) -> Done<Lab
     if keep {
         command.arg("--keep");
     }
+    // however we end, it is asked to end, and tidies up
+    prepare(&mut command, Preparation { die_with_parent: Some(Signal::SIGTERM), ..Preparation::default() });
     // a group of its own: Ctrl-C reaches this process, which then ends the lab in order
     let child = command.stdin(Stdio::null()).stdout(log).stderr(other).process_group(0).spawn();
     let child = child.map_err(|source| Trouble::Start { program, source })?;

@@ -9,6 +9,7 @@ mod words;
 pub use read::{Fault, read};
 
 use pipeline::stage::Stage;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 use vocabulary::boot::{BootMethod, Firmware};
@@ -107,6 +108,8 @@ pub enum Expectation {
     On(ServerId, MachineId, Duration),
     /// A machine is in this state, by the controller's word.
     In(MachineId, String, Duration),
+    /// The last failover of a server was proven by exactly these sets.
+    FencedBy(ServerId, BTreeSet<String>),
     /// Nothing is done for a server, and the reason has this code.
     Held(ServerId, String, Duration),
     /// A server restarted: another start of it answers, on the machine it was on.

@@ -99,7 +99,8 @@ impl Known<'_> {
         self.failover.plan.summary.closed.unwrap_or(self.answered)
     }
 
-    fn verdict(&self) -> u64 {
+    /// When the failover was decided.
+    pub fn verdict(&self) -> u64 {
         let server = self.failover.plan.summary.server.as_deref();
         let sealed = self.failover.plan.summary.sealed;
         let of_ours = |line: &&WatchView| line.kind == "verdict" && line.subject.as_deref() == server && line.at <= sealed;
@@ -108,7 +109,11 @@ impl Known<'_> {
 
     /// When the target was told to power on.
     pub fn powered_on(&self) -> Option<u64> {
-        self.operations("boot").filter(|operation| operation.what == "power on").map(|operation| operation.asked).min()
+        let sent = |operation: &OperationView| match (operation.answered, operation.took_ms) {
+            (Some(answered), Some(took)) => answered.saturating_sub(took),
+            _ => operation.asked,
+        };
+        self.operations("boot").filter(|operation| operation.what == "power on").map(sent).min()
     }
 
     /// Every stage that was.
@@ -159,16 +164,20 @@ impl Known<'_> {
     pub fn own_ms(&self) -> u64 {
         let end = self.closed();
         let mut others: Vec<(u64, u64)> = vec![(self.fault, self.verdict())];
+        // a settle window is waited for only where power is what was proven
+        let by_power = self.failover.proof.as_ref().is_some_and(|proof| proof.sets.iter().any(|set| set.starts_with('P')));
         for operation in &self.failover.operations {
-            if let Some(answered) = operation.answered {
-                others.push((operation.asked, answered));
-                if operation.stage == "fence" && operation.what.starts_with("power off") {
+            if let (Some(answered), Some(took)) = (operation.answered, operation.took_ms) {
+                // the journal's write before the request, and what waits in the queue after the reply, are our own
+                others.push((answered.saturating_sub(took), answered));
+                if by_power && operation.stage == "fence" && operation.what.starts_with("power off") {
                     others.push((answered, answered + self.settle));
                 }
             }
         }
         if let Some(on) = self.powered_on() {
-            others.push((on, end));
+            // to the first healthy check: that is what `return` is entered on
+            others.push((on, self.entered("return").unwrap_or(end)));
         }
         end.saturating_sub(self.fault).saturating_sub(covered(others, self.fault, end))
     }
@@ -201,7 +210,7 @@ mod tests {
     }
 
     fn failover() -> FailoverView {
-        let operation = |stage: &str, what: &str, asked: u64, answered: u64| json!({"op": "6.1", "stage": stage, "agent": "bmc", "what": what, "asked": asked, "answered": answered, "ok": true, "read_back": ""});
+        let operation = |stage: &str, what: &str, asked: u64, answered: u64| json!({"op": "6.1", "stage": stage, "agent": "bmc", "what": what, "asked": asked, "answered": answered, "took_ms": answered - asked - 5, "ok": true, "read_back": ""});
         serde_json::from_value(json!({
             "plan": {
                 "id": "P6", "kind": "failover", "server": "web1", "from": ["m1"], "to": "m3", "stage": "return", "state": "done",
@@ -240,11 +249,12 @@ mod tests {
         assert_eq!(of("detect"), Some((0.0, 1.99)));
         assert_eq!(of("fence"), Some((2.0, 2.59)));
         assert_eq!(of("network"), Some((2.6, 2.9)));
-        assert_eq!(of("boot.firmware"), Some((3.08, 4.0)));
+        assert_eq!(of("boot.firmware"), Some((3.085, 4.0)));
         assert_eq!(of("boot.kernel"), Some((5.0, 7.0)));
         assert_eq!(of("boot.service"), Some((8.0, 10.9)));
         assert_eq!(of("return"), Some((10.99, 11.0)));
-        // 2990-3010, 3350-3610 (after the settle window), 3900-4000, 4050-4080
-        assert_eq!(known.own_ms(), 20 + 260 + 100 + 30);
+        // 2990-3010, 3350-3610 (after the settle window), 3900-4000, 4050-4080, 11990-12000 (after the first healthy check)
+        // and, of each command, what passed before it was sent
+        assert_eq!(known.own_ms(), 20 + 260 + 100 + 30 + 10 + 4 * 5);
     }
 }

@@ -2,6 +2,7 @@
 //! owner alone or into a pipe, never onto a screen.
 
 use crate::cli::Agent;
+use crate::confirm;
 use crate::exit::{Exit, Failure};
 use crate::render::{Look, table};
 use crate::session::Session;
@@ -21,7 +22,12 @@ pub async fn run(session: &Session, verb: Agent) -> Result<(), Failure> {
             let seen = session.slow_view::<Vec<AgentStateView>>("/v1/agents", limits::AGENTS_ANSWER).await?;
             session.show(&seen, |agents| text(agents, session.look))
         }
-        Agent::Readopt { agent } => {
+        Agent::Readopt { agent, yes } => {
+            let consequence = format!(
+                "{agent} will hold the controller's ledger for the truth about its device, set its ports as the ledger says, and grant again.\n\
+                 Do it only if you know how its memory was lost and that no other process is the agent of this device."
+            );
+            confirm::typed(agent.as_str(), &consequence, yes)?;
             let seen = session.order::<AgentStateView>(&format!("/v1/agents/{agent}/readopt"), &Value::Null).await?;
             session.show(&seen, |view| text(std::slice::from_ref(view), session.look))
         }

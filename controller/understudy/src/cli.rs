@@ -322,10 +322,16 @@ pub enum Agent {
     /// All agents, asked now
     List,
     /// Seed the memory of an agent that lost it from the controller's ledger
+    #[command(after_help = "Examples:
+  understudy agent readopt sw1          asks to type the name
+  understudy agent readopt sw1 --yes    for automation")]
     Readopt {
         /// Its name
         #[arg(add = ArgValueCompleter::new(names::agents))]
         agent: AgentId,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -333,13 +339,18 @@ pub enum Agent {
 #[derive(Debug, Subcommand)]
 pub enum Tier {
     /// Set how far a tier may act; what acts is the more cautious of this and the documents' mode
-    #[command(after_help = "Example:\n  understudy tier mode gold auto")]
+    #[command(after_help = "Examples:
+  understudy tier mode gold manual     it acts on commands only
+  understudy tier mode gold auto       it fails servers over by itself: asks for the tier's name first")]
     Mode {
         /// The tier
         tier: TierId,
         /// How far
         #[arg(value_enum)]
         mode: ModeWord,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

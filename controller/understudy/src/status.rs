@@ -96,7 +96,10 @@ fn detail(server: &ServerView, now: u64) -> String {
     }
     match &server.symptom {
         Some((at, kind)) => format!("for {}: {kind}", ago(*at)),
-        None => format!("{}, {}", server.tier, server.mode),
+        None => {
+            let serves = server.serving_ms.map(|ms| format!("for {}; ", length(ms))).unwrap_or_default();
+            format!("{serves}{}, {}", server.tier, server.mode)
+        }
     }
 }
 
@@ -185,4 +188,4 @@ fn of_machine(machine: &MachineView) -> Option<Trouble> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

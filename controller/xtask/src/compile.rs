@@ -21,6 +21,9 @@ struct Static {
 const STATIC: &[Static] =
     &[Static { package: "understudy-agent", program: "understudy-agent" }, Static { package: "guest", program: "lab-guest" }];
 
+/// Ending of a program that is not whole yet; behind it stands who makes it.
+const PARTIAL: &str = "partial-";
+
 /// Any of the three execute bits.
 const EXECUTABLE: u32 = 0o111;
 
@@ -95,6 +98,18 @@ fn is_static(program: &Path) -> Result<bool> {
     Ok(text.contains("statically linked") || text.contains("not a dynamic executable"))
 }
 
+/// Removes what a run left that was killed while it put this program in place.
+fn sweep(to: &Path, folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let maker = path.extension().and_then(|ending| ending.to_str()?.strip_prefix(PARTIAL));
+        if path.file_stem() == to.file_name() && maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts a program in place in one step: a lab may be starting the former one. What is the same already stays, with its time.
 fn put(from: &Path, to: &Path) -> Result<()> {
     let fresh = std::fs::read(from).with_context(|| format!("{} cannot be read", from.display()))?;
@@ -103,7 +118,8 @@ fn put(from: &Path, to: &Path) -> Result<()> {
     }
     let folder = to.parent().context("a program lies in a folder")?;
     std::fs::create_dir_all(folder)?;
-    let partial = to.with_extension(format!("partial-{}", std::process::id()));
+    sweep(to, folder)?;
+    let partial = to.with_extension(format!("{PARTIAL}{}", std::process::id()));
     std::fs::copy(from, &partial)?;
     std::fs::rename(&partial, to).with_context(|| format!("{} cannot be put in place", to.display()))
 }
@@ -117,6 +133,9 @@ mod tests {
     fn what_is_put_follows_its_original_and_leaves_no_partial_behind() {
         let folder = scratch_folder("compile-copy");
         let (from, to) = (folder.join("from"), folder.join("static/to"));
+        std::fs::create_dir(folder.join("static")).unwrap();
+        // no process has this number
+        std::fs::write(folder.join("static/to.partial-99999999"), "half").unwrap();
         for content in ["one", "two", "two"] {
             std::fs::write(&from, content).unwrap();
             put(&from, &to).unwrap();

@@ -22,16 +22,17 @@ pub const EXIT_NOT_READY: u8 = 3;
 const EXIT_NOT_MEASURED: u8 = 2;
 
 /// How long a first run takes on two cores, and later ones.
-const FIRST_MINUTES: &str = "about 8 minutes the first time (download 80 MB, build, raise the lab)";
-const LATER_MINUTES: &str = "about 2 minutes";
+const FIRST_MINUTES: &str = "8 minutes";
+const LATER_MINUTES: &str = "2 minutes";
 
 /// `cargo xtask demo`
 pub fn demo(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
     let minutes = if prepare::is_first(tree) { FIRST_MINUTES } else { LATER_MINUTES };
-    eprintln!(
-        "This raises a small data centre of QEMU machines on this computer, kills a production server, and shows Understudy bring it back on a \
-         spare. It takes {minutes}, needs no root for the lab itself, and leaves nothing running."
-    );
+    eprintln!("In about {minutes}: a data centre is raised here, a server's machine is killed,");
+    eprintln!("and Understudy brings the server back on a spare. Nothing is left running.");
+    if prepare::is_first(tree) {
+        eprintln!("Most of it is the first run's: 80 MB are downloaded and everything is built.");
+    }
     let mut arguments = Vec::new();
     if demo.headless {
         arguments.push("--headless".into());

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -33,6 +34,80 @@ pub struct Measure {
     pub ratio: Option<f64>,
     pub goal: Value,
     pub met: Option<bool>,
+}
+
+/// What the demo writes, whole: a key more or less is an error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demo {
+    pub scenario: String,
+    pub spare: String,
+    pub total_s: f64,
+    pub own_ms: u64,
+    pub stages: Vec<Stage>,
+    pub effective_machines: u64,
+    pub acknowledged: u64,
+    pub recovered: u64,
+}
+
+/// A stage of the demo's failover, in seconds from the fault.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub name: String,
+    pub start_s: f64,
+    pub end_s: f64,
+}
+
+/// The stages that the demo's failover goes through, and the parts of its boot.
+const STAGES: [&str; 14] = [
+    "detect",
+    "decide",
+    "fence",
+    "place",
+    "network",
+    "storage",
+    "boot",
+    "verify",
+    "return",
+    "boot.firmware",
+    "boot.dhcp",
+    "boot.kernel",
+    "boot.root",
+    "boot.service",
+];
+
+/// The demo's outcome.
+pub fn read_demo(file: &Path) -> Result<Demo> {
+    let bytes = std::fs::read(file).with_context(|| format!("the demo left no {}", file.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is not what the demo promises", file.display()))
+}
+
+impl Demo {
+    /// Whether the promise was kept, and every stage is there.
+    pub fn check(&self) -> Result<()> {
+        if self.recovered != self.acknowledged || self.acknowledged == 0 || self.effective_machines != 1 {
+            bail!("the demo exited 0 although the promise was not kept: {self:?}");
+        }
+        let mut names: Vec<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
+        let mut wanted = STAGES;
+        names.sort_unstable();
+        wanted.sort_unstable();
+        if names != wanted {
+            bail!("the demo told of the stages {names:?}, not of {wanted:?}");
+        }
+        let total_ms = self.total_s * 1000.0;
+        let late = |stage: &&Stage| !(0.0 <= stage.start_s && stage.start_s <= stage.end_s && stage.end_s <= self.total_s);
+        if let Some(stage) = self.stages.iter().find(late) {
+            bail!("{stage:?} is not within the {} s of the whole", self.total_s);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of one failover")]
+        let own_ms = self.own_ms as f64;
+        if own_ms > total_ms || self.scenario.is_empty() || !["cold", "parked"].contains(&self.spare.as_str()) {
+            bail!("the demo told of {self:?}");
+        }
+        Ok(())
+    }
 }
 
 /// The measures of a file; none if the benchmark could not run.
@@ -105,6 +180,30 @@ mod tests {
         let table = specification(&scenarios, &measures);
         assert!(table.contains("| failover | 14.200 | - | s | - | ratio <= 1.05 | NO |"), "{table}");
         assert!(table.contains("| scenario `crash` | 20.500 |  | s |  | passes | yes |"), "{table}");
+    }
+
+    #[test]
+    fn a_demo_is_believed_only_whole() {
+        let stages: Vec<_> = STAGES.iter().map(|name| serde_json::json!({"name": name, "start_s": 0.5, "end_s": 2.0})).collect();
+        let good = serde_json::json!({
+            "scenario": "crash", "spare": "cold", "total_s": 2.0, "own_ms": 3, "stages": stages,
+            "effective_machines": 1, "acknowledged": 7, "recovered": 7,
+        });
+        let read = |value: &Value| serde_json::from_value::<Demo>(value.clone());
+        assert!(read(&good).unwrap().check().is_ok());
+        for (key, value) in [
+            ("recovered", 6.into()),
+            ("effective_machines", 2.into()),
+            ("stages", Value::Array(Vec::new())),
+            ("total_s", 1.into()),
+        ] {
+            let mut bad = good.clone();
+            bad[key] = value;
+            assert!(read(&bad).unwrap().check().is_err(), "{key}");
+        }
+        let mut more = good;
+        more["more"] = 1.into();
+        assert!(read(&more).is_err());
     }
 
     #[test]

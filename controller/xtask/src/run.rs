@@ -1,4 +1,5 @@
-//! Running other programs: one at a time, in a process group of its own, with signals passed on, and with the tests it reports counted.
+//! Running other programs: one at a time, in a process group of its own, with signals passed on, and with the tests it reports counted. It
+//! ends with us.
 //! It must never leave a child behind, nor call a run without a single test a success.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -45,9 +46,10 @@ pub fn status(command: &mut Command) -> Result<ExitStatus> {
     status.with_context(|| format!("{name} was lost"))
 }
 
-/// Starts a child that signals go to from now on; whoever waits for it says `child_ended`.
-fn spawn(command: &mut Command, name: &str) -> Result<Child> {
+/// Starts a child that signals go to from now on and that ends with this thread; whoever waits for it says `child_ended`.
+pub fn spawn(command: &mut Command, name: &str) -> Result<Child> {
     signals::child_starts();
+    signals::die_with_us(command);
     match command.process_group(0).spawn() {
         Ok(child) => {
             signals::child_is(child.id());

@@ -1,6 +1,9 @@
-//! Passing on Ctrl-C and termination to the one child that is running, so that it can tidy up and nothing is left behind. The few system
-//! calls this needs stand here, declared by hand because xtask stays light; nothing else in xtask may be unsafe.
+//! Passing on Ctrl-C and termination to the one child that is running, so that it can tidy up and nothing is left behind; and our own death,
+//! however it comes. The few system calls this needs stand here, declared by hand because xtask stays light; nothing else in xtask may be unsafe.
 
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Exit code of a program that was interrupted.
@@ -9,6 +12,8 @@ pub const EXIT_INTERRUPTED: i32 = 130;
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
+/// `prctl`: the signal that a process gets when the thread that started it ends.
+const PR_SET_PDEATHSIG: i32 = 1;
 
 /// No child runs: a signal ends xtask at once.
 const NONE: i32 = 0;
@@ -23,6 +28,8 @@ static RECEIVED: AtomicI32 = AtomicI32::new(0);
 unsafe extern "C" {
     fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
     fn kill(process: i32, number: i32) -> i32;
+    fn getppid() -> i32;
+    fn prctl(option: i32, ...) -> i32;
     fn _exit(code: i32) -> !;
 }
 
@@ -50,6 +57,19 @@ pub fn install() {
     }
 }
 
+/// Has a command asked to end when the thread that starts it ends: a kill -9 of this program must leave no build and no lab behind.
+pub fn die_with_us(command: &mut Command) {
+    let us = i32::try_from(std::process::id()).unwrap_or(0);
+    let step = move || {
+        // SAFETY: prctl takes two integers here, getppid none; neither touches memory of ours
+        let gone = unsafe { prctl(PR_SET_PDEATHSIG, u64::try_from(SIGTERM).unwrap_or(0)) != 0 || getppid() != us };
+        // we may have ended before the line above
+        if gone { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec the two system calls above are made; nothing allocates and no lock is taken
+    unsafe { command.pre_exec(step) };
+}
+
 /// Call right before a child is started.
 pub fn child_starts() {
     CHILD_GROUP.store(STARTING, Ordering::SeqCst);
@@ -73,4 +93,21 @@ pub fn child_ended() {
 /// Whether a signal asked us to stop.
 pub fn interrupted() -> bool {
     RECEIVED.load(Ordering::SeqCst) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn a_child_ends_with_the_thread_that_started_it() {
+        let start = || {
+            let mut command = Command::new("sleep");
+            die_with_us(command.arg("60"));
+            command.spawn().unwrap()
+        };
+        let mut child = std::thread::spawn(start).join().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(SIGTERM));
+    }
 }

@@ -223,7 +223,8 @@ impl Bmc {
             boot_pending: None,
             asset_tag: String::new(),
             sessions: Sessions::default(),
-            bmc_started: (SystemTime::now(), Instant::now()),
+            // a BMC is found running; only a restart in its life makes it young
+            bmc_started: (SystemTime::now() - limits::UP_BEFORE, Instant::now()),
             bmc_down: false,
             bmc_boots: 0,
             early_until: None,

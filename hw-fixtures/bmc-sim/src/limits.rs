@@ -27,6 +27,8 @@ pub const FREEZE_POLL: Duration = Duration::from_millis(1);
 /// A process that has not stopped by then is reported.
 pub const FREEZE_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a BMC says it has run when the simulator begins.
+pub const UP_BEFORE: Duration = Duration::from_secs(3600);
 /// Sessions a BMC keeps unless its quirks say otherwise.
 pub const SESSIONS_MAX: usize = 16;
 /// Idle time after which a session ends unless its quirks say otherwise.

@@ -87,19 +87,27 @@ X
   busybox httpd -p 10.10.0.1:80 -h "$WEB/www"
 }
 
-# the estate's windows: the power is read every second, Off twice in a row and for one second, and the service silent all the while
+# what the users see, looked at as often as the estate does, beside everything else
+watch_service() {
+  while :; do
+    if answers; then echo yes > "$WEB/service.new"; else echo no > "$WEB/service.new"; fi
+    mv "$WEB/service.new" "$WEB/service"
+    busybox usleep 500000
+  done
+}
+# the estate's windows: the power is read every second, Off for one second, and the service silent meanwhile
 detect() {
   system=$(systems "$FROM")
+  watch_service &
+  watcher=$!
   off=0
   while [ "$off" -lt 2 ]; do
-    if [ "$(power "$FROM" "$system")" = Off ] && ! answers; then
-      off=$((off + 1))
-      [ "$off" -lt 2 ] && sleep 1
-    else
-      off=0
-      sleep 1
-    fi
+    sleep 1 &
+    pace=$!
+    if [ "$(power "$FROM" "$system")" = Off ]; then off=$((off + 1)); else off=0; fi
+    if [ "$off" -ge 2 ]; then until [ "$(cat "$WEB/service")" = no ]; do busybox usleep 20000; done; else wait "$pace"; fi
   done
+  kill "$watcher"
   step detected
 }
 
@@ -110,7 +118,7 @@ fence_power() {
   read=0
   while [ "$read" -lt "$READS" ]; do
     if [ "$(power "$FROM" "$system")" = Off ]; then read=$((read + 1)); else read=0; fi
-    busybox usleep $((SETTLE_MS * 1000 / (READS - 1)))
+    [ "$read" -eq "$READS" ] || busybox usleep $((SETTLE_MS * 1000 / (READS - 1)))
   done
   step power-off-proven
 }

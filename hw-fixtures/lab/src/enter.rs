@@ -193,22 +193,28 @@ fn remedy(errno: Errno, user_namespace: bool, setting: impl Fn(&str) -> Option<S
     format!("user namespaces cannot be made ({errno}): {what}; or run the lab as root")
 }
 
-/// Raises a lab and stays until it ends. The caller must have one thread only.
-pub fn up(orders: &Orders, folder: RunFolder, keep: bool) -> Result<ExitCode, EnterError> {
+/// Keeps signals until [`up`] looks at them. To be called before the run folder is taken, so that nothing can end this process while there is
+/// something to be removed. The caller must have one thread only.
+pub fn hold_signals() -> Result<SigSet, EnterError> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
         signals.add(signal);
     }
     signals.thread_block().map_err(|errno| EnterError::Io { what: "block signals", source: errno.into() })?;
-    leave_namespaces(orders.user_namespace)?;
-    let mut child = start_supervisor(orders)?;
-    let code = watch(&mut child, &signals)?;
+    Ok(signals)
+}
+
+/// Raises a lab and stays until it ends; then, or if it cannot be raised, the run folder is removed. The caller must have one thread only.
+pub fn up(orders: &Orders, folder: RunFolder, keep: bool, signals: &SigSet) -> Result<ExitCode, EnterError> {
+    let ended = leave_namespaces(orders.user_namespace)
+        .and_then(|()| start_supervisor(orders))
+        .and_then(|mut child| watch(&mut child, signals));
     if keep {
         eprintln!("the run folder stays: {}", folder.path().display());
     } else if let Err(error) = folder.remove() {
         eprintln!("the run folder cannot be removed: {error}");
     }
-    Ok(code)
+    ended
 }
 
 fn start_supervisor(orders: &Orders) -> Result<Child, EnterError> {
@@ -216,7 +222,7 @@ fn start_supervisor(orders: &Orders) -> Result<Child, EnterError> {
     let text = serde_json::to_string(orders).map_err(|error| failed(error.into()))?;
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.arg("supervise").env(ORDERS, text);
-    prepare(&mut command, Preparation { own_session: true, die_with_parent: true, ..Preparation::default() });
+    prepare(&mut command, Preparation { own_session: true, die_with_parent: Some(Signal::SIGKILL), ..Preparation::default() });
     command.spawn().map_err(failed)
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use lab::client::Client;
 use lab::control::{Act, Request};
-use lab::enter::{Orders, RunFolder, up};
+use lab::enter::{Orders, RunFolder, hold_signals, up};
 use lab::exec::Exec;
 use lab::names::{MACHINES, MACHINES_MAX};
 use lab::qemu::Firmware;
@@ -147,9 +147,6 @@ struct Up {
     /// Make a user namespace even as root
     #[arg(long)]
     user_namespace: bool,
-    /// End with the process that started this one
-    #[arg(long)]
-    die_with_parent: bool,
     /// A command run inside once all is up; the lab ends with it
     #[arg(last = true)]
     command: Vec<String>,
@@ -197,17 +194,13 @@ fn raise(arguments: Up) -> Result<ExitCode, Failed> {
     if arguments.boot == Boot::San && arguments.firmware == Firmware::Uefi {
         return Err("--boot san needs --firmware bios: the lab's boot loader is GRUB for BIOS".into());
     }
-    if arguments.die_with_parent {
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
-    }
     let services: Vec<Service> = match &arguments.services {
         Some(path) => serde_json::from_slice(&std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?)?,
         None => Vec::new(),
     };
     std::fs::create_dir_all(&arguments.cache)?;
-    let folder = RunFolder::take(&arguments.dir)?;
-    let orders = Orders {
-        run: folder.path().to_owned(),
+    let mut orders = Orders {
+        run: PathBuf::new(),
         packages: absolute(&arguments.packages)?,
         cache: absolute(&arguments.cache)?,
         bin_dir: absolute(&arguments.bin_dir)?,
@@ -220,7 +213,10 @@ fn raise(arguments: Up) -> Result<ExitCode, Failed> {
         command: arguments.command,
         user_namespace: arguments.user_namespace || !nix::unistd::geteuid().is_root(),
     };
-    Ok(up(&orders, folder, arguments.keep)?)
+    let signals = hold_signals()?;
+    let folder = RunFolder::take(&arguments.dir)?;
+    folder.path().clone_into(&mut orders.run);
+    Ok(up(&orders, folder, arguments.keep, &signals)?)
 }
 
 fn ask(run: &Path, request: &Request) -> Result<ExitCode, Failed> {

@@ -235,7 +235,7 @@ impl Services {
         }
         let network = (service.namespace == Namespace::Hall).then(|| self.hall.try_clone()).transpose()?;
         let keep = row.keep.iter().map(AsRawFd::as_raw_fd).collect();
-        prepare(&mut command, Preparation { network, keep, own_session: true, die_with_parent: false });
+        prepare(&mut command, Preparation { network, keep, own_session: true, die_with_parent: None });
         let running = self.children.start(&mut command)?;
         row.pid = Some(running.pid);
         row.ended = None;

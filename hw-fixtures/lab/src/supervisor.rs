@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -33,6 +34,9 @@ use crate::qemu::{FACTS_SOCKET, Firmware, Qemu, UefiCode, machine_files};
 use crate::services::{Namespace, Ready, Service, Services};
 use crate::volumes;
 
+/// Exit code of a lab that was ended while it was raised.
+const ENDED_EARLY: i32 = 1;
+
 type Failed = Box<dyn std::error::Error>;
 
 /// Runs a lab from its beginning to its end; answers its exit code.
@@ -40,7 +44,8 @@ pub fn main() -> Result<u8, Failed> {
     let orders: Orders = serde_json::from_str(&std::env::var(ORDERS)?)?;
     let start = Instant::now();
     let (down, ended) = channel();
-    heed_signals(down.clone())?;
+    let raised = Arc::new(AtomicBool::new(false));
+    heed_signals(down.clone(), Arc::clone(&raised))?;
     settle(&visible(&orders))?;
     let children = Children::reap();
     let mut lab = Lab::make(&orders, children)?;
@@ -53,6 +58,7 @@ pub fn main() -> Result<u8, Failed> {
         tell(start, &name);
     }
     lab.open_door(down.clone())?;
+    raised.store(true, Ordering::SeqCst);
     tell(start, "the lab is up");
     let code = if orders.command.is_empty() { wait_for_end(&ended) } else { lab.run_command(&orders.command, down, &ended)? };
     lab.services.stop_all();
@@ -70,7 +76,8 @@ fn visible(orders: &Orders) -> Vec<PathBuf> {
     paths
 }
 
-fn heed_signals(down: Sender<Ending>) -> Result<(), Failed> {
+/// Once the lab is raised it is ended in order. Before that nothing in it is worth an order: with this process every part ends.
+fn heed_signals(down: Sender<Ending>, raised: Arc<AtomicBool>) -> Result<(), Failed> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         signals.add(signal);
@@ -79,6 +86,13 @@ fn heed_signals(down: Sender<Ending>) -> Result<(), Failed> {
     signals.thread_block()?;
     thread::spawn(move || {
         while signals.wait().is_ok() {
+            if !raised.load(Ordering::SeqCst) {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "nothing outlives the first process but the run folder, which the caller removes"
+                )]
+                std::process::exit(ENDED_EARLY);
+            }
             if down.send(Ending::Asked).is_err() {
                 return;
             }

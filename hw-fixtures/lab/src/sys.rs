@@ -13,7 +13,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{getppid, setsid};
+use nix::unistd::{getpid, getppid, setsid};
 
 const TUN: &str = "/dev/net/tun";
 
@@ -48,18 +48,20 @@ pub struct Preparation {
     pub keep: Vec<RawFd>,
     /// Become the leader of a new session, out of reach of the terminal's keys.
     pub own_session: bool,
-    /// Be killed when the thread that started it ends.
-    pub die_with_parent: bool,
+    /// Get this signal when the thread that started it ends, however that ends.
+    pub die_with_parent: Option<Signal>,
 }
 
 /// Has a command do this between fork and exec. Every child gets an empty signal mask.
 pub fn prepare(command: &mut Command, preparation: Preparation) {
+    let parent = getpid();
     let steps = move || -> io::Result<()> {
-        if preparation.die_with_parent {
-            set_pdeathsig(Signal::SIGKILL)?;
+        if let Some(signal) = preparation.die_with_parent {
+            set_pdeathsig(signal)?;
             // the parent may have died before the line above; a first process of a new namespace sees its parent as 0
-            if getppid().as_raw() == 1 {
-                return Err(io::Error::other("the parent is gone"));
+            let present = getppid();
+            if present != parent && present.as_raw() != 0 {
+                return Err(io::ErrorKind::BrokenPipe.into());
             }
         }
         if preparation.own_session {
@@ -77,7 +79,25 @@ pub fn prepare(command: &mut Command, preparation: Preparation) {
         }
         Ok(())
     };
-    // SAFETY: between fork and exec only system calls are made (prctl, getppid, setsid, setns, sigmask, fcntl); nothing allocates on the way
+    // SAFETY: between fork and exec only system calls are made (prctl, getppid, setsid, setns, sigmask, fcntl); nothing allocates
     // to success and no lock is taken. The one error that allocates ends the child at once.
     unsafe { command.pre_exec(steps) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn a_child_ends_with_the_thread_that_started_it() {
+        let start = || {
+            let mut command = Command::new("sleep");
+            command.arg("60");
+            prepare(&mut command, Preparation { die_with_parent: Some(Signal::SIGTERM), ..Preparation::default() });
+            command.spawn().unwrap()
+        };
+        let mut child = std::thread::spawn(start).join().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
+    }
 }

@@ -91,6 +91,10 @@ codes! {
     TOO_MANY = Code(40),
 }
 
+/// A kind of volume that no storage driver can move safely yet. A code of the core, which refuses to move such a server; here it is told
+/// before anything is placed.
+pub const UNMOVABLE: u16 = 404;
+
 #[cfg(test)]
 mod tests {
     use super::ALL;

@@ -87,6 +87,7 @@ rules! {
         "machines/m1.yaml", "feeds: [f1]" => "feeds: f1";
         "servers/web1.yaml", "vlan: 20" => "vlan: 4095";
         "servers/web1.yaml", "http: {url" => "https: {url";
+    weak_suite_4(7): "machines/m1.yaml", "protocol: redfish" => "protocol: ipmi\n  ipmi: {weakest_suite: 0}";
     secret_not_told_3(7): "machines/m1.yaml", "file:secrets/bmc" => "hunter2";
     duplicate_key(8): "machines/m1.yaml", "rack: r1" => "rack: r1\nrack: r2";
     duplicate_document(9): "machines/m4.yaml", "" => "machine: m1\n";
@@ -132,6 +133,9 @@ rules! {
     volume_twice(17): "servers/web2.yaml", "volume: web2-root" => "volume: web1-root";
     volume_under_two_names_2(17): "storage.yaml", "understudy:web2-root" => "understudy:web1-root";
     volume_without_path_3(17): "storage.yaml", "  web1-root:" => "  bare: {paths: []}\n  web1-root:";
+    volume_of_two_readers(404): "storage.yaml", "volumes:\n" => "volumes:\n  data: {paths: [{portal: '10.30.0.1:3260', target: 'iqn.2026-01.lab.understudy:data', lun: 1}]}\n";
+        "servers/web1.yaml", "requires:" => "  - {name: data, storage: store1, volume: data, access: read-only}\nrequires:";
+        "servers/web2.yaml", "requires:" => "  - {name: data, storage: store1, volume: data, access: read-only}\nrequires:";
     no_fit(18): "servers/web1.yaml", "memory: 256MiB" => "memory: 64GiB";
     no_boot_service_2(18): "boot.yaml", "[10]" => "[11, 10]";
         "servers/web1.yaml", "vlan: 10" => "vlan: 12";
@@ -162,6 +166,7 @@ rules! {
     home_and_spare(27): "pool.yaml", "[m3]" => "[m3, m2]";
     in_two_pools_2(27): "pool2.yaml", "" => "pool: others\nmachines: [m3, m3]\n";
     range(28): "estate.yaml", "reads: 3" => "reads: 1";
+    ipmi_of_another_protocol_3(28): "machines/m1.yaml", "  user: controller" => "  user: controller\n  ipmi: {privilege: user}";
     ranges_all_told_2(28): "estate.yaml", "power_every: 1s" => "power_every: 1ms";
         "estate.yaml", "hung_window: 3s" => "hung_window: 600ms";
         "estate.yaml", "settle: 300ms" => "settle: 0s";

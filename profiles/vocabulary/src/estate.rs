@@ -255,6 +255,9 @@ pub struct Bmc {
     /// SHA-256 of the pinned certificate in hex, or `enrol` to pin what is found at `machine enroll`.
     #[serde(default = "pin_at_enrolment")]
     pub certificate: String,
+    /// What IPMI needs beside the account; nothing for another protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipmi: Option<IpmiAccess>,
 }
 
 fn pin_at_enrolment() -> String {
@@ -267,6 +270,65 @@ fn pin_at_enrolment() -> String {
 pub enum BmcProtocol {
     /// DMTF Redfish over TLS.
     Redfish,
+    /// IPMI 2.0 over LAN (RMCP+).
+    Ipmi,
+}
+
+/// How an IPMI session is opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IpmiAccess {
+    /// The weakest cipher suite that may be used. The strongest is tried first.
+    pub weakest_suite: CipherSuite,
+    /// The privilege level that is asked for.
+    pub privilege: IpmiPrivilege,
+    /// The BMC key (K_G), where the BMC has one: text, or `0x` and hexadecimal digits.
+    pub key: Option<SecretReference>,
+}
+
+/// Cipher suites of IPMI 2.0 that authenticate, keep whole and encrypt, weakest first. There is no other: 0 is never spoken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(into = "u8", try_from = "u8")]
+#[schemars(with = "u8")]
+pub enum CipherSuite {
+    /// HMAC-SHA1, HMAC-SHA1-96, AES-CBC-128.
+    #[default]
+    Three,
+    /// HMAC-SHA256, HMAC-SHA256-128, AES-CBC-128.
+    Seventeen,
+}
+
+impl From<CipherSuite> for u8 {
+    fn from(suite: CipherSuite) -> u8 {
+        match suite {
+            CipherSuite::Three => 3,
+            CipherSuite::Seventeen => 17,
+        }
+    }
+}
+
+impl TryFrom<u8> for CipherSuite {
+    type Error = String;
+    fn try_from(number: u8) -> Result<Self, String> {
+        match number {
+            3 => Ok(CipherSuite::Three),
+            17 => Ok(CipherSuite::Seventeen),
+            _ => Err(format!("cipher suite {number} is not used: write 17 or 3")),
+        }
+    }
+}
+
+/// Privilege levels of an IPMI session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IpmiPrivilege {
+    /// Only watches: enough for the mode `observe`.
+    User,
+    /// All that Understudy ever asks of a BMC.
+    #[default]
+    Operator,
+    /// Where a BMC gives operators too little.
+    Administrator,
 }
 
 /// Where a secret is: `file:PATH`, `env:NAME`, `credential:NAME`. Never the secret itself.

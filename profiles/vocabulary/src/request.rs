@@ -22,6 +22,17 @@ pub enum Resource {
     Permit(MachineId),
 }
 
+impl std::fmt::Display for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Resource::Machine(machine) => write!(f, "machine {machine}"),
+            Resource::Port(port) => write!(f, "port {port}"),
+            Resource::Volume(volume) => write!(f, "volume {volume}"),
+            Resource::Permit(machine) => write!(f, "permit of {machine}"),
+        }
+    }
+}
+
 /// Who a resource was granted to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Holder {
@@ -131,6 +142,27 @@ impl Action {
         )
     }
 
+    /// True if the action only observes or takes away: all that an agent without a trusted memory may do. One list for gate and core.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Action::AdvanceEpoch { .. }
+            | Action::PowerOff { .. }
+            | Action::BarPort { .. }
+            | Action::RevokeVolume { .. }
+            | Action::RevokePermit { .. } => true,
+            Action::JoinPort { .. }
+            | Action::GrantVolume { .. }
+            | Action::GrantPermit { .. }
+            | Action::SetBootTarget { .. }
+            | Action::PowerOn { .. }
+            | Action::SetRestorePolicyOff { .. }
+            | Action::ParkPort { .. }
+            | Action::LiftBar { .. }
+            | Action::ShutDown { .. } => false,
+            read => read.is_read(),
+        }
+    }
+
     /// The resources that the action touches; empty for `Hello`, contacts and checks.
     pub fn resources(&self) -> Vec<Resource> {
         match self {
@@ -215,20 +247,33 @@ pub enum Answer {
     Done,
 }
 
-/// Why an agent did not do it: callers branch on these four alone.
+/// Why an agent did not do it: callers branch on the kind alone, never on the text. Three kinds are a gate's no.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum AgentError {
     /// Nobody answered in time; whether it happened is unknown.
     #[error("unreachable: {reason}")]
     Unreachable { reason: String },
-    /// The gate said no: lower epoch, other plan, bar, foreign estate, expired. Nothing was done.
+    /// The gate said no: bar, holder, no trust, expired, a disk that is full. Nothing was done; the same may pass later.
     #[error("refused: {reason}")]
     Refused { reason: String },
+    /// The gate said no: it has seen a higher epoch on that resource. Nothing was done, and nothing of that plan will be.
+    #[error("refused: {reason}")]
+    LowerEpoch { highest: Epoch, reason: String },
+    /// The gate said no: another estate, another store, or another plan that drew the same epoch. Nothing was done, and nothing will be.
+    #[error("refused: {reason}")]
+    Foreign { reason: String },
     /// The device said no. Nothing was done.
     #[error("rejected by the device: {reason}")]
     Rejected { reason: String },
     /// It was tried, but what was read back does not confirm it.
     #[error("unconfirmed: {reason}")]
     Unconfirmed { reason: String },
+}
+
+impl AgentError {
+    /// True if a gate said no, for whatever reason: nothing was done.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, AgentError::Refused { .. } | AgentError::LowerEpoch { .. } | AgentError::Foreign { .. })
+    }
 }

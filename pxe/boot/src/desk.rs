@@ -5,11 +5,11 @@ use crate::config::Config;
 use crate::contacts::Contacts;
 use crate::error::BootError;
 use crate::files::Files;
-use crate::limits::CONTACT_MARK_MS;
+use crate::limits::{CONTACT_MARK_MS, RELAYED_TELL_MS};
 use crate::permits::{self, ContactAge, Ledger, Record, provisioning, provisioning_address};
 use crate::sys;
 use crate::tokens::{BootToken, Found, Tokens};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vocabulary::boot::{BootMethod, BootStep, Permit};
 use vocabulary::{Mac, MachineId};
@@ -22,6 +22,15 @@ struct State {
     marked_ms: Option<u64>,
     /// While the gate's memory is not trusted nobody is served.
     withheld: bool,
+    relayed: Relayed,
+}
+
+/// Relayed packets, all of them met with silence.
+#[derive(Default)]
+struct Relayed {
+    count: u64,
+    /// When they were told of last, on the boot clock.
+    told_ms: Option<u64>,
 }
 
 /// The desk.
@@ -85,7 +94,8 @@ impl Desk {
         let age = files.read_mark().map_or(ContactAge::NEVER, |mark| ContactAge::resumed(&mark, &host_boot, now, sys::wall_ms()));
         let standing = ledger.permits().count();
         tracing::info!(standing, contact_age_ms = age.age_ms(now), "permits read");
-        let state = State { ledger, tokens: Tokens::default(), age, marked_ms: None, withheld: false };
+        let state =
+            State { ledger, tokens: Tokens::default(), age, marked_ms: None, withheld: false, relayed: Relayed::default() };
         Ok(Desk {
             config,
             files,
@@ -185,6 +195,17 @@ impl Desk {
     /// Notes that a machine without permit asked.
     pub fn note_barred(&self, machine: &MachineId) {
         self.contacts.note(machine, BootStep::Dhcp, None, sys::wall());
+    }
+
+    /// Counts a relayed packet, and tells of them now and then.
+    pub fn note_relayed(&self, mac: Mac, relay: Ipv4Addr) {
+        let mut state = self.state();
+        let (now, relayed) = (sys::boottime_ms(), &mut state.relayed);
+        relayed.count += 1;
+        if relayed.told_ms.is_none_or(|told| now.saturating_sub(told) >= RELAYED_TELL_MS) {
+            relayed.told_ms = Some(now);
+            tracing::warn!(%mac, %relay, count = relayed.count, "DHCP through a relay: silence, no relay is configured");
+        }
     }
 
     // -- what the controller asks --

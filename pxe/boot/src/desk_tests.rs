@@ -25,8 +25,8 @@ async fn granted(desk: &Desk, permit: &Permit) {
     desk.grant(permit).await.unwrap();
 }
 
-/// The boot file or message kind that DHCP answers; `None` is silence.
-fn asked(desk: &Desk, n: u8, transaction: u32, kind: u8, own: [u8; 4], ipxe: bool) -> Option<Vec<u8>> {
+/// A client's packet.
+fn packet_of(n: u8, transaction: u32, kind: u8, own: [u8; 4], ipxe: bool) -> Vec<u8> {
     let mut packet = vec![1, 1, 6, 0];
     packet.extend(transaction.to_be_bytes());
     packet.resize(12, 0);
@@ -39,12 +39,33 @@ fn asked(desk: &Desk, n: u8, transaction: u32, kind: u8, own: [u8; 4], ipxe: boo
         packet.extend(*b"\x4d\x04iPXE");
     }
     packet.push(255);
+    packet
+}
+
+/// The boot file or message kind that DHCP answers; `None` is silence.
+fn asked(desk: &Desk, n: u8, transaction: u32, kind: u8, own: [u8; 4], ipxe: bool) -> Option<Vec<u8>> {
+    let packet = packet_of(n, transaction, kind, own, ipxe);
     let reply = dhcp_wire::reply(desk, &dhcp_wire::site(desk.config()), &Question::parse(&packet)?)?;
     Some(reply.bytes)
 }
 
 fn boots(desk: &Desk, n: u8) -> bool {
     asked(desk, n, rand::random(), 1, [0; 4], true).is_some()
+}
+
+#[tokio::test]
+async fn a_packet_that_says_it_was_relayed_gets_silence_and_voids_no_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::open(config(folder.path())).unwrap();
+    let permit = permit(1, "web1", 5);
+    granted(&desk, &permit).await;
+    let token = desk.token_of_boot(&permit, 1).unwrap().expose();
+    let mut packet = packet_of(1, 2, 1, [0; 4], true);
+    packet[24..28].copy_from_slice(&[10, 99, 0, 1]);
+    let question = Question::parse(&packet).unwrap();
+    assert!(dhcp_wire::reply(&desk, &dhcp_wire::site(desk.config()), &question).is_none());
+    let from = "10.10.0.11".parse().unwrap();
+    assert!(matches!(desk.visit(&token, from), Visit::Open(..)), "the token of the machine's own boot stands");
 }
 
 #[tokio::test]

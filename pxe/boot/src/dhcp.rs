@@ -99,7 +99,7 @@ pub struct Question {
     pub transaction: u32,
     /// The address the client uses already.
     pub own: Ipv4Addr,
-    /// The relay that passed the packet on; unspecified if none did.
+    /// The relay that passed the packet on, as the packet says; unspecified if none did.
     pub relay: Ipv4Addr,
     flags: Flags,
     hops: u8,
@@ -152,6 +152,11 @@ impl Question {
     pub fn wants_token(&self) -> bool {
         let boots = matches!(self.client, Client::Ipxe | Client::Http(Machinery::Uefi));
         boots && matches!(self.ask, Ask::Discover | Ask::Select { .. } | Ask::Reboot { .. })
+    }
+
+    /// True if the packet says that a relay passed it on.
+    pub fn is_relayed(&self) -> bool {
+        !self.relay.is_unspecified()
     }
 
     /// True if this packet belongs to a boot (as opposed to a running system that keeps its address).
@@ -279,9 +284,13 @@ pub enum Destination {
     Datagram(SocketAddrV4),
 }
 
-/// Answers a question of a machine whose permit this is. `token` is the path segment of this boot where `wants_token` said so.
+/// Answers a question of a machine whose permit this is. A relayed one is never answered: no relay is configured, so its answer would go
+/// wherever a stranger says. `token` is the path segment of this boot where `wants_token` said so.
 /// `None` is silence.
 pub fn answer(question: &Question, permit: &Permit, site: &Site, token: Option<&str>) -> Option<Reply> {
+    if question.is_relayed() {
+        return None;
+    }
     let (address, prefix) = provisioning_address(permit)?;
     let kind = match question.ask {
         Ask::Discover => MessageType::Offer,
@@ -297,7 +306,6 @@ pub fn answer(question: &Question, permit: &Permit, site: &Site, token: Option<&
         .set_xid(question.transaction)
         .set_hops(question.hops)
         .set_flags(question.flags)
-        .set_giaddr(question.relay)
         .set_chaddr(&question.mac.0);
     let options = message.opts_mut();
     options.insert(DhcpOption::MessageType(kind));
@@ -306,7 +314,7 @@ pub fn answer(question: &Question, permit: &Permit, site: &Site, token: Option<&
         options.insert(DhcpOption::ClientIdentifier(id.clone()));
     }
     if kind == MessageType::Nak {
-        return Some(Reply { bytes: encode(&message)?, to: nak_destination(question) });
+        return Some(Reply { bytes: encode(&message)?, to: Destination::Broadcast });
     }
     options.insert(DhcpOption::AddressLeaseTime(site.lease_seconds));
     options.insert(DhcpOption::Renewal(site.lease_seconds / 2));
@@ -366,24 +374,14 @@ fn mask(prefix: u8) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0))
 }
 
-/// RFC 2131, 4.1: to the relay; else to the address in use; else broadcast if asked for; else a frame to the client.
+/// RFC 2131, 4.1, without relays: to the address in use; else broadcast if asked for; else a frame to the client.
 fn destination(question: &Question, address: Ipv4Addr) -> Destination {
-    if !question.relay.is_unspecified() {
-        Destination::Datagram(SocketAddrV4::new(question.relay, dhcproto::v4::SERVER_PORT))
-    } else if !question.own.is_unspecified() {
+    if !question.own.is_unspecified() {
         Destination::Datagram(SocketAddrV4::new(question.own, CLIENT_PORT))
     } else if question.flags.broadcast() {
         Destination::Broadcast
     } else {
         Destination::Frame(question.mac, address)
-    }
-}
-
-fn nak_destination(question: &Question) -> Destination {
-    if question.relay.is_unspecified() {
-        Destination::Broadcast
-    } else {
-        Destination::Datagram(SocketAddrV4::new(question.relay, dhcproto::v4::SERVER_PORT))
     }
 }
 

@@ -84,6 +84,11 @@ pub fn site(config: &config::Config) -> Site {
 
 /// Looks the asking machine up, draws its boot's token where one is due, and answers.
 pub fn reply(desk: &Desk, site: &Site, question: &Question) -> Option<Reply> {
+    if question.is_relayed() {
+        // before a token is drawn: it would void the one of the machine's own boot
+        desk.note_relayed(question.mac, question.relay);
+        return None;
+    }
     let permit = match desk.caller(question.mac) {
         Caller::Stranger => {
             tracing::debug!(mac = %question.mac, "DHCP from a stranger: silence");

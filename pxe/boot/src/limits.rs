@@ -11,6 +11,8 @@ pub const DHCP_ANSWER_BYTES_MIN: usize = 300;
 pub const DHCP_TRANSACTION_MS: u64 = 60_000;
 /// The same step of the same machine is noted as a contact at most this often, in milliseconds: a retransmission is no news.
 pub const CONTACT_REPEAT_MS: u64 = 1_000;
+/// Relayed packets are told of in the log at most this often, in milliseconds, with their count.
+pub const RELAYED_TELL_MS: u64 = 60_000;
 /// Default time of an address lease, in seconds.
 pub const ADDRESS_LEASE_SECONDS: u64 = 3600;
 /// Shortest address lease that the configuration may name, in seconds: renewals come at half of it.

@@ -21,7 +21,8 @@ use vocabulary::request::{AgentError, AgentHello, Answer, Request};
 
 const GATE_FILE: &str = "gate.json";
 
-/// The gate as the wire sees it: whoever got through the mutual authentication is a controller, and its call renews the leases.
+/// The gate as the wire sees it: a controller's call renews the leases if the gate let it pass. What it refuses (a store of another
+/// lineage, another estate, an older epoch) comes from a controller that does not speak for these permits.
 struct Heard {
     gate: Gate<BootDevice>,
     desk: Arc<Desk>,
@@ -30,13 +31,23 @@ struct Heard {
 #[async_trait]
 impl Client for Heard {
     async fn call(&self, request: Request) -> Result<Answer, AgentError> {
-        self.desk.heard().await;
-        self.gate.call(request).await
+        let answer = self.gate.call(request).await;
+        self.renew_if_passed(&answer).await;
+        answer
     }
 
     async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
-        self.desk.heard().await;
-        self.gate.readopt(seed).await
+        let answer = self.gate.readopt(seed).await;
+        self.renew_if_passed(&answer).await;
+        answer
+    }
+}
+
+impl Heard {
+    async fn renew_if_passed<T>(&self, answer: &Result<T, AgentError>) {
+        if answer.is_ok() {
+            self.desk.heard().await;
+        }
     }
 }
 
@@ -107,5 +118,53 @@ async fn keep_age(desk: Arc<Desk>) -> Result<(), BootError> {
     loop {
         every.tick().await;
         desk.keep_age().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::Caller;
+    use crate::examples::permit;
+    use crate::http::tests::config;
+    use contract::gate::Identity;
+    use std::time::Duration;
+    use vocabulary::request::{Action, Token};
+    use vocabulary::{Epoch, EstateUuid, Lineage, OpId, PlanId, Span};
+
+    #[tokio::test]
+    async fn only_a_call_that_passed_the_gate_renews_the_leases() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Arc::new(Desk::open(config(folder.path())).unwrap());
+        let mut short = permit(1, "web1", 5);
+        short.lease = Span::ms(100);
+        desk.heard().await;
+        desk.grant(&short).await.unwrap();
+        let (estate, lineage) = (EstateUuid("estate".into()), Lineage("lineage".into()));
+        let identity = Identity::in_process("boot1".parse().unwrap(), estate.clone(), lineage, true);
+        let gate = Gate::open(folder.path().join("gate.json"), identity, BootDevice::new(desk.clone())).unwrap();
+        let heard = Heard { gate, desk: desk.clone() };
+        let Ok(Answer::Hello(hello)) = heard.call(Request { token: None, action: Action::Hello }).await else { panic!() };
+        let resource = vocabulary::request::Resource::Permit(short.machine.clone());
+        let advance = |lineage: &str| {
+            let (epoch, number) = (Epoch(9), 1);
+            let token = Token {
+                estate: estate.clone(),
+                lineage: Lineage(lineage.into()),
+                plan: PlanId(epoch),
+                step: "test".into(),
+                epoch,
+                op: OpId { epoch, number },
+                agent_boot: hello.boot.clone(),
+                expires_tick: u64::MAX,
+            };
+            Request { token: Some(token), action: Action::AdvanceEpoch { resources: vec![resource.clone()] } }
+        };
+        let mac = crate::permits::provisioning(&short).unwrap().mac;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert!(heard.call(advance("a rolled-back store's")).await.is_err());
+        assert!(matches!(desk.caller(mac), Caller::Stale(_)), "a refused call renews nothing");
+        assert!(heard.call(advance("lineage")).await.is_ok());
+        assert!(matches!(desk.caller(mac), Caller::Bearer(_)));
     }
 }

@@ -106,6 +106,11 @@ impl Http {
         self.pin.certificate()
     }
 
+    /// The certificate and whether commands may go out under it.
+    pub fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
     /// GET; tried once more if a kept connection broke before the answer. Any status is an answer.
     pub async fn get(&self, via: Via, path: &str, who: &Credential) -> Result<Reply, Trouble> {
         let again = match self.once(via, Method::GET, path, who, None, None).await {

@@ -41,7 +41,8 @@ pub enum Choice {
 pub struct Layout {
     /// The system.
     pub system: String,
-    /// The chassis that names the host's power rail.
+    /// The chassis that is the host's power rail by this platform's record; `None` where there is no such record, or the system does
+    /// not link to it.
     pub chassis: Option<String>,
     /// The manager: the BMC itself.
     pub manager: Option<String>,
@@ -84,7 +85,7 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
     .collect::<Result<Vec<_>, Trouble>>()?;
     let (path, system) = choose(systems, choice)?;
     let links = system.get("Links");
-    let chassis = view::first_link(links.and_then(|l| l.get("Chassis")));
+    let chassis = view::links(links.and_then(|l| l.get("Chassis")));
     let manager = view::first_link(links.and_then(|l| l.get("ManagedBy")));
     let (manager_body, resets) = futures::join!(optional(http, manager.as_deref(), who), resets(http, &system, who));
     let text = |resource: &Value, key: &str| view::text(resource, key).unwrap_or_default();
@@ -98,7 +99,7 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
         firmware: text(&manager_body, "FirmwareVersion"),
     };
     let quirks = platform.quirks();
-    let chassis = chassis.filter(|_| !quirks.linked_chassis_is_not_the_host_rail());
+    let chassis = quirks.host_rail().and_then(|rail| chassis.into_iter().find(|path| view::id(path) == rail));
     tracing::debug!(%platform, ?quirks, system = path, "BMC discovered");
     Ok(Layout { system: path, chassis, manager, resets: resets?, platform, quirks })
 }

@@ -26,6 +26,8 @@ pub struct Pin {
 #[derive(Debug, Default)]
 struct State {
     pinned: Option<Fingerprint>,
+    /// The pin was given, or the expected machine was read under it.
+    trusted: bool,
     refused: Option<Fingerprint>,
 }
 
@@ -33,7 +35,7 @@ impl Pin {
     /// Pins this certificate; `None` takes the first one that is seen.
     pub fn new(pinned: Option<Fingerprint>) -> Arc<Pin> {
         let schemes = ring::default_provider().signature_verification_algorithms;
-        Arc::new(Pin { schemes, state: Mutex::new(State { pinned, refused: None }) })
+        Arc::new(Pin { schemes, state: Mutex::new(State { pinned, trusted: pinned.is_some(), refused: None }) })
     }
 
     /// Reads a fingerprint in hex, with or without colons, in any case.
@@ -50,6 +52,17 @@ impl Pin {
     /// The certificate that this driver holds to, in hex; `None` before the first connection of an enrolment.
     pub fn certificate(&self) -> Option<String> {
         self.lock().pinned.map(hex)
+    }
+
+    /// The expected machine was read under the certificate that is held to.
+    pub fn trust(&self) {
+        let mut state = self.lock();
+        state.trusted = state.pinned.is_some();
+    }
+
+    /// True if a command may go out: the first contact only reads.
+    pub fn is_trusted(&self) -> bool {
+        self.lock().trusted
     }
 
     /// The certificate that was refused since this was last asked.
@@ -161,5 +174,16 @@ mod tests {
         assert!(enrolling.certificate().is_none());
         assert!(shown(&enrolling, b"first") && shown(&enrolling, b"first") && !shown(&enrolling, b"second"));
         assert_eq!(enrolling.certificate(), Some(hex(Sha256::digest(b"first").into())));
+    }
+
+    #[test]
+    fn a_pin_is_trusted_if_it_was_given_or_the_machine_was_read_under_it() {
+        assert!(Pin::new(Some(Sha256::digest(b"right").into())).is_trusted());
+        let enrolling = Pin::new(None);
+        enrolling.trust();
+        assert!(!enrolling.is_trusted(), "nothing was seen yet");
+        assert!(shown(&enrolling, b"first") && !enrolling.is_trusted());
+        enrolling.trust();
+        assert!(enrolling.is_trusted());
     }
 }

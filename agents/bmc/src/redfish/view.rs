@@ -38,6 +38,28 @@ pub fn time(resource: &Value, key: &str) -> Option<String> {
     (year >= FIRST_YEAR).then_some(text)
 }
 
+/// Seconds since 1970 of a time in the BMC's words (RFC 3339); fractions are dropped, without an offset it is UTC.
+pub fn seconds(time: &str) -> Option<i64> {
+    let number = |part: Option<&str>| part.filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse::<i64>().ok();
+    let at = |from: usize, to: usize| number(time.get(from..to));
+    let (year, month, day) = (at(0, 4)?, at(5, 7)?, at(8, 10)?);
+    let clock = (at(11, 13)? * 60 + at(14, 16)?) * 60 + at(17, 19)?;
+    let rest = time.get(19..)?;
+    let zone = rest.find(['+', '-']).and_then(|sign| rest.get(sign..));
+    let ahead = match zone {
+        None => 0,
+        Some(zone) => {
+            let minutes = number(zone.get(1..3))? * 60 + number(zone.get(4..6))?;
+            if zone.starts_with('-') { -minutes } else { minutes }
+        }
+    };
+    // years begin in March: the leap day comes last
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days =
+        365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day - 1 - 719_468;
+    Some(days * 86_400 + clock - ahead * 60)
+}
+
 /// Who the system says it is: UUID in lower case; what a factory writes when nobody filled it in counts as not told.
 pub fn identity(system: &Value) -> Identity {
     told(text(system, "UUID").as_deref().unwrap_or_default(), text(system, "SerialNumber").as_deref().unwrap_or_default())
@@ -113,10 +135,20 @@ pub fn link(reference: &Value) -> Option<String> {
 
 /// The first of the references in a list (or the only one, where it is not a list).
 pub fn first_link(list: Option<&Value>) -> Option<String> {
-    match list? {
-        Value::Array(list) => list.iter().find_map(link),
-        single => link(single),
+    links(list).into_iter().next()
+}
+
+/// All links of a list, bounded.
+pub fn links(list: Option<&Value>) -> Vec<String> {
+    match list {
+        Some(Value::Array(list)) => list.iter().filter_map(link).take(limits::LINKS_MAX).collect(),
+        single => single.and_then(link).into_iter().collect(),
     }
+}
+
+/// The Id of the resource behind a path: its last part, by the specification.
+pub fn id(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
 /// The members of a collection, bounded.

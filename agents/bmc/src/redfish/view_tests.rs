@@ -69,7 +69,7 @@ proptest! {
         }
         let who = identity(&value);
         prop_assert!(who.uuid.chars().count() <= limits::TEXT_MAX && who.serial.chars().count() <= limits::TEXT_MAX);
-        for path in members(&value).into_iter().chain(first_link(Some(&value))).chain(link(&value)) {
+        for path in members(&value).into_iter().chain(links(Some(&value))).chain(link(&value)) {
             prop_assert!(path.starts_with('/') && !path.starts_with("//") && path.len() <= limits::PATH_MAX);
         }
         prop_assert!(allowable(&value, "ResetType").is_none_or(|list| !list.is_empty() && list.len() <= limits::ALLOWABLE_MAX));

@@ -72,7 +72,7 @@ async fn nulls_and_missing_resources_are_not_told() {
     door.identity = identity("", "NULLS1");
     let driver = bmc::open(&door).unwrap();
     let reading = driver.read().await.unwrap();
-    assert_eq!((reading.system_power, reading.chassis_power), (PowerState::Unknown, Some(PowerState::Unknown)));
+    assert_eq!((reading.system_power, reading.chassis_power), (PowerState::Unknown, None), "no record of this platform");
     assert!(!reading.all_off());
     assert_eq!((reading.last_reset, reading.boot_progress, reading.bmc_started, reading.health), (None, None, None, None));
     assert!(is_rejected(&driver.set_restore_policy_off().await), "it tells no policy");
@@ -92,6 +92,33 @@ async fn a_bare_system_still_powers_off() {
     let reading = bmc::open(&door).unwrap().power_off().await.unwrap();
     assert_eq!((reading.system_power, reading.chassis_power, reading.all_off()), (PowerState::Off, None, true));
     assert_eq!((reading.bmc_started, reading.restore_policy), (None, RestorePolicy::Unknown));
+}
+
+#[tokio::test]
+async fn only_the_chassis_of_the_platforms_record_is_the_host_rail() {
+    let lab = hand_written("lab.json");
+    let rail = async |tree: Tree| {
+        let server = serve(tree).await;
+        let mut door = door(server.address, Some(server.pin.clone()));
+        door.identity = identity("", "LAB1");
+        let reading = bmc::open(&door).unwrap().read().await.unwrap();
+        assert_eq!(reading.system_power, PowerState::Off);
+        (reading.chassis_power, reading.all_off())
+    };
+    // the enclosure that is linked first is on for ever
+    assert_eq!(rail(lab.clone()).await, (Some(PowerState::Off), true));
+    let mut on = lab.clone();
+    on.get_mut("/redfish/v1/Chassis/Enclosure-1").unwrap()["PowerState"] = "On".into();
+    assert_eq!(rail(on).await, (Some(PowerState::On), false), "the rail contradicts");
+    let mut silent = lab.clone();
+    silent.remove("/redfish/v1/Chassis/Enclosure-1");
+    assert_eq!(rail(silent).await, (Some(PowerState::Unknown), false), "a rail that does not answer is not off");
+    let mut unlinked = lab.clone();
+    unlinked.get_mut("/redfish/v1/Systems/1").unwrap()["Links"]["Chassis"].as_array_mut().unwrap().pop();
+    assert_eq!(rail(unlinked).await, (None, true), "weak: there is no second source");
+    let mut stranger = lab;
+    stranger.get_mut("/redfish/v1").unwrap()["Product"] = "something else".into();
+    assert_eq!(rail(stranger).await, (None, true), "weak: nobody knows this platform's rail");
 }
 
 #[tokio::test]

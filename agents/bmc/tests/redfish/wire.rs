@@ -51,6 +51,38 @@ async fn a_get_survives_connections_that_break_on_reuse() {
 }
 
 #[tokio::test]
+async fn without_a_pin_the_first_contact_only_reads() {
+    let server = Replay::start(|asked, _| honest(asked)).await;
+    let driver = bmc::open(&door(server.address, None)).unwrap();
+    let refused = [
+        driver.power_off().await,
+        driver.power_on().await,
+        driver.shut_down().await,
+        driver.set_boot_target(vocabulary::power::BootTarget::Pxe).await,
+        driver.set_restore_policy_off().await,
+    ];
+    for outcome in refused {
+        assert!(matches!(&outcome, Err(error) if error.to_string().contains("no certificate is pinned")), "{outcome:?}");
+    }
+    assert!(server.asked("GET").is_empty() && server.asked("POST").is_empty() && server.asked("PATCH").is_empty());
+    let read = driver.read().await.unwrap();
+    assert_eq!(read.certificate, Some(server.pin.clone()));
+    driver.power_off().await.unwrap();
+    assert_eq!(resets(&server), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_read_first_earns_no_command() {
+    let server = Replay::start(|asked, _| honest(asked)).await;
+    let mut door = door(server.address, None);
+    door.identity = crate::common::identity("", "OTHER");
+    let driver = bmc::open(&door).unwrap();
+    assert!(is_rejected(&driver.read().await));
+    assert!(is_rejected(&driver.power_off().await));
+    assert_eq!(resets(&server), 0);
+}
+
+#[tokio::test]
 async fn a_command_on_a_connection_that_breaks_is_not_repeated() {
     let server = Replay::start(|asked, _| if is_reset(asked) { None } else { honest(asked) }).await;
     let driver = bmc::open(&door(server.address, Some(server.pin.clone()))).unwrap();
@@ -178,4 +210,27 @@ async fn a_platform_that_wants_settings_gets_them_there() {
     assert_eq!(patches.len(), 1);
     assert!(patches[0].path.ends_with("/SD"));
     assert!(patches[0].headers.contains(&("if-match".to_owned(), "\"42\"".to_owned())));
+}
+
+#[tokio::test]
+async fn the_off_of_a_bmc_that_just_started_is_not_told() {
+    const MANAGER: &str = "/redfish/v1/Managers/1";
+    let starts = std::sync::Arc::new(std::sync::Mutex::new("2026-01-01T00:00:00+00:00"));
+    let told = starts.clone();
+    let server = Replay::start(move |asked, _| match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", SYSTEM) => {
+            let mut system = system();
+            system["Links"] = json!({ "ManagedBy": [{ "@odata.id": MANAGER }] });
+            replay::json(200, &system)
+        }
+        ("GET", MANAGER) => replay::json(200, &json!({ "LastResetTime": *told.lock().unwrap() })),
+        _ => honest(asked),
+    })
+    .await;
+    let driver = bmc::open(&door(server.address, Some(server.pin.clone()))).unwrap();
+    assert!(driver.read().await.unwrap().all_off());
+    *starts.lock().unwrap() = "2026-01-01T09:00:00+00:00";
+    let young = driver.read().await.unwrap();
+    assert_eq!((young.system_power, young.all_off()), (PowerState::Unknown, false));
+    assert!(!driver.power_off().await.unwrap().all_off(), "nor after a command");
 }

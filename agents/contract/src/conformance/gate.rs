@@ -142,7 +142,7 @@ impl Suite<'_> {
 }
 
 fn refused(law: &str, outcome: Result<Answer, AgentError>) -> Verdict {
-    ensure(matches!(outcome, Err(AgentError::Refused { .. })), law, outcome)
+    ensure(outcome.as_ref().is_err_and(AgentError::is_refusal), law, outcome)
 }
 
 /// Runs the suite.

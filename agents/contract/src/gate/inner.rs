@@ -11,8 +11,9 @@ use crate::limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
-use vocabulary::request::{Action, AgentError, Answer, GateEntry, Holder, Resource, Token};
+use vocabulary::request::{Action, AgentError, Answer, Holder, Resource, Token};
 use vocabulary::{AgentBootId, Epoch, OpId, Secret};
 
 /// How a command ended; `None` while it runs.
@@ -26,15 +27,19 @@ pub(crate) struct Inner<D> {
     pub device: D,
     pub clock: Arc<dyn Clock>,
     pub boot: AgentBootId,
+    /// How long a driver is waited for: `limits::PERFORM_MAX`.
+    pub perform_max: Duration,
 }
 
 pub(crate) struct Live {
     pub memory: Memory,
     pub in_flight: BTreeMap<Resource, InFlight>,
-    /// Resources on which an earlier life left a command unfinished, with its epoch.
+    /// Resources on which a command was left unfinished, by an earlier life or by a driver that hung, with its epoch.
     pub settling: BTreeMap<Resource, Epoch>,
     /// Until this tick the device may still be working on it.
     pub settle_until: u64,
+    /// The driver takes up the ledger: no command is admitted meanwhile.
+    pub reseeding: bool,
 }
 
 #[derive(Clone)]
@@ -127,6 +132,9 @@ impl<D: Device> Inner<D> {
         for resource in &resources {
             rules::epoch(&live.memory, resource, token)?;
         }
+        if live.reseeding {
+            return Err(refused(format!("{BUSY}: the agent takes the ledger up; ask again")));
+        }
         if matches!(action, Action::AdvanceEpoch { .. }) {
             return Ok(live.advance(&resources, token, tick));
         }
@@ -142,7 +150,7 @@ impl<D: Device> Inner<D> {
                 Recorded::New => {}
             }
         }
-        if !live.memory.trusted && !rules::revokes(action) {
+        if !live.memory.trusted && !action.takes_away() {
             return Err(refused(
                 "untrusted: this agent's memory is empty or was lost, it only observes and revokes until `agent readopt`",
             ));
@@ -181,7 +189,7 @@ impl<D: Device> Inner<D> {
             Ok(()) => self.perform(&token, &action).await,
             Err(error) => Err(not_written(&error)),
         };
-        let outcome = if matches!(outcome, Err(AgentError::Refused { .. })) {
+        let outcome = if outcome.as_ref().is_err_and(AgentError::is_refusal) {
             self.live().undo(&before, token.op);
             outcome
         } else {
@@ -228,7 +236,7 @@ impl<D: Device> Inner<D> {
             inner.device.perform(&command).await
         });
         let abort = task.abort_handle();
-        match tokio::time::timeout(limits::PERFORM_MAX, task).await {
+        match tokio::time::timeout(self.perform_max, task).await {
             Ok(Ok(outcome)) => outcome.and_then(|answer| confirm::confirmed(action, answer)),
             Ok(Err(failed)) => {
                 tracing::error!(%failed, "a driver failed inside");
@@ -236,10 +244,20 @@ impl<D: Device> Inner<D> {
             }
             Err(_) => {
                 abort.abort();
+                self.unsettle(token.epoch, action);
                 Err(AgentError::Unreachable {
                     reason: "the driver did not end in time: whether it happened is unknown".to_owned(),
                 })
             }
+        }
+    }
+
+    /// The driver was given up on, but the device may still be at it: to newer plans it stays busy for as long as after a restart.
+    fn unsettle(&self, epoch: Epoch, action: &Action) {
+        let mut live = self.live();
+        live.settle_until = self.clock.tick().saturating_add(limits::INTERRUPTED_SETTLE_MS);
+        for resource in action.resources() {
+            live.settling.entry(resource).and_modify(|old| *old = epoch.min(*old)).or_insert(epoch);
         }
     }
 
@@ -277,11 +295,17 @@ impl<D: Device> Inner<D> {
         if seed.estate != live.memory.estate {
             return Err(refused("foreign estate: this agent is enrolled elsewhere"));
         }
-        if seed.entries.len() > limits::RESOURCES_MAX {
+        if seed.entries.len().max(seed.ports.len()) > limits::RESOURCES_MAX {
             return Err(refused(format!("too many entries: at most {}", limits::RESOURCES_MAX)));
         }
-        if let Some(foreign) = seed.entries.iter().find(|entry| !self.device.owns(&entry.resource)) {
-            return Err(refused(format!("not mine: {} belongs to another agent", name(&foreign.resource))));
+        let is_port =
+            |action: &Action| matches!(action, Action::BarPort { .. } | Action::JoinPort { .. } | Action::ParkPort { .. });
+        if !seed.ports.iter().all(is_port) {
+            return Err(refused("malformed: a port stands as it is barred, joined or parked, and as nothing else"));
+        }
+        let named = seed.entries.iter().map(|entry| entry.resource.clone()).chain(seed.ports.iter().flat_map(Action::resources));
+        if let Some(foreign) = named.into_iter().find(|resource| !self.device.owns(resource)) {
+            return Err(refused(format!("not mine: {} belongs to another agent", name(&foreign))));
         }
         let highest = live.memory.kept.values().map(|kept| kept.epoch).max().unwrap_or_default().max(live.memory.floor);
         if seed.floor < highest {
@@ -290,18 +314,43 @@ impl<D: Device> Inner<D> {
                 seed.floor
             )));
         }
-        if !live.in_flight.is_empty() {
+        if !live.in_flight.is_empty() || live.reseeding {
             return Err(refused(format!("{BUSY}: a command is in flight; readopt when it ended")));
         }
-        for entry in seed.entries {
-            live.adopt(entry);
-        }
+        live.reseeding = true;
         let memory = &mut live.memory;
+        seed.entries.into_iter().for_each(|entry| memory.adopt(entry));
+        seed.ports.into_iter().for_each(|port| memory.adopt_port(port));
         memory.floor = seed.floor;
         memory.lineage = seed.lineage;
         memory.trusted = true;
         memory.serial += 1;
         Ok(memory.serial)
+    }
+
+    /// Makes a ledger that was taken in durable, and has the driver take up what it says: bars are kept from here on, not from the next
+    /// start. A driver that fails at it is asked again by its own keeper, or at the next start.
+    pub async fn take_up(self: Arc<Self>, serial: u64) -> Result<(), AgentError>
+    where
+        D: 'static,
+    {
+        let written = self.persist(serial).await.map_err(|error| not_written(&error));
+        if written.is_ok() {
+            let inner = self.clone();
+            let task = tokio::spawn(async move {
+                let standing = inner.live().memory.standing();
+                inner.device.restore(&standing).await
+            });
+            let abort = task.abort_handle();
+            match tokio::time::timeout(self.perform_max, task).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::warn!(%error, "the ledger was taken, but not everything stands as it says yet"),
+                Ok(Err(failed)) => tracing::error!(%failed, "a driver failed inside"),
+                Err(_) => abort.abort(),
+            }
+        }
+        self.live().reseeding = false;
+        written
     }
 }
 
@@ -411,17 +460,5 @@ impl Live {
                 }
             }
         }
-    }
-
-    fn adopt(&mut self, entry: GateEntry) {
-        let kept = self.memory.kept_mut(&entry.resource);
-        if entry.epoch > kept.epoch {
-            kept.epoch = entry.epoch;
-            kept.plan = entry.plan;
-            kept.ops.clear();
-            kept.forgotten = None;
-        }
-        kept.barred = kept.barred.max(entry.barred);
-        kept.holder = entry.holder.or(kept.holder.take());
     }
 }

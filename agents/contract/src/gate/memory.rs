@@ -1,6 +1,7 @@
 //! What a gate keeps, and how it stands in the file: one header line with version, length and SHA-256, then the body as JSON.
 //! Nothing here touches a disk, and reading is total: whatever the bytes are, the answer is a memory or the reason why not.
 
+use crate::agent::Standing;
 use crate::limits;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -130,6 +131,43 @@ impl Memory {
 
     pub fn entries(&self) -> Vec<GateEntry> {
         self.kept.values().map(Kept::entry).collect()
+    }
+
+    /// What a driver is to put back or to keep, bars first.
+    pub fn standing(&self) -> Vec<Standing> {
+        let mut standing: Vec<Standing> =
+            self.kept.values().map(|kept| Standing { entry: kept.entry(), action: kept.standing.clone() }).collect();
+        standing.sort_by_key(|s| s.entry.barred.is_none());
+        standing
+    }
+
+    /// Takes an entry of the estate's ledger in. Never lowers an epoch, never drops a bar.
+    pub fn adopt(&mut self, entry: GateEntry) {
+        let kept = self.kept_mut(&entry.resource);
+        if entry.epoch > kept.epoch {
+            kept.epoch = entry.epoch;
+            kept.plan = entry.plan;
+            kept.ops.clear();
+            kept.forgotten = None;
+        }
+        kept.barred = kept.barred.max(entry.barred);
+        let is_holder =
+            |held: &Holder| entry.holder.as_ref().is_some_and(|h| (&h.server, &h.machine) == (&held.server, &held.machine));
+        if matches!(&kept.standing, Some(Action::JoinPort { holder, .. }) if !is_holder(holder)) {
+            // an older copy of a memory: the port is another's by now
+            kept.standing = None;
+        }
+        kept.holder = entry.holder.or(kept.holder.take());
+    }
+
+    /// Takes in how a port is to stand. Only its own quarantine is a barred port's setting, and only a barred port's.
+    pub fn adopt_port(&mut self, action: Action) {
+        for resource in action.resources() {
+            let kept = self.kept_mut(&resource);
+            if kept.barred.is_some() == matches!(action, Action::BarPort { .. }) {
+                kept.standing = Some(action.clone());
+            }
+        }
     }
 
     /// The file's bytes.

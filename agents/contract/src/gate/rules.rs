@@ -13,6 +13,11 @@ pub(crate) fn refused(reason: impl Into<String>) -> AgentError {
     AgentError::Refused { reason: reason.into() }
 }
 
+/// The refusal of a command that another estate, another store or another plan of the same epoch has made.
+pub(crate) fn foreign(reason: impl Into<String>) -> AgentError {
+    AgentError::Foreign { reason: reason.into() }
+}
+
 /// How a command ended that was in flight when the agent stopped.
 pub(crate) fn interrupted() -> AgentError {
     AgentError::Unconfirmed {
@@ -22,21 +27,16 @@ pub(crate) fn interrupted() -> AgentError {
 
 /// A resource's name for people.
 pub(crate) fn name(resource: &Resource) -> String {
-    match resource {
-        Resource::Machine(machine) => format!("machine {machine}"),
-        Resource::Port(port) => format!("port {port}"),
-        Resource::Volume(volume) => format!("volume {volume}"),
-        Resource::Permit(machine) => format!("permit of {machine}"),
-    }
+    resource.to_string()
 }
 
 /// Is this command meant for this agent, in this life, now?
 pub(crate) fn addressed(memory: &Memory, boot: &AgentBootId, tick: u64, token: &Token) -> Result<(), AgentError> {
     if token.estate != memory.estate {
-        return Err(refused("foreign estate: this agent is enrolled elsewhere"));
+        return Err(foreign("foreign estate: this agent is enrolled elsewhere"));
     }
     if token.lineage != memory.lineage {
-        return Err(refused(
+        return Err(foreign(
             "foreign lineage: the controller's store is not the one this agent obeys; adopt it, then `agent readopt`",
         ));
     }
@@ -61,13 +61,14 @@ pub(crate) fn epoch(memory: &Memory, resource: &Resource, token: &Token) -> Resu
     let highest = kept.map_or(Epoch::default(), |k| k.epoch).max(memory.floor);
     if token.epoch < highest {
         let who = name(resource);
-        return Err(refused(format!("lower epoch: {who} has seen {highest}, this command bears {}", token.epoch)));
+        let reason = format!("lower epoch: {who} has seen {highest}, this command bears {}", token.epoch);
+        return Err(AgentError::LowerEpoch { highest, reason });
     }
     let owner = kept.filter(|k| k.epoch == token.epoch).and_then(|k| k.plan);
     match owner {
         Some(plan) if plan != token.plan => {
             let who = name(resource);
-            Err(refused(format!(
+            Err(foreign(format!(
                 "equal epoch of another plan: {} of {who} belongs to {plan}, not to {}",
                 token.epoch, token.plan
             )))
@@ -97,27 +98,6 @@ pub(crate) fn recorded(kept: Option<&Kept>, token: &Token, digest: &str) -> Resu
             Err(refused(format!("op {} is older than what this gate remembers: read the device, then use a new op", token.op)))
         }
         None => Ok(Recorded::New),
-    }
-}
-
-/// May an agent without trusted memory do this? It observes, and takes away.
-pub(crate) fn revokes(action: &Action) -> bool {
-    match action {
-        Action::AdvanceEpoch { .. }
-        | Action::PowerOff { .. }
-        | Action::BarPort { .. }
-        | Action::RevokeVolume { .. }
-        | Action::RevokePermit { .. } => true,
-        Action::JoinPort { .. }
-        | Action::GrantVolume { .. }
-        | Action::GrantPermit { .. }
-        | Action::SetBootTarget { .. }
-        | Action::PowerOn { .. }
-        | Action::SetRestorePolicyOff { .. }
-        | Action::ParkPort { .. }
-        | Action::LiftBar { .. }
-        | Action::ShutDown { .. } => false,
-        read => read.is_read(),
     }
 }
 

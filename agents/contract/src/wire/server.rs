@@ -1,6 +1,7 @@
 //! The agent's side of the wire: accepts a controller, reads one bounded request, lets the agent answer, writes one bounded answer.
 //! It decides nothing about the request; the gate behind it does.
 
+use super::complaints::Complaints;
 use super::enrol::Bundle;
 use super::{AnswerReply, READOPT_PATH, REQUEST_PATH, ReadoptReply, WireError, tls};
 use crate::agent::{Client, Readopt};
@@ -24,16 +25,22 @@ use vocabulary::request::AgentError;
 pub async fn serve(listener: TcpListener, bundle: &Bundle, agent: Arc<dyn Client>) -> Result<(), WireError> {
     let acceptor = TlsAcceptor::from(tls::server(bundle)?);
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    let complaints = Arc::new(Complaints::default());
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (acceptor, agent) = (acceptor.clone(), agent.clone());
+                let (acceptor, agent, complaints) = (acceptor.clone(), agent.clone(), complaints.clone());
                 connections.spawn(async move {
-                    if let Err(reason) = connection(stream, acceptor, agent).await {
-                        tracing::warn!(%peer, reason, "connection ended");
+                    match connection(stream, acceptor, agent).await {
+                        Ok(()) => {}
+                        Err(End::Unsaid) => tracing::debug!(%peer, "closed before the first byte"),
+                        Err(End::Failed(reason)) => match complaints.about(peer.ip(), std::time::Instant::now()) {
+                            Some(unsaid) => tracing::warn!(%peer, reason, unsaid, "connection ended"),
+                            None => tracing::debug!(%peer, reason, "connection ended"),
+                        },
                     }
                     drop(place);
                 });
@@ -46,12 +53,29 @@ pub async fn serve(listener: TcpListener, bundle: &Bundle, agent: Arc<dyn Client
     }
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, agent: Arc<dyn Client>) -> Result<(), String> {
+/// How a connection ends that did not end well.
+enum End {
+    /// The peer only looked whether the port is open, as a canary does every few seconds.
+    Unsaid,
+    /// Why it failed.
+    Failed(String),
+}
+
+impl From<String> for End {
+    fn from(reason: String) -> End {
+        End::Failed(reason)
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, agent: Arc<dyn Client>) -> Result<(), End> {
     let _ = stream.set_nodelay(true);
-    let stream = timeout(limits::HANDSHAKE, acceptor.accept(stream))
-        .await
-        .map_err(|_| "TLS handshake took too long".to_owned())?
-        .map_err(|error| format!("TLS: {error}"))?;
+    let greeting = async {
+        if matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
+            return Err(End::Unsaid);
+        }
+        acceptor.accept(stream).await.map_err(|error| End::Failed(format!("TLS: {error}")))
+    };
+    let stream = timeout(limits::HANDSHAKE, greeting).await.map_err(|_| "TLS handshake took too long".to_owned())??;
     let service = hyper::service::service_fn(move |request| {
         let agent = agent.clone();
         async move { Ok::<_, Infallible>(answer(request, agent).await) }
@@ -64,7 +88,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, agent: Arc<dyn Cli
         .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER)
         .serve_connection(TokioIo::new(stream), service)
         .await
-        .map_err(|error| format!("HTTP/2: {error}"))
+        .map_err(|error| End::Failed(format!("HTTP/2: {error}")))
 }
 
 async fn answer(request: Request<Incoming>, agent: Arc<dyn Client>) -> Response<Full<Bytes>> {

@@ -75,6 +75,26 @@ impl Daemon {
         }
     }
 
+    /// Sends the daemon a signal, such as `STOP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("it runs").id();
+        assert!(Command::new("/bin/sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap().success());
+    }
+
+    /// The configuration with a tool that stops the daemon right before it asks it to admit anybody, and marks that it did.
+    pub fn config_that_hangs_it(&self, mark: &Path) -> StorageConfig {
+        let mut config = self.config();
+        let Driver::Tgt(tgt) = &mut config.driver;
+        let (real, mark, pid) = (tgt.tgtadm.display(), mark.display(), self.child.as_ref().expect("it runs").id());
+        let stop = format!("[ -e {mark} ] || {{ kill -STOP {pid}; : > {mark}; }}");
+        let script = format!("#!/bin/sh\ncase \"$*\" in *'--op bind'*--initiator-name*) {stop};; esac\nexec {real} \"$@\"\n");
+        let tool = self.folder.path().join("tgtadm");
+        std::fs::write(&tool, script).unwrap();
+        std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        tgt.tgtadm = tool;
+        config
+    }
+
     fn environment(&self) -> Vec<(String, String)> {
         let libraries = self.root.join("usr/lib/x86_64-linux-gnu").display().to_string();
         let socket = self.folder.path().join("ipc").display().to_string();

@@ -1,15 +1,19 @@
 //! An agent's answer, folded into the task that waits for it.
 
+use crate::effect::Agent;
+use crate::memory;
 use crate::out::Out;
+use crate::overrule;
+use crate::plan::Kind;
 use crate::record::Ended;
 use crate::s3_fence::{self, initiator};
 use crate::state::State;
-use crate::work::{Key, Task, Work, limits};
+use crate::work::{Answered, Key, Phase, Taken, Task, Work, limits};
 use crate::{s5_rewire_network, s6_rewire_storage, s8_verify, s9_return};
 use vocabulary::network::PortSetting;
 use vocabulary::power::{MachineReading, PowerState};
 use vocabulary::request::{AgentError, Answer};
-use vocabulary::{Instant, OpId, Span};
+use vocabulary::{Instant, OpId, PlanId, Span};
 
 /// How often Off is looked for after an orderly stop.
 const WAIT_OFF_EVERY: Span = Span::ms(500);
@@ -17,18 +21,40 @@ const WAIT_OFF_EVERY: Span = Span::ms(500);
 const LOOK_AGAIN: Span = Span::ms(200);
 
 /// Takes an answer in. An answer to a question that nobody asks any more is dropped.
-pub fn complete(state: &mut State, work: &mut Work, out: &mut Out, op: OpId, outcome: &Result<Answer, AgentError>) {
-    let Some((key, asked)) = work.take(&mut state.ledger, out, op, outcome) else { return };
+pub fn complete(state: &mut State, work: &mut Work, out: &mut Out, op: OpId, answered: Answered<'_>) {
+    let Some(Taken { key, agent, asked, outcome, rose }) = work.take(&mut state.ledger, out, op, answered) else { return };
+    memory::note(&mut state.watch, out.now, rose);
+    let outcome = &outcome;
+    if let Err(error @ (AgentError::LowerEpoch { reason, .. } | AgentError::Foreign { reason })) = outcome {
+        return overruled(state, work, out, (&agent, &key), error, reason);
+    }
     match &key {
-        Key::Advance(_) | Key::Power(_) | Key::Port(..) | Key::Volume(_) | Key::Permit(..) | Key::TargetPower => {
-            if let Err(reason) = s3_fence::complete(state, work, out.now, &key, asked, outcome) {
-                let ended = Ended { code: "F0302".to_owned(), reason, target_failed: false };
-                s9_return::close(state, work, out, Err(ended));
-            }
+        Key::Advance(_) | Key::Power(_) | Key::Port(..) | Key::Life(..) | Key::Volume(_) | Key::Permit(..) | Key::TargetPower => {
+            s3_fence::complete(state, work, out.now, &key, asked, outcome);
         }
         Key::PowerOn => power_on(state, work, out.now, outcome),
         Key::Grant(_) | Key::Join(_) | Key::Allow(_) => granted(state, work, out.now, &key, outcome),
         _ => own(state, work, out.now, &key, outcome),
+    }
+}
+
+/// A gate said no for good. Another controller's epoch ends the plan and is never overtaken; one of our own later plans takes standing
+/// orders over, and ends a plan that is begun anew with a new epoch.
+fn overruled(state: &mut State, work: &mut Work, out: &mut Out, of: (&Agent, &Key), error: &AgentError, reason: &str) {
+    let (agent, key) = of;
+    let ours = overrule::overruled_by(state, out, agent, &work.plan, error);
+    if let Some(task) = work.tasks.get_mut(key) {
+        task.retry(out.now, error.to_string());
+    }
+    match error {
+        AgentError::LowerEpoch { highest, .. } if ours && work.phase == Phase::Orders => {
+            s9_return::overtaken(state, work, out, agent, key, PlanId(*highest));
+        }
+        _ => {
+            let reason = format!("agent {agent} refused the plan's epoch: {reason}");
+            let target_failed = ours && work.plan.body().kind == Kind::Failover;
+            s9_return::close(state, work, out, Err(Ended { code: "F0302".to_owned(), reason, target_failed }));
+        }
     }
 }
 

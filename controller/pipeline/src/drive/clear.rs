@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::work::{Key, Phase, Progress, Work, limits};
 use crate::{s9_return, watch};
 use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::power::RestorePolicy;
 use vocabulary::request::{Action, Resource};
 use vocabulary::{MachineId, PortId, ServerId};
 
@@ -109,6 +110,11 @@ fn enrol(state: &mut State, work: &mut Work, out: &mut Out) {
         }
         return;
     }
+    // what was sealed is what is done: of a machine that is only observed, the plan has no step but the reading
+    if work.plan.body().steps.len() <= 1 {
+        let returns = work.identity.as_ref().is_none_or(|reading| reading.restore_policy != RestorePolicy::AlwaysOff);
+        return enrolled(state, work, out, returns);
+    }
     work.want(Key::RestorePolicy, out.now);
     let ports = ports(state, work.plan.target());
     for port in &ports {
@@ -118,15 +124,18 @@ fn enrol(state: &mut State, work: &mut Work, out: &mut Out) {
     let policy = work.tasks.get(&Key::RestorePolicy).map(|task| task.progress.clone());
     let policy_done = matches!(policy, Some(Progress::Confirmed(_) | Progress::Unavailable));
     if policy_done && ports.iter().all(|port| work.confirmed(&Key::Park(port.clone()))) {
-        let Some(reading) = work.identity.clone() else { return };
-        let machine = work.plan.target().clone();
-        let returns_by_itself = policy == Some(Progress::Unavailable);
-        let text = format!("{machine} is enrolled");
-        let fact = Fact::Enrolled { machine, identity: reading.identity, certificate: reading.certificate, returns_by_itself };
-        out.record(&mut state.ledger, fact);
-        return s9_return::close(state, work, out, Ok(text));
+        return enrolled(state, work, out, policy == Some(Progress::Unavailable));
     }
     expire(state, work, out, "F0105", "the machine could not be enrolled");
+}
+
+fn enrolled(state: &mut State, work: &mut Work, out: &mut Out, returns_by_itself: bool) {
+    let Some(reading) = work.identity.clone() else { return };
+    let machine = work.plan.target().clone();
+    let text = format!("{machine} is enrolled");
+    let fact = Fact::Enrolled { machine, identity: reading.identity, certificate: reading.certificate, returns_by_itself };
+    out.record(&mut state.ledger, fact);
+    s9_return::close(state, work, out, Ok(text));
 }
 
 fn expire(state: &mut State, work: &mut Work, out: &mut Out, code: &str, what: &str) {

@@ -1,7 +1,6 @@
 //! When a fence is proven: the rules over confirmed parts, and the only makers of authorities.
 
-use super::send::volumes;
-use super::{Authority, FenceProof, NeverPlaced, SameHolder};
+use super::{Authority, FenceProof, NeverPlaced, SameHolder, volumes};
 use crate::plan::Kind;
 use crate::state::State;
 use crate::work::{Key, Progress, Task, Work};
@@ -22,8 +21,13 @@ struct Parts {
 pub fn judge(state: &State, work: &Work, now: Instant) -> Option<Authority> {
     let server = work.plan.server()?;
     let fresh = |task: &Task| fresh(state, task, now);
+    let volumes = volumes(state, work);
+    if volumes.is_empty() {
+        // no volume is not every volume: S is unavailable
+        return None;
+    }
     let mut storage = Some(now);
-    for volume in volumes(state, work) {
+    for volume in volumes {
         let at = work.tasks.get(&Key::Volume(volume)).and_then(fresh);
         storage = storage.zip(at).map(|(a, b)| a.min(b));
     }
@@ -60,10 +64,9 @@ pub fn judge(state: &State, work: &Work, now: Instant) -> Option<Authority> {
 /// The first sufficient set of one machine: P (weak P counts since S stands), or N beside S. S was judged before.
 fn sufficient(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Option<(Vec<&'static str>, Instant)> {
     let parts = parts(state, work, machine, now);
-    let reach = vocabulary::lack::proof_reach(machine, state.estate.machines.get(machine)?, &state.estate);
     let choice = state.estate.settings.fencing.proof;
     let by_power = parts.power.filter(|_| choice != ProofChoice::StorageAndNetworkOnly);
-    let by_network = parts.network.filter(|_| choice != ProofChoice::PowerOnly && reach.storage_and_network.is_empty());
+    let by_network = parts.network.filter(|_| network_counts(state, machine));
     let (set, at) = match (by_network, by_power) {
         (Some(network), _) => (vec!["N"], network),
         (None, Some(power)) => (vec![if parts.power_is_strong { "P" } else { "P (weak)" }], power),
@@ -75,6 +78,18 @@ fn sufficient(state: &State, work: &Work, machine: &MachineId, now: Instant) -> 
         (None, Some(network)) => Some((set, at.min(network))),
         (None, None) => None,
     }
+}
+
+/// True if N may be a part of this machine's proof.
+fn network_counts(state: &State, machine: &MachineId) -> bool {
+    let Some(document) = state.estate.machines.get(machine) else { return false };
+    let reach = vocabulary::lack::proof_reach(machine, document, &state.estate);
+    state.estate.settings.fencing.proof != ProofChoice::PowerOnly && reach.storage_and_network.is_empty()
+}
+
+/// True if the proof of this machine needs no P, since N stands.
+pub(super) fn stands_by_network(state: &State, work: &Work, machine: &MachineId, now: Instant) -> bool {
+    network_counts(state, machine) && parts(state, work, machine, now).network.is_some()
 }
 
 fn parts(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Parts {

@@ -1,9 +1,12 @@
 //! Set P: ForceOff, then an unbroken run of fresh Off readings of every power source. `Unknown`, an error, another session, another
-//! reset or another identity starts the run anew; none of them is ever Off.
+//! reset or another identity starts the run anew; none of them is ever Off. A frame of the machine after its first Off makes the run void.
 
 use crate::state::State;
-use crate::work::{Task, Window, limits};
+use crate::work::{Heard, Key, Progress, Task, Window, Work, limits};
+use std::collections::BTreeSet;
+use vocabulary::Mac;
 use vocabulary::estate::Machine;
+use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
 use vocabulary::request::{AgentError, Answer};
 use vocabulary::{Instant, MachineId, Span};
@@ -40,7 +43,7 @@ pub(super) fn fold(
     }
     if !reading.all_off() {
         task.window = None;
-        if task.acted_at.is_some_and(|at| now.since(at) >= limits::FORCE_OFF_AGAIN) {
+        if task.acted_at.is_some_and(|at| now.since(at) >= task.pace(limits::FORCE_OFF_AGAIN)) {
             task.acted_at = None;
         }
         task.reason = Some(format!("its BMC says {:?}", reading.system_power));
@@ -87,6 +90,10 @@ fn count(state: &State, task: &mut Task, asked: Instant, now: Instant, reading: 
     let mut window = task.window.take().filter(fits).unwrap_or(Window {
         session: reading.session,
         since: asked,
+        first_off: now,
+        newest_off: asked,
+        full_since: None,
+        ports: Default::default(),
         reads: 0,
         last_reset: reading.last_reset.clone(),
         bmc_started: reading.bmc_started.clone(),
@@ -96,14 +103,84 @@ fn count(state: &State, task: &mut Task, asked: Instant, now: Instant, reading: 
     }
     task.strong &= reading.chassis_power.is_some();
     window.reads = window.reads.saturating_add(1);
+    window.newest_off = asked;
     let lasted = asked.since(window.since);
     if window.reads >= fencing.reads && lasted >= fencing.settle {
-        let sources = if task.strong { "system and host rail" } else { "system only: weak, counts with S" };
-        task.confirm(now, format!("{} readings over {lasted} on session {}, all Off ({sources})", window.reads, window.session));
+        // looks at its ports may still be under way: `conclude` confirms it
+        window.full_since.get_or_insert(now);
+        task.again_at(now + limits::LIFE_PATIENCE);
     } else {
         let pause = Span(fencing.settle.0.div_ceil(u64::from(fencing.reads.max(2)) - 1));
         let next = window.since + Span(pause.0.saturating_mul(u64::from(window.reads)));
         task.again_at(next.max(now));
     }
     task.window = Some(window);
+}
+
+/// Confirms a full window, unless a look at the machine's ports is still under way and may be waited for.
+pub(super) fn conclude(task: &mut Task, looking: bool, now: Instant) {
+    let Some(window) = &mut task.window else { return };
+    let waits = |since: Instant| looking && now.since(since) < limits::LIFE_PATIENCE;
+    if matches!(task.progress, Progress::Confirmed(_)) || window.full_since.is_none_or(waits) {
+        return;
+    }
+    window.full_since = None;
+    let lasted = window.newest_off.since(window.since);
+    let sources = if task.strong { "system and host rail" } else { "system only: weak, counts with S" };
+    let silent = window.ports.values().filter(|heard| heard.looks > 1).count();
+    let heard = if silent > 0 { format!(", nothing heard at {silent} ports meanwhile") } else { String::new() };
+    let text = format!("{} readings over {lasted} on session {}, all Off ({sources}){heard}", window.reads, window.session);
+    let at = window.newest_off;
+    task.confirm(at, text);
+}
+
+/// Folds a reading of one of the machine's ports in. A machine that is off sends nothing: a frame that came in between two readings, both
+/// asked for after its first Off was answered, makes that Off a lie, and P is begun anew. Where addresses of somebody else are learnt on the
+/// port (a BMC that shares it), the counter is not the machine's alone: there only a data MAC that is learnt anew counts.
+pub(super) fn heard(state: &State, work: &mut Work, machine: &MachineId, asked: Instant, now: Instant, reading: &PortReading) {
+    let Some(document) = state.estate.machines.get(machine) else { return };
+    let Some(task) = work.tasks.get_mut(&Key::Power(machine.clone())) else { return };
+    let Some(window) = task.window.as_mut().filter(|window| asked >= window.first_off) else { return };
+    let before = window.ports.get(&reading.port).cloned();
+    let looks = before.as_ref().map_or(1, |before| before.looks.saturating_add(1));
+    let now_heard = Heard { frames_in: reading.frames_in, learnt: reading.learnt.clone(), looks };
+    let sign = before.and_then(|before| sign_of_life(document, reading, &before));
+    window.ports.insert(reading.port.clone(), now_heard);
+    if let Some(sign) = sign {
+        task.window = None;
+        task.acted_at = None;
+        task.veto = Some(sign.clone());
+        task.retry(now, sign);
+    }
+}
+
+/// A routine poll that does not say Off, a failed one included, voids a power proof that stood: it is newer.
+pub fn polled(state: &mut State, machine: &MachineId, now: Instant, reading: Option<&MachineReading>) -> bool {
+    if reading.is_some_and(MachineReading::all_off) {
+        return false;
+    }
+    let mut voided = false;
+    for task in state.works.values_mut().filter_map(|work| work.tasks.get_mut(&Key::Power(machine.clone()))) {
+        if task.is_confirmed() {
+            task.window = None;
+            task.acted_at = None;
+            task.evidence = None;
+            task.reason = Some(
+                reading.map_or("its BMC did not answer since".to_owned(), |r| format!("its BMC says {:?} since", r.system_power)),
+            );
+            task.again_at(now);
+            voided = true;
+        }
+    }
+    voided
+}
+
+fn sign_of_life(machine: &Machine, reading: &PortReading, before: &Heard) -> Option<String> {
+    let own: BTreeSet<Mac> = machine.nics.iter().map(|nic| nic.mac).collect();
+    if let Some(mac) = reading.learnt.difference(&before.learnt).find(|mac| own.contains(mac)) {
+        return Some(format!("its address {mac} was learnt anew at {} although its BMC says Off", reading.port));
+    }
+    let shared = reading.learnt.union(&before.learnt).any(|mac| !own.contains(mac));
+    let grew = reading.frames_in > before.frames_in;
+    (grew && !shared).then(|| format!("frames came in at {} although its BMC says Off", reading.port))
 }

@@ -1,27 +1,19 @@
 //! Which devices are asked what while fencing, and what their answers confirm.
 
-use super::initiator;
-use super::power;
+use super::{initiator, judge, power, subject, volumes};
 use crate::effect::Agent;
 use crate::out::Out;
 use crate::plan::Kind;
+use crate::record::Fact;
 use crate::s2_decide;
 use crate::stage::Stage;
 use crate::state::State;
-use crate::work::{Key, Look, Phase, Progress, Task, Work};
+use crate::work::{Key, Look, Phase, Progress, Task, Work, limits};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::network::{PortReading, PortSetting};
 use vocabulary::request::{Action, AgentError, Answer, Resource};
 use vocabulary::storage::{InitiatorName, VolumeReading};
 use vocabulary::{Instant, MachineId, VolumeId};
-
-/// Volumes of the plan's server: those of its profile and those the ledger says it owns.
-pub(super) fn volumes(state: &State, work: &Work) -> BTreeSet<VolumeId> {
-    let Some(server) = work.plan.server() else { return BTreeSet::new() };
-    let of_profile = state.estate.servers.get(server).map(|profile| profile.volumes.iter().map(|v| v.id()).collect::<Vec<_>>());
-    let owned = state.ledger.volumes.iter().filter(|(_, (owner, _, _))| owner == server).map(|(id, _)| id.clone());
-    of_profile.unwrap_or_default().into_iter().chain(owned).collect()
-}
 
 /// The volume's new owner's initiator, if this plan already owns it: the one that a revocation spares.
 fn keep(state: &State, work: &Work, volume: &VolumeId) -> Option<InitiatorName> {
@@ -60,6 +52,14 @@ pub fn begin(state: &State, work: &mut Work, now: Instant) {
 /// Every resource of the plan's whole scope, by agent: BMC, ports and permits of the old machines and of the target, and the volumes.
 fn scope(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
     let mut scope: BTreeMap<Agent, Vec<Resource>> = BTreeMap::new();
+    if work.phase == Phase::Orders {
+        // a later plan may have raised the rest of the old scope
+        let open = work.tasks.iter().filter(|(_, task)| !task.is_confirmed()).filter_map(|(key, _)| subject(key));
+        for (agent, resource) in open.filter(|(_, resource)| !work.advanced.contains(resource)) {
+            scope.entry(agent).or_default().push(resource);
+        }
+        return scope;
+    }
     let machines: BTreeSet<MachineId> = work.plan.body().fence.iter().chain([work.plan.target()]).cloned().collect();
     for machine in &machines {
         scope.entry(Agent::Bmc).or_default().push(Resource::Machine(machine.clone()));
@@ -81,10 +81,16 @@ fn scope(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
 /// Asks agents to advance their epochs where that is due.
 pub fn drive_advance(state: &mut State, work: &mut Work, out: &mut Out) {
     let scope = scope(state, work);
+    if work.phase == Phase::Orders {
+        work.tasks.retain(|key, _| !matches!(key, Key::Advance(agent) if !scope.contains_key(agent)));
+        for agent in scope.keys() {
+            work.want(Key::Advance(agent.clone()), out.now);
+        }
+    }
     for key in work.due(out.now) {
         if let Key::Advance(agent) = &key {
             let resources = scope.get(agent).cloned().unwrap_or_default();
-            let action = Action::AdvanceEpoch { resources };
+            let Some(action) = turn(work, &key, Action::AdvanceEpoch { resources }, out.now) else { continue };
             work.send(&mut state.ledger, out, key.clone(), agent.clone(), Stage::Fence, action);
         }
     }
@@ -94,27 +100,80 @@ pub fn drive_advance(state: &mut State, work: &mut Work, out: &mut Out) {
 /// then nothing was touched.
 pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), String> {
     drive_advance(state, work, out);
+    tell_vetoes(state, work, out);
     for key in work.due(out.now) {
         let Some((agent, resource, action)) = fencing_action(state, work, &key) else { continue };
         if !work.advanced.contains(&resource) {
             continue;
         }
-        let (action, look) = match work.tasks.get(&key) {
-            Some(task) if work.phase == Phase::Orders && task.tries > 0 && task.look == Look::No => {
-                (reading(&key), Look::Looking)
-            }
-            _ => (action, Look::No),
-        };
-        if let Some(task) = work.tasks.get_mut(&key) {
-            task.look = look;
-        }
+        let Some(action) = turn(work, &key, action, out.now) else { continue };
         let first = !action.is_read() && !begun(state, work);
         if let (true, true, Some(server)) = (first, work.by_verdict, work.plan.server()) {
             s2_decide::stands(state, server, out.now)?;
         }
-        work.send(&mut state.ledger, out, key, agent, Stage::Fence, action);
+        work.send(&mut state.ledger, out, key.clone(), agent, Stage::Fence, action);
+        if let Key::Power(machine) = &key {
+            look_for_life(state, work, out, machine);
+        }
     }
     Ok(())
+}
+
+/// Beside a power reading that follows an Off, the machine's ports are looked at: if it sends, its Off is a lie. Not while N stands:
+/// then the proof rests on the ports themselves, and the switch is asked for nothing more.
+fn look_for_life(state: &mut State, work: &mut Work, out: &mut Out, machine: &MachineId) {
+    let power = work.tasks.get(&Key::Power(machine.clone()));
+    if power.is_none_or(|task| task.window.is_none()) || judge::stands_by_network(state, work, machine, out.now) {
+        return;
+    }
+    for port in state.estate.machines.get(machine).map(|document| document.ports()).unwrap_or_default() {
+        let key = Key::Life(machine.clone(), port.clone());
+        if !work.tasks.contains_key(&key) {
+            let agent = Agent::Switch(port.switch.clone());
+            work.send(&mut state.ledger, out, key, agent, Stage::Fence, Action::ReadPort { port });
+        }
+    }
+}
+
+/// Signs of life that have voided a power proof are told, once a plan and machine.
+fn tell_vetoes(state: &mut State, work: &mut Work, out: &mut Out) {
+    let plan = work.plan.id();
+    for (key, task) in &mut work.tasks {
+        let (Key::Power(machine), Some(sign)) = (key, task.veto.take()) else { continue };
+        if state.watch.alarms.insert(format!("life {plan} {machine}")) {
+            let text = format!("{machine} is not off: {sign}; its power proof is begun anew");
+            out.record(&mut state.ledger, Fact::Alarm { subject: machine.to_string(), code: "F0305".to_owned(), text });
+        }
+    }
+}
+
+/// What a due task sends now: its command, or a reading, which leaves no record. A device that has failed is looked for by readings
+/// before it is commanded again; what was confirmed before is confirmed anew by reading; a command that comes to nothing again and
+/// again is sent seldom. `None`: it was put off.
+fn turn(work: &mut Work, key: &Key, action: Action, now: Instant) -> Option<Action> {
+    let patience = if work.phase == Phase::Orders { 1 } else { limits::LOOK_AFTER };
+    let task = work.tasks.get_mut(key)?;
+    let look = std::mem::replace(&mut task.look, Look::No);
+    if action.is_read() {
+        return Some(action);
+    }
+    if task.tries >= patience && look == Look::No {
+        task.look = Look::Looking;
+        return Some(reading(key));
+    }
+    if task.tries == 0 && task.evidence.is_some() && matches!(key, Key::Port(..) | Key::Volume(_) | Key::Permit(..)) {
+        return Some(reading(key));
+    }
+    if let Some(at) =
+        task.sent_at.map(|sent| sent + task.pace(limits::RETRY_MAX)).filter(|at| task.commands > limits::SENT_OFTEN && *at > now)
+    {
+        task.look = look;
+        task.again_at(at);
+        return None;
+    }
+    task.commands = task.commands.saturating_add(1);
+    task.sent_at = Some(now);
+    Some(action)
 }
 
 /// The reading of a fencing task's device.
@@ -171,15 +230,8 @@ fn fencing_action(state: &State, work: &Work, key: &Key) -> Option<(Agent, Resou
     })
 }
 
-/// Folds an answer in. `Err` ends the plan: an agent knows a higher epoch or another lineage.
-pub fn complete(
-    state: &State,
-    work: &mut Work,
-    now: Instant,
-    key: &Key,
-    asked: Instant,
-    outcome: &Result<Answer, AgentError>,
-) -> Result<(), String> {
+/// Folds an answer in. What it confirms is as old as the question: the device may have been read at any time since.
+pub fn complete(state: &State, work: &mut Work, now: Instant, key: &Key, asked: Instant, outcome: &Result<Answer, AgentError>) {
     let keep = if let Key::Volume(volume) = key { keep(state, work, volume) } else { None };
     let first_start = work.plan.body().kind == Kind::FirstStart;
     let own = work.plan.epoch();
@@ -187,38 +239,40 @@ pub fn complete(
     if let (Key::Advance(_), Ok(Answer::Advanced { clear, .. })) = (key, outcome) {
         work.advanced.extend(clear.iter().cloned());
     }
-    let Some(task) = work.tasks.get_mut(key) else { return Ok(()) };
+    if let (Key::Port(machine, _) | Key::Life(machine, _), Ok(Answer::Port(reading))) = (key, outcome) {
+        power::heard(state, work, machine, asked, now, reading);
+    }
+    if let Key::Life(machine, _) = key {
+        work.tasks.remove(key);
+        looked_for_life(work, machine, now);
+        return;
+    }
+    let looking = matches!(key, Key::Power(machine) if looking(work, machine));
+    let Some(task) = work.tasks.get_mut(key) else { return };
     if task.look == Look::Looking {
-        match outcome {
-            Ok(_) => {
-                task.look = Look::Found;
-                task.again_at(now);
-            }
-            Err(error) => {
-                task.look = Look::No;
-                task.retry(now, error.to_string());
-            }
-        }
-        return Ok(());
+        looked(task, now, outcome);
+        return;
     }
     match (key, outcome) {
-        (Key::Advance(agent), outcome) => return advanced(task, now, agent, outcome),
-        (Key::Power(machine), outcome) => power::fold(state, machine, task, asked, now, outcome),
+        (Key::Advance(agent), outcome) => advanced(task, now, agent, outcome),
+        (Key::Power(machine), outcome) => {
+            power::fold(state, machine, task, asked, now, outcome);
+            power::conclude(task, looking, now);
+        }
+        (Key::TargetPower, Ok(Answer::Machine(reading))) if reading.all_off() => {
+            task.confirm(asked, "the target is off".to_owned());
+        }
         (Key::TargetPower, Ok(Answer::Machine(reading))) => {
-            if reading.all_off() {
-                task.confirm(now, "the target is off".to_owned());
-            } else {
-                task.retry(now, format!("the target is not off but {:?}", reading.system_power));
-            }
+            task.retry(now, format!("the target is not off but {:?}", reading.system_power));
         }
         (Key::Port(_, _), Ok(Answer::Port(reading))) => {
             match barred(reading, &PortSetting::access(state.estate.settings.vlans.quarantine)) {
-                Ok(evidence) => task.confirm(now, evidence),
+                Ok(evidence) => task.confirm(asked, evidence),
                 Err(reason) => task.retry(now, reason),
             }
         }
         (Key::Volume(_), Ok(Answer::Volume(reading))) => match volume(reading, keep.as_ref()) {
-            Ok(evidence) => task.confirm(now, evidence),
+            Ok(evidence) => task.confirm(asked, evidence),
             Err(reason) => task.retry(now, reason),
         },
         (Key::Volume(_), Err(AgentError::Refused { reason })) if keep.is_some() && !task.keep_refused => {
@@ -228,28 +282,52 @@ pub fn complete(
             task.again_at(now);
         }
         (Key::Permit(machine, _), Ok(Answer::Permit(reading))) => match &reading.standing {
-            None => task.confirm(now, format!("{machine} gets silence")),
-            Some((_, epoch)) if first_start && *epoch == own => task.confirm(now, "its permit is this plan's own".to_owned()),
+            None => task.confirm(asked, format!("{machine} gets silence")),
+            Some((_, epoch)) if first_start && *epoch == own => task.confirm(asked, "its permit is this plan's own".to_owned()),
             Some((server, epoch)) if first_start => task.retry(now, format!("{machine} still may boot as {server} ({epoch})")),
             Some((server, _)) => task.retry(now, format!("the permit for {server} still stands")),
         },
         (_, Ok(_)) => task.retry(now, "the agent answered something else".to_owned()),
         (_, Err(error)) => task.retry(now, error.to_string()),
     }
-    Ok(())
 }
 
-fn advanced(task: &mut Task, now: Instant, agent: &Agent, outcome: &Result<Answer, AgentError>) -> Result<(), String> {
+/// The device of a standing order was looked for.
+fn looked(task: &mut Task, now: Instant, outcome: &Result<Answer, AgentError>) {
+    match outcome {
+        Ok(_) => {
+            task.look = Look::Found;
+            task.again_at(now);
+        }
+        Err(error) => {
+            task.look = Look::No;
+            task.retry(now, error.to_string());
+        }
+    }
+}
+
+/// A look at one of its ports ended; one that could not be read says nothing.
+fn looked_for_life(work: &mut Work, machine: &MachineId, now: Instant) {
+    let looking = looking(work, machine);
+    if let Some(task) = work.tasks.get_mut(&Key::Power(machine.clone())) {
+        power::conclude(task, looking, now);
+    }
+}
+
+/// True while a look at a port of the machine is under way.
+fn looking(work: &Work, machine: &MachineId) -> bool {
+    work.tasks.keys().any(|key| matches!(key, Key::Life(of, _) if of == machine))
+}
+
+fn advanced(task: &mut Task, now: Instant, agent: &Agent, outcome: &Result<Answer, AgentError>) {
     match outcome {
         Ok(Answer::Advanced { busy, .. }) if busy.is_empty() => {
             task.confirm(now, format!("{agent} has no older operation in flight"))
         }
         Ok(Answer::Advanced { busy, .. }) => task.retry(now, format!("{} resources are busy", busy.len())),
         Ok(_) => task.retry(now, "the agent answered something else".to_owned()),
-        Err(AgentError::Refused { reason }) => return Err(format!("agent {agent} refused the plan's epoch: {reason}")),
         Err(error) => task.retry(now, error.to_string()),
     }
-    Ok(())
 }
 
 /// True if the port forwards the quarantine VLAN and nothing else, or nothing at all, and that survives a restart of the switch.

@@ -25,6 +25,12 @@ pub fn volumes_of(server: &ServerId) -> Vec<VolumeId> {
     vec![VolumeId { storage: id("store1"), volume: id(&format!("{server}-root")) }]
 }
 
+/// The MAC of a machine's NIC.
+pub fn mac(machine: &str, role: &str) -> Mac {
+    let estate = lab(9);
+    estate.machines[&id::<MachineId>(machine)].nic(&id(role)).unwrap().mac
+}
+
 /// The server that a check is about, by its port number.
 pub fn checked(check: &Check) -> ServerId {
     match check {
@@ -54,6 +60,7 @@ fn machine(n: usize) -> Machine {
             user: "controller".into(),
             password: SecretReference("env:X".into()),
             certificate: "enrol".into(),
+            ipmi: None,
         },
         nics: nics.collect(),
         hardware: Hardware::default(),
@@ -86,6 +93,12 @@ fn server(n: usize) -> Server {
 }
 
 pub fn lab(machines: usize) -> Estate {
+    lab_with(machines, 1)
+}
+
+/// The same with that many spares: the last ones.
+pub fn lab_with(machines: usize, spares: usize) -> Estate {
+    let bearing = machines - spares;
     let mut estate = Estate::default();
     let names = || (1..=machines).map(|n| (id::<MachineId>(&format!("m{n}")), machine(n)));
     estate.settings.detection = Detection {
@@ -107,10 +120,10 @@ pub fn lab(machines: usize) -> Estate {
         minimum_active: 0,
     };
     estate.groups.insert(id("web"), group);
-    estate.pools.insert(id("spares"), Pool { machines: vec![id(&format!("m{machines}"))] });
+    estate.pools.insert(id("spares"), Pool { machines: (bearing + 1..=machines).map(|n| id(&format!("m{n}"))).collect() });
     let agent = "127.0.0.1:7443".parse().unwrap();
     estate.switches.insert(id("sw1"), Switch { site: id("lab"), driver: "linux-bridge".into(), agent, vantage: true });
-    let volumes: BTreeMap<_, _> = (1..machines)
+    let volumes: BTreeMap<_, _> = (1..=bearing)
         .map(|n| {
             let path = PathDocument { portal: "10.30.0.1:3260".parse().unwrap(), target: format!("iqn.x:web{n}"), lun: 1 };
             (id(&format!("web{n}-root")), VolumePaths { paths: vec![path] })
@@ -129,6 +142,6 @@ pub fn lab(machines: usize) -> Estate {
     };
     estate.images.insert(id("web-kernel"), image);
     estate.machines = names().collect();
-    estate.servers = (1..machines).map(|n| (id(&format!("web{n}")), server(n))).collect();
+    estate.servers = (1..=bearing).map(|n| (id(&format!("web{n}")), server(n))).collect();
     estate
 }

@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test file uses its own part of the world")]
 
 pub mod estate;
+mod facts;
+mod frames;
+pub mod gate;
 
 use pipeline::effect::{Agent, Command};
 use pipeline::event::{Event, Intent, Observation, What};
@@ -11,7 +14,7 @@ use pipeline::{Effect, State, step};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::boot::PermitReading;
 use vocabulary::check::CheckOutcome;
-use vocabulary::network::{PortReading, PortSetting};
+use vocabulary::network::PortSetting;
 use vocabulary::power::{Identity, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::{Action, AgentError, Answer, Resource};
 use vocabulary::storage::{InitiatorName, Session, VolumeReading};
@@ -31,14 +34,27 @@ pub struct Box_ {
     pub bmc_dead: bool,
     /// The BMC says Off while the machine runs on.
     pub lies_off: bool,
+    /// Its kernel lives although its service is frozen: it still sends frames.
+    pub chatty: bool,
+    /// Its BMC shares the first port and sends frames there whatever the machine does.
+    pub sideband: bool,
+    /// Frames it sent, and frames its BMC sent.
+    pub frames: (u64, u64),
     /// Power commands are accepted and ignored.
     pub stuck: bool,
+    /// It powers on and never gets any further.
+    pub hangs: bool,
     pub wrong_serial: bool,
     pub operations: u64,
 }
 
 /// The whole world.
 pub struct World {
+    pub spares: usize,
+    /// The wall clock stands so much ahead of `now`: for limits of hours.
+    pub wall_ahead: u64,
+    /// The documents that the core is started with.
+    pub estate: vocabulary::estate::Estate,
     pub now: u64,
     pub state: Option<State>,
     pub facts: Vec<Fact>,
@@ -50,12 +66,26 @@ pub struct World {
     pub permits: BTreeMap<MachineId, (ServerId, Epoch)>,
     pub barred: BTreeSet<Resource>,
     pub dead_agents: BTreeSet<Agent>,
-    pub refuse_epochs_at: BTreeSet<Agent>,
     pub replies: BTreeMap<u64, Result<Option<PlanId>, Fault>>,
     pub latency: u64,
     pub most_effective: usize,
     pub canaries: bool,
+    /// The switch cannot write its start-up configuration: no bar of it stands.
+    pub unsaved: bool,
+    /// How often a port was read, apart from the read-back of a change.
+    pub port_reads: u32,
     pub lost_answers: u32,
+    /// What the gates keep; bars and holders stand above.
+    pub epochs: BTreeMap<(String, Resource), Epoch>,
+    /// Lives of agents, and the life in which the shell knows each.
+    pub boots: BTreeMap<String, u64>,
+    pub lives: BTreeMap<String, u64>,
+    /// Copies of gate files that somebody has put away.
+    pub copies: BTreeMap<String, gate::Memory>,
+    /// What else the gates go by.
+    pub gates: gate::Gates,
+    /// Agents that have forgotten something they had confirmed.
+    pub forgetful: BTreeSet<String>,
     queue: BTreeMap<(u64, u64), What>,
     wake: Option<u64>,
     serial: u64,
@@ -72,8 +102,16 @@ where
 impl World {
     /// A lab of `machines` machines whose core has started, with everything enrolled.
     pub fn new(machines: usize) -> World {
-        let estate = estate::lab(machines);
+        World::with_spares(machines, 1)
+    }
+
+    /// The same with that many spares.
+    pub fn with_spares(machines: usize, spares: usize) -> World {
+        let estate = estate::lab_with(machines, spares);
         let mut world = World {
+            spares,
+            wall_ahead: 0,
+            estate: estate.clone(),
             now: 0,
             state: None,
             facts: vec![],
@@ -85,12 +123,19 @@ impl World {
             permits: BTreeMap::new(),
             barred: BTreeSet::new(),
             dead_agents: BTreeSet::new(),
-            refuse_epochs_at: BTreeSet::new(),
             replies: BTreeMap::new(),
             latency: 5,
             most_effective: 0,
             canaries: true,
+            unsaved: false,
+            port_reads: 0,
             lost_answers: 0,
+            epochs: BTreeMap::new(),
+            boots: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            gates: gate::Gates::default(),
+            forgetful: BTreeSet::new(),
             queue: BTreeMap::new(),
             wake: None,
             serial: 0,
@@ -115,9 +160,18 @@ impl World {
         self.state = Some(state);
         self.queue.clear();
         self.wake = None;
-        let estate = std::sync::Arc::new(estate::lab(self.machines.len()));
-        self.tell(What::EstateLoaded(estate));
+        self.lives.clear();
+        self.tell(What::EstateLoaded(std::sync::Arc::new(self.estate.clone())));
         self.tell(What::Started { key: Secret::new("0123456789abcdef"), lab: true });
+        for agent in [Agent::Bmc, Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))] {
+            if !self.dead_agents.contains(&agent) {
+                self.greet(&agent);
+            }
+        }
+    }
+
+    pub fn servers(&self) -> Vec<ServerId> {
+        estate::servers(self.machines.len() + 1 - self.spares)
     }
 
     pub fn state(&self) -> &State {
@@ -138,7 +192,7 @@ impl World {
 
     /// One event into the core, its effects into the world.
     pub fn tell(&mut self, what: What) {
-        let event = Event { now: Instant(self.now), wall: WallTime(1_000_000 + self.now), what };
+        let event = Event { now: Instant(self.now), wall: WallTime(1_000_000 + self.now + self.wall_ahead), what };
         let (state, effects) = step(self.state.take().unwrap(), event);
         let breaches = pipeline::invariants::breaches(&state);
         assert!(breaches.is_empty(), "{breaches:?}");
@@ -163,15 +217,30 @@ impl World {
         if self.dead_agents.contains(&command.agent) {
             let outcome = Err(AgentError::Unreachable { reason: "no route".into() });
             let at = self.now + 1_000;
-            return self.later(at, What::Completed { op: command.op, outcome });
+            return self.later(at, What::Completed { op: command.op, outcome, took: Span(0) });
         }
-        let mut outcome = self.act(&command.agent, command.action());
+        self.greet(&command.agent);
+        if let Some(refusal) = pipeline::trust::refusal(&self.state().ledger, &command.agent, command.action()) {
+            let at = self.now + self.latency;
+            return self.later(at, What::Completed { op: command.op, outcome: Err(refusal), took: Span(0) });
+        }
+        let agent = command.agent.to_string();
+        let takes_away = command.action().takes_away() || matches!(command.agent, Agent::Vantage(_));
+        // a gate that knows that it lost its memory refuses by itself
+        let deceived = self.forgetful.contains(&agent) && !self.gates.untrusted.contains(&agent);
+        assert!(takes_away || !deceived, "{agent} with an older memory is asked: {:?}", command.action());
+        let mut outcome = self.ask(&agent, &command);
         if self.lost_answers > 0 && !command.action().is_read() {
             self.lost_answers -= 1;
             outcome = Err(AgentError::Unreachable { reason: "the answer was lost".into() });
         }
         let at = self.now + self.latency;
-        self.later(at, What::Completed { op: command.op, outcome });
+        if outcome.as_ref().is_err_and(|error| error.is_refusal() || matches!(error, AgentError::Unreachable { .. })) {
+            // the shell looks whether it is another life, and tells what it heard
+            let hello = self.hello(&agent);
+            self.later(at, hello);
+        }
+        self.later(at, What::Completed { op: command.op, outcome, took: Span(0) });
     }
 
     fn refused(reason: &str) -> Result<Answer, AgentError> {
@@ -180,12 +249,7 @@ impl World {
 
     fn act(&mut self, agent: &Agent, action: &Action) -> Result<Answer, AgentError> {
         match action {
-            Action::AdvanceEpoch { resources } => {
-                if self.refuse_epochs_at.contains(agent) {
-                    return World::refused("a higher epoch is known");
-                }
-                Ok(Answer::Advanced { clear: resources.clone(), busy: vec![] })
-            }
+            Action::AdvanceEpoch { resources } => Ok(self.advanced(agent, resources)),
             Action::ReadMachine { machine } | Action::SetRestorePolicyOff { machine } | Action::SetBootTarget { machine, .. } => {
                 self.read_machine(machine)
             }
@@ -202,7 +266,10 @@ impl World {
                 self.set_port(port, setting.clone())
             }
             Action::ParkPort { port, parking } => self.set_port(port, PortSetting::access(*parking)),
-            Action::ReadPort { port } => self.read_port(port),
+            Action::ReadPort { port } => {
+                self.port_reads += 1;
+                self.read_port(port)
+            }
             Action::GrantPermit { permit } => {
                 if self.barred.contains(&Resource::Permit(permit.machine.clone())) {
                     return World::refused("barred");
@@ -221,7 +288,9 @@ impl World {
                 Ok(Answer::Done)
             }
             Action::RunCheck { check } => Ok(Answer::Check { outcome: self.look(&estate::checked(check)) }),
-            Action::Hello | Action::ReadContacts { .. } => World::refused("not asked in these tests"),
+            // what it says of itself is told by `hello`
+            Action::Hello => Ok(Answer::Done),
+            Action::ReadContacts { .. } => World::refused("not asked in these tests"),
         }
     }
 
@@ -321,7 +390,7 @@ impl World {
         }
         box_.power = PowerState::On;
         box_.resets += 1;
-        box_.ready_at = ready_at;
+        box_.ready_at = if box_.hangs { u64::MAX } else { ready_at };
         box_.runs = may.as_ref().map(|(server, _)| server.clone());
         if let Some((server, epoch)) = may {
             let initiator = InitiatorName::of_placement(&server, epoch);
@@ -337,20 +406,6 @@ impl World {
     fn set_port(&mut self, port: &PortId, setting: PortSetting) -> Result<Answer, AgentError> {
         self.ports.insert(port.clone(), setting);
         self.read_port(port)
-    }
-
-    fn read_port(&self, port: &PortId) -> Result<Answer, AgentError> {
-        Ok(Answer::Port(PortReading {
-            port: port.clone(),
-            setting: self.ports[port].clone(),
-            leaks: false,
-            admin_up: true,
-            link_up: true,
-            learnt: BTreeSet::new(),
-            frames_in: 0,
-            saved: true,
-            read_at: WallTime(self.now),
-        }))
     }
 
     fn read_volume(&self, volume: &VolumeId) -> Result<Answer, AgentError> {
@@ -379,59 +434,6 @@ impl World {
         }))
     }
 
-    /// What a health check sees: some machine that runs the server, is not frozen, is ready and has the production VLAN.
-    pub fn look(&self, server: &ServerId) -> CheckOutcome {
-        let alive = self.machines.iter().any(|(machine, box_)| {
-            box_.power == PowerState::On
-                && !box_.frozen
-                && box_.ready_at <= self.now
-                && box_.runs.as_ref() == Some(server)
-                && self.has_network(machine)
-        });
-        if alive { CheckOutcome::Healthy } else { CheckOutcome::Silent("no answer".into()) }
-    }
-
-    fn has_network(&self, machine: &MachineId) -> bool {
-        let port = estate::port(machine, "production");
-        self.ports[&port] == estate::vlan(20)
-    }
-
-    /// Section 1 of the design, from facts alone.
-    pub fn effective(&self, server: &ServerId) -> BTreeSet<MachineId> {
-        self.machines
-            .iter()
-            .filter(|(machine, box_)| {
-                let boots = self.permits.get(machine).is_some_and(|(of, _)| of == server)
-                    && self.ports[&estate::port(machine, "provisioning")] == estate::vlan(10);
-                let runs = box_.power == PowerState::On && box_.runs.as_ref() == Some(server);
-                let networked = runs && self.has_network(machine);
-                let writes = runs
-                    && estate::volumes_of(server).iter().any(|volume| !self.volumes[volume].1.is_empty())
-                    && self.writes(machine, server);
-                boots || networked || writes
-            })
-            .map(|(machine, _)| machine.clone())
-            .collect()
-    }
-
-    /// A machine writes with the session it opened: its epoch's initiator, still in session.
-    fn writes(&self, machine: &MachineId, server: &ServerId) -> bool {
-        self.permits.get(machine).is_some_and(|(of, epoch)| {
-            of == server
-                && estate::volumes_of(server)
-                    .iter()
-                    .any(|volume| self.volumes[volume].1.contains(&InitiatorName::of_placement(server, *epoch)))
-        })
-    }
-
-    fn judge(&mut self) {
-        for server in estate::servers(self.machines.len()) {
-            let effective = self.effective(&server);
-            self.most_effective = self.most_effective.max(effective.len());
-            assert!(effective.len() <= 1, "at {} ms {server} is effective on {effective:?}", self.now);
-        }
-    }
-
     /// Lets time pass: answers arrive, watchers look every 500 ms.
     pub fn run(&mut self, ms: u64) {
         let end = self.now + ms;
@@ -441,21 +443,21 @@ impl World {
             // one wake-up, as the shell keeps it
             if let Some(at) = self.wake.filter(|at| *at <= end && *at < look && next.is_none_or(|next| *at <= next)) {
                 self.wake = None;
-                self.now = self.now.max(at);
+                self.pass(at);
                 self.tell(What::Tick);
                 continue;
             }
             match next {
                 Some(at) if at < look && at <= end => {
                     let ((at, _), what) = self.queue.pop_first().unwrap();
-                    self.now = self.now.max(at);
+                    self.pass(at);
                     self.tell(what);
                 }
                 _ if look <= end => {
-                    self.now = look;
+                    self.pass(look);
                     self.observe();
                 }
-                _ => self.now = end,
+                _ => self.pass(end),
             }
         }
     }
@@ -477,7 +479,7 @@ impl World {
             };
             self.tell(What::Observed(Observation::Machine { machine, reading }));
         }
-        for server in estate::servers(self.machines.len()) {
+        for server in self.servers() {
             for vantage in ["controller", "sw1"] {
                 let outcome = self.look(&server);
                 self.tell(What::Observed(Observation::Check { server: server.clone(), vantage: id(vantage), outcome }));
@@ -521,7 +523,7 @@ impl World {
     }
 
     pub fn start_servers(&mut self) {
-        for server in estate::servers(self.machines.len()) {
+        for server in self.servers() {
             self.intent(Intent::StartServer { server });
         }
         self.run(10_000);
@@ -539,7 +541,11 @@ impl Box_ {
             session: 1,
             bmc_dead: false,
             lies_off: false,
+            chatty: false,
+            sideband: false,
+            frames: (0, 0),
             stuck: false,
+            hangs: false,
             wrong_serial: false,
             operations: 0,
         }

@@ -4,6 +4,7 @@ use super::words::{Complaint, Words};
 use super::{Expectation, Numbered, Scenario, Setup, Step};
 use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
 use lab::names::{MACHINES, MACHINES_MAX};
+use std::collections::BTreeSet;
 use vocabulary::boot::{BootMethod, Firmware};
 
 /// A fault of a scenario's text.
@@ -215,7 +216,7 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
     let subject = words.need("what is expected")?;
     let server = || subject.parse().map_err(|_| format!("`{subject}` is not a server"));
     let machine = || subject.parse().map_err(|_| format!("`{subject}` is not a machine"));
-    let word = words.need("on, in, held, restarted, boots, is, renews or failovers")?;
+    let word = words.need("on, in, fenced, held, restarted, boots, is, renews or failovers")?;
     Ok(match word {
         "on" => {
             let on = words.parsed("a machine")?;
@@ -224,6 +225,14 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
         "in" => {
             let state = words.need("a state, such as quarantine")?.to_owned();
             Expectation::In(machine()?, state, words.within(SEEN)?)
+        }
+        "fenced" => {
+            words.word("by")?;
+            let mut sets = BTreeSet::from([words.need("a proof set, such as P")?.to_owned()]);
+            while words.take(&["and"]) {
+                sets.insert(words.need("a proof set, such as N")?.to_owned());
+            }
+            Expectation::FencedBy(server()?, sets)
         }
         "held" => {
             let code = words.need("a fault code, such as F0401")?.to_owned();
@@ -267,14 +276,16 @@ mod tests {
     #[test]
     fn a_scenario_is_read_as_written() {
         let text = "title T\nfirmware uefi\nset fencing.proof any # why\n\nup\nwait 20 records of web1\nrestart serve crash-after fence\n\
-                    expect web1 on m3 within 90s\nexpect 1 failovers of web1\n";
+                    expect web1 on m3 within 90s\nexpect web1 fenced by S and N\nexpect 1 failovers of web1\n";
         let scenario = read("x", text).unwrap();
         assert_eq!(scenario.setup.firmware, Firmware::Uefi);
         assert_eq!(scenario.setup.settings, [("fencing.proof".to_owned(), "any".to_owned())]);
         let steps: Vec<_> = scenario.steps.iter().map(|step| step.line).collect();
-        assert_eq!(steps, [5, 6, 7, 8, 9]);
+        assert_eq!(steps, [5, 6, 7, 8, 9, 10]);
         assert!(matches!(&scenario.steps[2].step, Step::RestartController(Some(pipeline::stage::Stage::Fence))));
         assert!(matches!(&scenario.steps[3].step, Step::Expect(Expectation::On(_, _, time)) if *time == Duration::from_secs(90)));
+        let by = |step: &Step| matches!(step, Step::Expect(Expectation::FencedBy(_, sets)) if sets.iter().eq(["N", "S"]));
+        assert!(by(&scenario.steps[4].step));
     }
 
     #[test]

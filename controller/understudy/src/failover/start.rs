@@ -1,5 +1,5 @@
-//! `understudy failover start`: shows the plan that would be sealed, lets a person type the server's name, and begins only if the
-//! plan is still the one that was shown.
+//! `understudy failover start`: shows the plan that would be sealed, lets a person type the server's name, and begins only that plan:
+//! the controller seals no other than the one whose hash is sent.
 
 use crate::cli::StartFailover;
 use crate::exit::{Exit, Failure};
@@ -7,7 +7,6 @@ use crate::session::{Seen, Session};
 use crate::{confirm, out, plan, wait};
 use api::request;
 use api::view::PlanView;
-use vocabulary::Fault;
 
 const PATH: &str = "/v1/failovers";
 
@@ -18,27 +17,28 @@ pub async fn start(session: &Session, arguments: &StartFailover) -> Result<(), F
         let dry = dry_run(session, arguments).await?;
         return session.show(&dry, |view| plan::text(view, session.look));
     }
+    let mut hash = None;
     if !arguments.yes {
         let shown = dry_run(session, arguments).await?.view;
         let text = plan::text(&shown, session.look);
         let consequence = format!("{text}\n\n{server} will be cut off from {}.", shown.summary.from.join(", "));
         confirm::typed(server.as_str(), &consequence, false)?;
-        let now = dry_run(session, arguments).await?.view;
-        if now.hash != shown.hash {
-            out::talk(&plan::text(&now, session.look));
-            let message = format!("the plan for {server} is no longer the one that was shown: its hash is {} now", now.hash);
-            let remedy = "look at the new plan above, then start the failover again";
-            return Err(Failure::new(Exit::Changed, Fault::new(67, message, remedy)));
-        }
+        hash = Some(shown.hash);
     }
-    let body = request(arguments, false);
-    wait::order(session, PATH, &body, arguments.wait, &format!("no plan was opened for {server}")).await
+    let body = request(arguments, false, hash);
+    let outcome = wait::order(session, PATH, &body, arguments.wait, &format!("no plan was opened for {server}")).await;
+    if let Err(Failure { exit: Exit::Changed, .. }) = &outcome
+        && let Ok(now) = dry_run(session, arguments).await
+    {
+        out::talk(&plan::text(&now.view, session.look));
+    }
+    outcome
 }
 
-fn request(arguments: &StartFailover, dry_run: bool) -> request::StartFailover {
-    request::StartFailover { server: arguments.server.clone(), reason: arguments.reason.clone(), dry_run }
+fn request(arguments: &StartFailover, dry_run: bool, hash: Option<String>) -> request::StartFailover {
+    request::StartFailover { server: arguments.server.clone(), reason: arguments.reason.clone(), hash, dry_run }
 }
 
 async fn dry_run(session: &Session, arguments: &StartFailover) -> Result<Seen<PlanView>, Failure> {
-    session.order(PATH, &request(arguments, true)).await
+    session.order(PATH, &request(arguments, true, None)).await
 }

@@ -1,7 +1,7 @@
 //! `understudy server list`: every server with its machine and state.
 
 use crate::exit::Failure;
-use crate::render::{Look, on, table};
+use crate::render::{Look, length, on, table};
 use crate::session::Session;
 use api::view::ServerView;
 
@@ -19,11 +19,12 @@ fn text(servers: &[ServerView], look: Look) -> String {
         vec![
             on(&server.name, server.machine.as_deref()),
             server.state.clone(),
+            server.serving_ms.map(length).unwrap_or_default(),
             server.group.clone(),
             server.tier.clone(),
             server.mode.clone(),
             wait.or(plan).or(symptom).unwrap_or_default(),
         ]
     };
-    table(&["SERVER", "STATE", "GROUP", "TIER", "MODE", "BECAUSE"], servers.iter().map(row).collect(), look.width)
+    table(&["SERVER", "STATE", "SERVES FOR", "GROUP", "TIER", "MODE", "BECAUSE"], servers.iter().map(row).collect(), look.width)
 }

@@ -17,6 +17,9 @@ fn text(server: &ServerView, now: u64) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut add = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     add("state", server.state.clone());
+    if let Some(ms) = server.serving_ms {
+        add("serves", since(now.saturating_sub(ms)));
+    }
     add("is to be", server.desired.clone());
     add("group", format!("{}, tier {}, mode {}", server.group, server.tier, server.mode));
     if let Some(epoch) = server.epoch {
@@ -36,4 +39,18 @@ fn text(server: &ServerView, now: u64) -> String {
         add("check", format!("from {vantage}: {outcome}"));
     }
     table(&["server", &on(&server.name, server.machine.as_deref())], rows, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::tests::{NOW, server};
+
+    #[test]
+    fn since_when_it_serves() {
+        let serving = ServerView { serving_ms: Some(245_000), ..server("web1", Some("m1"), "running") };
+        insta::assert_snapshot!(text(&serving, NOW));
+        let silent = ServerView { serving_ms: None, ..serving };
+        assert!(!text(&silent, NOW).contains("serves"));
+    }
 }

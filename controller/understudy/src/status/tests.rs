@@ -4,9 +4,9 @@ use super::*;
 use api::view::HeldView;
 use std::collections::BTreeMap;
 
-const NOW: u64 = 1_767_225_600_000;
+pub(crate) const NOW: u64 = 1_767_225_600_000;
 
-fn server(name: &str, machine: Option<&str>, state: &str) -> ServerView {
+pub(crate) fn server(name: &str, machine: Option<&str>, state: &str) -> ServerView {
     ServerView {
         name: name.into(),
         group: "web".into(),
@@ -17,6 +17,7 @@ fn server(name: &str, machine: Option<&str>, state: &str) -> ServerView {
         state: state.into(),
         desired: "running".into(),
         checks: BTreeMap::new(),
+        serving_ms: None,
         symptom: None,
         held: None,
         plan: None,
@@ -59,12 +60,13 @@ fn plan(id: &str, kind: &str) -> PlanSummary {
 fn view(servers: Vec<ServerView>, machines: Vec<MachineView>) -> StatusView {
     let plans = servers.iter().filter_map(|server| server.plan.clone()).collect();
     let estate = "6d2c7b1e-0000-4000-8000-000000000000".into();
-    StatusView { estate, revision: 57, blind: false, servers, machines, plans, standing_orders: Vec::new() }
+    StatusView { estate, revision: 57, blind: false, servers, machines, plans, standing_orders: Vec::new(), dropped: 0 }
 }
 
 #[test]
 fn all_is_well() {
-    let servers = vec![server("web1", Some("m1"), "running"), server("web2", Some("m2"), "running")];
+    let serving = ServerView { serving_ms: Some(7_800_000), ..server("web1", Some("m1"), "running") };
+    let servers = vec![serving, server("web2", Some("m2"), "running")];
     let machines = vec![machine("m1", "bearing"), machine("m2", "bearing"), machine("m3", "spare")];
     insta::assert_snapshot!(text(&view(servers, machines), NOW, Look::default()));
 }

@@ -54,7 +54,7 @@ fn refusals_have_their_exit_codes() {
         (&["failover", "show", "P99"], 4, None),
         (&["watch", "--until-closed", "P99"], 4, None),
         (&["agent", "enroll", "nope"], 4, Some("F1003")),
-        (&["tier", "mode", "lead", "auto"], 4, None),
+        (&["tier", "mode", "lead", "auto", "--yes"], 4, None),
         (&["server", "start", "web1"], 5, Some("F0403")),
         (&["server", "stop", "web1"], 5, Some("F0402")),
         (&["failover", "start", "web1", "--dry-run"], 5, Some("F0402")),
@@ -68,6 +68,13 @@ fn refusals_have_their_exit_codes() {
     }
     let mistyped = run(controller.ask(&["machine", "release", "m1"]).write_stdin("m2\n")).expect(5);
     assert!(mistyped.stderr.contains("Type m1 to go on:") && mistyped.stderr.contains("F0062"), "{}", mistyped.stderr);
+    let bold = run(controller.ask(&["tier", "mode", "gold", "auto"]).write_stdin("yes\n")).expect(5);
+    assert!(bold.stderr.contains("Type gold to go on:") && bold.stderr.contains("F0062"), "{}", bold.stderr);
+    controller.run(&["tier", "mode", "gold", "observe"]).expect(0);
+    for words in [&["server", "start", "web1"][..], &["machine", "release", "m1", "--yes"]] {
+        assert!(controller.run(words).expect(5).stderr.contains("F0206"), "{words:?}");
+    }
+    run(controller.ask(&["tier", "mode", "gold", "auto"]).write_stdin("gold\n")).expect(0);
     let typed = run(controller.ask(&["machine", "release", "m1"]).write_stdin("m1\n")).expect(5);
     assert!(typed.stderr.contains("F0902"), "{}", typed.stderr);
 }

@@ -135,13 +135,13 @@ async fn a_bmc_that_restarts_shows_it() {
     let bench = bench(honest()).await;
     let driver = bench.open();
     let before = driver.read().await.unwrap();
-    // Its start is told in whole seconds.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
     bench.perform(Request::RebootBmc { name: NAME.into(), away_ms: Some(50), early_ms: None }).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let after = driver.read().await.unwrap();
     assert_ne!(after.session, before.session);
     assert_ne!(after.bmc_started, before.bmc_started);
+    assert_eq!((before.system_power, before.chassis_power), (PowerState::Off, Some(PowerState::Off)));
+    assert_eq!((after.system_power, after.chassis_power), (PowerState::Unknown, Some(PowerState::Unknown)), "not believed yet");
 }
 
 #[tokio::test]

@@ -84,11 +84,16 @@ fn bmcs(desk: &mut Desk<'_>) {
             let remedy = "give each machine its own BMC's address: a power command must reach one machine only";
             desk.tell(Kind::Machine, name.as_str(), &path, Word::error(codes::BMC_TWICE, message, remedy));
         }
-        if let Some(file) = crate::secrets::open_to_everyone(&machine.bmc.password, &desk.places.folder) {
-            let message = format!("{} can be read by everyone on this machine", file.display());
-            let remedy = format!("run: chmod 600 {}", file.display());
-            let path = [field("bmc"), field("password")];
-            desk.tell(Kind::Machine, name.as_str(), &path, Word::warning(codes::SECRET_OPEN, message, remedy));
+        let key = machine.bmc.ipmi.as_ref().and_then(|ipmi| ipmi.key.as_ref());
+        for (secret, path) in [
+            (Some(&machine.bmc.password), vec![field("bmc"), field("password")]),
+            (key, vec![field("bmc"), field("ipmi"), field("key")]),
+        ] {
+            if let Some(file) = secret.and_then(|secret| crate::secrets::open_to_everyone(secret, &desk.places.folder)) {
+                let message = format!("{} can be read by everyone on this machine", file.display());
+                let remedy = format!("run: chmod 600 {}", file.display());
+                desk.tell(Kind::Machine, name.as_str(), &path, Word::warning(codes::SECRET_OPEN, message, remedy));
+            }
         }
     }
 }

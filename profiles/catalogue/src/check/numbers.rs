@@ -8,7 +8,7 @@ use crate::documents::Kind;
 use crate::init::Flavor;
 use crate::places::Word;
 use crate::read::Step;
-use vocabulary::estate::ProofChoice;
+use vocabulary::estate::{BmcProtocol, ProofChoice};
 use vocabulary::{Span, estate};
 
 /// Shortest pace of any polling: a BMC asked more often than this does nothing else.
@@ -152,6 +152,10 @@ fn machines(desk: &mut Desk<'_>) {
                 message,
                 "write `enrol` to pin what is found at `understudy machine enroll`",
             );
+        }
+        if machine.bmc.ipmi.is_some() && machine.bmc.protocol != BmcProtocol::Ipmi {
+            let message = "`ipmi` is written for a BMC of another protocol".to_owned();
+            out(&[field("bmc"), field("ipmi")], message, "remove it, or write `protocol: ipmi`");
         }
         if machine.bmc.user.is_empty() {
             out(&[field("bmc"), field("user")], "user is empty".to_owned(), "write the BMC account's name");

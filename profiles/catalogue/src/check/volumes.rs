@@ -1,4 +1,5 @@
-//! No two servers write to one volume (F0017), under whatever name they know it.
+//! No two servers write to one volume (F0017), under whatever name they know it, and no two read one of which a single reader could not be
+//! cut off (F0404).
 
 use super::{Desk, field, item};
 use crate::codes;
@@ -52,20 +53,24 @@ fn shared(desk: &mut Desk<'_>) {
                 uses.insert(volume.id(), (name, index, volume.access));
                 continue;
             };
-            let exclusive = access == Access::Exclusive || volume.access == Access::Exclusive;
-            let message = if other == name {
-                format!("{name} uses volume {} twice", volume.id())
-            } else if exclusive {
-                format!("volume {} is used by {other} as well, and one of the two uses is exclusive", volume.id())
+            let any = |kind| access == kind || volume.access == kind;
+            let (code, message) = if other == name {
+                (codes::VOLUME, format!("{name} uses volume {} twice", volume.id()))
+            } else if any(Access::Exclusive) {
+                let used = format!("volume {} is used by {other} as well", volume.id());
+                (codes::VOLUME, format!("{used}, and one of the two uses is exclusive"))
+            } else if any(Access::ReadOnly) {
+                // a failover of one revokes every initiator
+                let used = format!("volume {} is used by {other} as well", volume.id());
+                (codes::UNMOVABLE, format!("{used}, and no storage driver revokes a single reader of several yet"))
             } else {
                 continue;
             };
             let at = desk.line_of(Kind::Server, other.as_str(), &item("volumes", first, "volume"));
             let message = format!("{message} ({at})");
-            let remedy =
-                "give each server a volume of its own; only volumes that all users call `shared` or `read-only` may be shared";
+            let remedy = "give each server a volume of its own; only volumes that all users call `shared` may have several";
             let path = item("volumes", index, "volume");
-            desk.tell(Kind::Server, name.as_str(), &path, Word::error(codes::VOLUME, message, remedy));
+            desk.tell(Kind::Server, name.as_str(), &path, Word::error(code, message, remedy));
         }
     }
 }

@@ -107,7 +107,7 @@ impl Controller {
     /// The operator's `agent readopt` with this ledger.
     pub async fn readopt(&self, entries: Vec<GateEntry>) -> AgentHello {
         let (estate, lineage) = (EstateUuid("e1".to_owned()), Lineage("l1".to_owned()));
-        self.client.readopt(Readopt { estate, lineage, floor: Epoch(50), entries }).await.unwrap()
+        self.client.readopt(Readopt { estate, lineage, floor: Epoch(50), entries, ports: vec![] }).await.unwrap()
     }
 
     /// Waits until the service answers.

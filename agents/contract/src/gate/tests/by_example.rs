@@ -10,16 +10,14 @@ use vocabulary::request::{Action, AgentError, Answer, Request, Resource};
 use vocabulary::{AgentBootId, Epoch, EstateUuid, Lineage, OpId, PlanId};
 
 #[tokio::test]
-async fn a_mutation_needs_a_token_and_a_read_ignores_one() {
+async fn a_mutation_needs_a_token_and_a_read_needs_none() {
     let bench = Bench::new();
     let outcome = bench.gate.call(Request { token: None, action: power_off() }).await;
     assert!(refused(&outcome, "no token"), "{outcome:?}");
     assert_eq!(bench.shelf.acted(), 0);
-    let mut nonsense = bench.token(3, 1);
-    nonsense.estate = EstateUuid("elsewhere".into());
-    nonsense.expires_tick = 0;
-    bench.clock.advance(5);
-    assert!(bench.with(nonsense, Action::ReadMachine { machine: machine("m1") }).await.is_ok());
+    let read = Request { token: None, action: Action::ReadMachine { machine: machine("m1") } };
+    assert!(bench.gate.call(read).await.is_ok());
+    assert!(bench.send(3, 1, Action::ReadMachine { machine: machine("m1") }).await.is_ok());
     assert!(bench.gate.entries().is_empty(), "a read leaves no trace in memory");
 }
 
@@ -93,11 +91,14 @@ async fn advance_raises_and_shuts_out_the_older_plan() {
     let Answer::Advanced { clear, busy } = answer else { panic!("{answer:?}") };
     assert_eq!((clear.len(), busy.len()), (4, 0));
     for action in [power_off(), bar_port(), revoke_volume(None), revoke_permit(), advance(&all)] {
-        assert!(refused(&bench.send(6, 1, action).await, "lower epoch"));
+        let outcome = bench.send(6, 1, action).await;
+        assert!(matches!(outcome, Err(AgentError::LowerEpoch { highest: Epoch(7), .. })), "{outcome:?}");
     }
     let mut other = bench.token(7, 9);
     other.plan = PlanId(Epoch(99));
-    assert!(refused(&bench.with(other, power_off()).await, "equal epoch of another plan"));
+    let outcome = bench.with(other, power_off()).await;
+    assert!(refused(&outcome, "equal epoch of another plan"));
+    assert!(matches!(outcome, Err(AgentError::Foreign { .. })), "no lower one: {outcome:?}");
     assert_eq!(bench.shelf.acted(), 0);
     assert!(bench.send(7, 2, power_off()).await.is_ok());
     assert!(bench.send(7, 1, advance(&all)).await.is_ok(), "asked again, it answers anew");
@@ -338,7 +339,9 @@ async fn a_full_disk_stops_effects_and_never_watching() {
     let saves = bench.disk.plan.lock().unwrap().saves;
     bench.disk.plan.lock().unwrap().fails_at = Some((saves + 1, false));
     for (number, action) in [(1, power_off()), (2, grant_volume("m1", 3)), (3, advance(&[port_1()]))] {
-        assert!(refused(&bench.send(3, number, action).await, "cannot write"));
+        let outcome = bench.send(3, number, action).await;
+        assert!(refused(&outcome, "cannot write"));
+        assert!(matches!(outcome, Err(AgentError::Refused { .. })), "it may pass later: {outcome:?}");
     }
     assert_eq!(bench.shelf.acted(), 0);
     assert_eq!(bench.entry(&volume_1()).unwrap().holder, None);

@@ -112,7 +112,7 @@ pub fn permit_1() -> Resource {
     Resource::Permit(machine("m1"))
 }
 pub fn refused(outcome: &Result<Answer, AgentError>, word: &str) -> bool {
-    matches!(outcome, Err(AgentError::Refused { reason }) if reason.contains(word))
+    outcome.as_ref().is_err_and(|error| error.is_refusal() && error.to_string().contains(word))
 }
 
 #[derive(Default)]
@@ -272,6 +272,8 @@ impl Device for Shelf {
     }
     async fn restore(&self, standing: &[Standing]) -> Result<(), AgentError> {
         self.state.lock().unwrap().restored = standing.to_vec();
+        self.door.acquire().await.unwrap().forget();
+        self.door.add_permits(1);
         Ok(())
     }
 }

@@ -9,8 +9,9 @@ use crate::limits;
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
-use vocabulary::request::{Action, AgentError, Answer, GateEntry, Request};
-use vocabulary::{Epoch, EstateUuid, Lineage};
+use std::time::Duration;
+use vocabulary::request::{Action, AgentError, Answer, GateEntry, Holder, Request, Resource, Token};
+use vocabulary::{Epoch, EstateUuid, Lineage, PortSetting};
 
 fn open(path: &Path, identity: Identity) -> Gate<Arc<Shelf>> {
     Gate::open_with(path, identity, Arc::new(Shelf::default()), Arc::new(Manual::default())).unwrap()
@@ -181,7 +182,7 @@ proptest! {
 }
 
 fn ledger(floor: u64, entries: Vec<GateEntry>) -> Readopt {
-    Readopt { estate: estate(), lineage: Lineage("lineage-2".into()), floor: Epoch(floor), entries }
+    Readopt { estate: estate(), lineage: Lineage("lineage-2".into()), floor: Epoch(floor), entries, ports: vec![] }
 }
 
 #[tokio::test]
@@ -207,16 +208,108 @@ async fn readopt_gives_the_ledger_back_and_drops_nothing() {
     assert_eq!((find(port_1()).epoch, find(port_1()).barred), (Epoch(5), Some(Epoch(5))), "the ledger's bar is taken");
     let old = send(&gate, 10, 1, join_port(10)).await;
     assert!(refused(&old, "foreign lineage"));
+    assert!(matches!(old, Err(AgentError::Foreign { .. })), "{old:?}");
 }
 
 #[tokio::test]
 async fn nothing_below_the_floor_is_taken_even_where_the_ledger_is_silent() {
     let bench = Bench::new();
     bench.gate.readopt(Readopt { lineage: lineage(), ..ledger(9, vec![]) }).await.unwrap();
-    assert!(refused(&bench.send(8, 1, power_on()).await, "lower epoch"));
+    let below = bench.send(8, 1, power_on()).await;
+    assert!(matches!(below, Err(AgentError::LowerEpoch { .. })), "{below:?}");
     assert!(bench.send(10, 1, power_on()).await.is_ok());
     let bench = bench.restart();
     assert!(refused(&bench.send(8, 1, join_port(8)).await, "lower epoch"), "the floor is durable");
+}
+
+fn port_entry(name: &str, holder: Option<Holder>, barred: Option<u64>) -> GateEntry {
+    GateEntry { resource: Resource::Port(port(name)), epoch: Epoch(9), plan: None, holder, barred: barred.map(Epoch) }
+}
+
+#[tokio::test]
+async fn readopt_seeds_how_ports_stand_and_the_driver_takes_it_up_at_once() {
+    let bench = Bench::new();
+    bench.send(3, 1, join_port(3)).await.unwrap();
+    let action = |name: &str, barred: bool| match barred {
+        true => Action::BarPort { port: port(name), quarantine: QUARANTINE },
+        false => Action::JoinPort { port: port(name), setting: PortSetting::access(PRODUCTION), holder: holder("m2", 8) },
+    };
+    let entries = vec![
+        port_entry("p1", None, None),
+        port_entry("p2", Some(holder("m2", 8)), None),
+        port_entry("p3", None, Some(7)),
+        port_entry("p4", None, Some(7)),
+    ];
+    // what a barred port is to carry is its quarantine and nothing else
+    let ports = vec![action("p2", false), action("p3", true), action("p4", false)];
+    let seed = Readopt { ports, ..ledger(9, entries) };
+    let odd = Readopt { ports: vec![power_on()], ..seed.clone() };
+    assert!(matches!(bench.gate.readopt(odd).await, Err(AgentError::Refused { .. })));
+    bench.gate.readopt(seed).await.unwrap();
+    let taken_up = |bench: &Bench| -> Vec<(Resource, bool, Option<Action>)> {
+        let state = bench.shelf.state.lock().unwrap();
+        state.restored.iter().map(|s| (s.entry.resource.clone(), s.entry.barred.is_some(), s.action.clone())).collect()
+    };
+    let expected = vec![
+        (Resource::Port(port("p3")), true, Some(action("p3", true))),
+        (Resource::Port(port("p4")), true, None),
+        (Resource::Port(port("p1")), false, None),
+        (Resource::Port(port("p2")), false, Some(action("p2", false))),
+    ];
+    assert_eq!(taken_up(&bench), expected, "bars first; the joined port of a holder that the ledger does not know is left alone");
+    let bench = bench.restart();
+    bench.shelf.state.lock().unwrap().restored.clear();
+    bench.gate.restore().await.unwrap();
+    assert_eq!(taken_up(&bench), expected, "durably");
+}
+
+#[tokio::test]
+async fn no_command_comes_between_while_the_ledger_is_taken_up() {
+    let bench = Bench::new();
+    let seed = Readopt { lineage: lineage(), ..ledger(9, vec![port_entry("p1", None, None)]) };
+    bench.shelf.shut();
+    let gate = bench.gate.clone();
+    let readopt = tokio::spawn(async move { gate.readopt(seed).await });
+    while bench.shelf.state.lock().unwrap().restored.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // the driver is at it with what stood before: a bar that passed now would be overwritten
+    assert!(refused(&bench.send(10, 1, advance(&[port_1()])).await, "busy"));
+    assert!(refused(&bench.send(10, 2, bar_port()).await, "busy"));
+    readopt.abort();
+    bench.shelf.open();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(bench.send(10, 3, bar_port()).await.is_ok(), "it ends although its caller gave up");
+}
+
+#[tokio::test]
+async fn a_reading_for_a_plan_is_one_of_the_life_and_lineage_it_was_asked_of() {
+    let bench = Bench::new();
+    let token = bench.token(3, 1);
+    let reading = || Action::ReadPort { port: port("p1") };
+    assert!(bench.with(token.clone(), reading()).await.is_ok());
+    let foreign = Token { lineage: Lineage("lineage-2".into()), ..token.clone() };
+    assert!(refused(&bench.with(foreign, reading()).await, "foreign lineage"));
+    let bench = bench.restart();
+    assert!(refused(&bench.with(token, reading()).await, "another life"));
+    assert!(bench.gate.call(Request { token: None, action: reading() }).await.is_ok(), "to look is always allowed");
+}
+
+#[tokio::test]
+async fn a_device_whose_driver_was_given_up_on_stays_busy_for_newer_plans_for_a_while() {
+    let mut bench = Bench::new();
+    Arc::get_mut(&mut bench.gate.inner).unwrap().perform_max = Duration::from_millis(20);
+    bench.shelf.shut();
+    let hung = bench.send(3, 1, power_on()).await;
+    assert!(matches!(hung, Err(AgentError::Unreachable { .. })), "{hung:?}");
+    bench.shelf.open();
+    let busy = Answer::Advanced { clear: vec![], busy: vec![machine_1()] };
+    assert_eq!(bench.send(4, 1, advance(&[machine_1()])).await.unwrap(), busy);
+    bench.clock.advance(limits::INTERRUPTED_SETTLE_MS);
+    let clear = Answer::Advanced { clear: vec![machine_1()], busy: vec![] };
+    assert_eq!(bench.send(4, 1, advance(&[machine_1()])).await.unwrap(), clear);
 }
 
 #[tokio::test]

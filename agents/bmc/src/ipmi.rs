@@ -1,0 +1,464 @@
+//! One machine's BMC over IPMI 2.0: one kept session, fresh readings, commands that are sent at most once and judged by what is read.
+//! Must never command a box whose GUID was not read on the same session right before, and never report what was asked for instead of
+//! what was read.
+
+pub mod commands;
+mod crypto;
+pub mod fault;
+mod handshake;
+mod hub;
+mod identity;
+mod live;
+#[cfg(test)]
+mod peer;
+pub mod session;
+#[cfg(test)]
+mod session_tests;
+pub mod wire;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use vocabulary::WallTime;
+use vocabulary::boot::Firmware;
+use vocabulary::estate::{CipherSuite, IpmiAccess, IpmiPrivilege};
+use vocabulary::power::{BootTarget, MachineReading, PowerState, RestorePolicy};
+use vocabulary::request::AgentError;
+use zeroize::Zeroizing;
+
+use crate::driver::{Door, Driver, Probe, Purpose};
+use crate::limits::{self, Patience};
+use commands::{BootFlags, Control};
+pub use crypto::Suite;
+use fault::Fault;
+pub use handshake::Account;
+use hub::{Line, Told};
+use session::{Request, Timing};
+
+/// Longest user name of IPMI, bytes.
+const USER_MAX: usize = 16;
+/// Longest password and longest K_G of IPMI 2.0, bytes.
+const PASSWORD_MAX: usize = 20;
+
+/// A BMC that speaks IPMI.
+pub(crate) struct Ipmi {
+    address: String,
+    line: Line,
+    /// UUID in lower case.
+    expected: String,
+    purpose: Purpose,
+    patience: Patience,
+    /// The only firmware mode of the machine, where it has only one.
+    firmware: Option<Firmware>,
+    only_watches: bool,
+}
+
+/// Why something did not come to what was asked.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// Not the expected machine.
+    #[error("{0}")]
+    Identity(String),
+    /// The BMC said no.
+    #[error("{0}")]
+    Answer(String),
+    /// It cannot be done; nothing was sent.
+    #[error("{0}; nothing was sent")]
+    Unsupported(String),
+    /// Sent and answered, but not confirmed.
+    #[error("{0}")]
+    Unconfirmed(String),
+    /// The whole took too long.
+    #[error("{0}")]
+    Late(String),
+}
+
+impl Trouble {
+    fn told(self, address: &str) -> AgentError {
+        let reason = format!("BMC {address}: {self}");
+        match self {
+            Trouble::Fault(Fault::Silent(_) | Fault::Broken | Fault::NoSocket(_)) | Trouble::Late(_) => {
+                AgentError::Unreachable { reason }
+            }
+            Trouble::Unconfirmed(_) => AgentError::Unconfirmed { reason },
+            Trouble::Fault(_) | Trouble::Identity(_) | Trouble::Answer(_) | Trouble::Unsupported(_) => {
+                AgentError::Rejected { reason }
+            }
+        }
+    }
+}
+
+/// What is set, and then read back.
+#[derive(Clone, Copy, Debug)]
+enum Setting {
+    /// The next boot's target, and whether it is a UEFI one.
+    Boot(BootTarget, bool),
+    /// Restore policy AlwaysOff.
+    StayOff,
+}
+
+/// What a BMC answered to a command.
+#[derive(Debug)]
+enum Verdict {
+    /// It reads as wanted already: nothing was sent.
+    NotNeeded,
+    Accepted,
+    /// Nothing was done, because it is not possible in the present state.
+    NotYet(String),
+    /// Nothing was done.
+    Denied(String),
+    /// Whether it was done is unknown.
+    Failed(String),
+}
+
+impl Verdict {
+    /// A setting that was not taken is an error.
+    fn taken(self, what: &str) -> Result<(), Trouble> {
+        match self {
+            Verdict::NotNeeded | Verdict::Accepted => Ok(()),
+            Verdict::NotYet(why) | Verdict::Denied(why) => Err(Trouble::Answer(format!("{what} is answered: {why}"))),
+            Verdict::Failed(why) => Err(Trouble::Unconfirmed(format!("{what} is answered: {why}"))),
+        }
+    }
+}
+
+/// The account in the form that the handshake needs.
+pub fn account(door: &Door) -> Result<Account, String> {
+    let access = door.bmc.ipmi.clone().unwrap_or_default();
+    let user = door.bmc.user.clone().into_bytes();
+    let password = Zeroizing::new(door.password.expose().as_bytes().to_vec());
+    if user.len() > USER_MAX {
+        return Err(format!("the user's name is longer than the {USER_MAX} bytes of IPMI"));
+    }
+    if password.len() > PASSWORD_MAX {
+        return Err(format!("the password is longer than the {PASSWORD_MAX} bytes of IPMI 2.0, and the BMC would cut it"));
+    }
+    let key = door.key.as_ref().map(|key| read_key(key.expose())).transpose()?;
+    let privilege = privilege(&access);
+    let suites = match access.weakest_suite {
+        CipherSuite::Three => vec![Suite::Seventeen, Suite::Three],
+        CipherSuite::Seventeen => vec![Suite::Seventeen],
+    };
+    Ok(Account { user, password, key, privilege, suites })
+}
+
+fn privilege(access: &IpmiAccess) -> u8 {
+    match access.privilege {
+        IpmiPrivilege::User => 2,
+        IpmiPrivilege::Operator => 3,
+        IpmiPrivilege::Administrator => 4,
+    }
+}
+
+/// K_G as text, or as `0x` and hexadecimal digits.
+fn read_key(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    let complaint =
+        || format!("the BMC key is neither text of up to {PASSWORD_MAX} bytes nor `0x` and up to {} digits", 2 * PASSWORD_MAX);
+    let bytes = match text.strip_prefix("0x") {
+        Some(digits) if digits.is_ascii() && digits.len().is_multiple_of(2) => {
+            let pair = |at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+            (0..digits.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>().ok_or_else(complaint)?
+        }
+        Some(_) => return Err(complaint()),
+        None => text.as_bytes().to_vec(),
+    };
+    if bytes.is_empty() || bytes.len() > PASSWORD_MAX { Err(complaint()) } else { Ok(Zeroizing::new(bytes)) }
+}
+
+/// The constructor in the registry's row.
+pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, AgentError> {
+    let address = door.bmc.address.to_string();
+    let refuse = |reason: String| AgentError::Rejected { reason: format!("BMC {address}: {reason}") };
+    let expected = identity::expected(&door.identity.uuid);
+    if purpose == Purpose::Act && expected.is_empty() {
+        return Err(refuse("the estate names no usable UUID, the only thing by which IPMI tells machines apart".into()));
+    }
+    let account = account(door).map_err(refuse)?;
+    let only_watches = account.privilege < 3;
+    let patience = door.patience;
+    let timing = Timing {
+        step: patience.connect,
+        request: patience.request,
+        pause: patience.connect / limits::IPMI_PAUSES_PER_STEP,
+        idle: limits::IPMI_KEEP_ALIVE,
+    };
+    let line = Line::new(door.bmc.address, Arc::new(account), timing).map_err(|fault| Trouble::from(fault).told(&address))?;
+    let firmware = if door.firmware.len() == 1 { door.firmware.first().copied() } else { None };
+    Ok(Arc::new(Ipmi { address, line, expected, purpose, patience, firmware, only_watches }))
+}
+
+impl Ipmi {
+    /// Asks for what every BMC must answer.
+    async fn need(&self, what: &str, request: Request, on: Option<u64>) -> Result<Told, Trouble> {
+        let told = self.line.ask(request, on).await?;
+        match commands::good(&told.reply) {
+            Ok(_) => Ok(told),
+            Err(code) if commands::is_not_ready(code) => Err(Fault::Busy.into()),
+            Err(code) => Err(Trouble::Answer(format!("{what} is answered: {}", commands::explained(code)))),
+        }
+    }
+
+    /// A fresh reading; once more on a new session if the kept one is gone.
+    async fn see(&self) -> Result<MachineReading, Trouble> {
+        let wait = self.patience.reading;
+        let seen = tokio::time::timeout(wait, async {
+            match self.look().await {
+                Err(Trouble::Fault(Fault::Broken | Fault::Expired)) => self.look().await,
+                outcome => outcome,
+            }
+        });
+        seen.await.unwrap_or_else(|_| Err(Trouble::Late(format!("no complete reading within {wait:?}"))))
+    }
+
+    /// Who it is, then how it is, both asked for after this call began and on one session.
+    async fn look(&self) -> Result<MachineReading, Trouble> {
+        let told = self.line.ask(commands::system_guid(), None).await?;
+        let guid = match commands::good(&told.reply) {
+            Ok(data) => commands::read_guid(data).ok_or(Fault::Nonsense("a GUID that is cut short"))?,
+            // then the one that the handshake's codes vouch for
+            Err(code) if commands::is_unknown_command(code) => told.guid,
+            Err(code) if commands::is_not_ready(code) => return Err(Fault::Busy.into()),
+            Err(code) => return Err(Trouble::Answer(format!("the GUID is answered: {}", commands::explained(code)))),
+        };
+        let identity = identity::told(guid, &self.expected);
+        if self.purpose == Purpose::Act
+            && let Some(strange) = identity::strange(&identity, &self.expected)
+        {
+            return Err(Trouble::Identity(strange));
+        }
+        let chassis = self.need("the chassis status", commands::chassis_status(), Some(told.session)).await?;
+        let chassis = commands::read_chassis(&chassis.reply.data).ok_or(Fault::Nonsense("a chassis status that is cut short"))?;
+        Ok(MachineReading {
+            session: told.session,
+            identity,
+            certificate: None,
+            system_power: chassis.power,
+            // one source: a proof by these readings alone is weak
+            chassis_power: None,
+            last_reset: None,
+            boot_progress: None,
+            bmc_started: None,
+            restore_policy: chassis.restore_policy,
+            health: chassis.health.map(str::to_owned),
+            read_at: now(),
+        })
+    }
+
+    /// Sends what changes something, on the session on which the reading was taken.
+    async fn send(&self, request: Request, on: u64) -> Result<Verdict, Trouble> {
+        let told = self.line.ask(request, Some(on)).await?;
+        Ok(match commands::good(&told.reply) {
+            Ok(_) => Verdict::Accepted,
+            Err(code) if commands::is_doubtful(code) => Verdict::Failed(commands::explained(code)),
+            Err(code) if commands::is_not_yet(code) => Verdict::NotYet(commands::explained(code)),
+            Err(code) => Verdict::Denied(commands::explained(code)),
+        })
+    }
+
+    fn may_command(&self) -> Result<(), Trouble> {
+        if self.only_watches {
+            return Err(Trouble::Unsupported("its `privilege` is `user`, which only watches".into()));
+        }
+        Ok(())
+    }
+
+    /// Checks who answers and sends the command, once. It goes out again only where nothing was sent (the session was gone), and a
+    /// power-on also where the BMC says that it is not possible yet while the machine is off.
+    async fn control(&self, control: Control) -> Result<Verdict, Trouble> {
+        self.may_command()?;
+        let (mut again, mut conflicts) = (true, 0);
+        loop {
+            let seen = self.see().await?;
+            let power = seen.system_power;
+            let needless = match control {
+                // an Off that is read may be a lie, and cutting power twice does no harm
+                Control::Down => false,
+                Control::Up => power == PowerState::On,
+                Control::SoftShutdown => power == PowerState::Off,
+            };
+            if needless {
+                return Ok(Verdict::NotNeeded);
+            }
+            match self.send(commands::chassis_control(control), seen.session).await {
+                Err(Trouble::Fault(fault)) if fault.nothing_was_sent() && again => again = false,
+                Ok(Verdict::NotYet(why)) if control == Control::Up && conflicts < limits::POWER_ON_CONFLICTS_MAX => {
+                    conflicts += 1;
+                    tracing::info!(bmc = %self.address, why, "power-on refused; it is asked for again after a pause");
+                    tokio::time::sleep(limits::POWER_ON_CONFLICT_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// A power command and what is read afterwards. A refusal counts for nothing where the machine reads as wanted.
+    async fn powered(&self, control: Control, wanted: PowerState) -> Result<MachineReading, Trouble> {
+        let verdict = self.control(control).await?;
+        let word = control.word();
+        match (verdict, self.see().await) {
+            (Verdict::Accepted | Verdict::NotNeeded, Ok(seen)) => Ok(seen),
+            (Verdict::NotYet(_) | Verdict::Denied(_) | Verdict::Failed(_), Ok(seen)) if seen.system_power == wanted => Ok(seen),
+            (Verdict::NotYet(why) | Verdict::Denied(why), Ok(seen)) => {
+                Err(Trouble::Answer(format!("{word} is answered: {why}; the machine reads {:?}", seen.system_power)))
+            }
+            (Verdict::Failed(why), Ok(seen)) => {
+                Err(Trouble::Unconfirmed(format!("{word} is answered: {why}; the machine reads {:?}", seen.system_power)))
+            }
+            (Verdict::NotNeeded, Err(trouble)) => Err(trouble),
+            (Verdict::NotYet(why) | Verdict::Denied(why), Err(trouble)) => {
+                Err(Trouble::Answer(format!("{word} is answered: {why}; reading back: {trouble}")))
+            }
+            (Verdict::Accepted, Err(trouble)) => {
+                Err(Trouble::Unconfirmed(format!("{word} was accepted, but what is cannot be read: {trouble}")))
+            }
+            (Verdict::Failed(why), Err(trouble)) => {
+                Err(Trouble::Unconfirmed(format!("{word} is answered: {why}; reading back: {trouble}")))
+            }
+        }
+    }
+
+    /// The boot flags as they are.
+    async fn flags(&self, on: u64) -> Result<BootFlags, Trouble> {
+        let told = self.need("the boot flags", commands::read_boot_flags(), Some(on)).await?;
+        Ok(commands::read_flags(&told.reply.data).ok_or(Fault::Nonsense("boot flags that are locked or cut short"))?)
+    }
+
+    async fn boot_from(&self, target: BootTarget) -> Result<MachineReading, Trouble> {
+        self.may_command()?;
+        let seen = self.see().await?;
+        let uefi = match self.firmware {
+            Some(firmware) => firmware == Firmware::Uefi,
+            // as it is: setting a device alone flips the mode on some platforms
+            None => self.flags(seen.session).await.is_ok_and(BootFlags::is_uefi),
+        };
+        let Some(request) = commands::boot_flags(target, uefi) else {
+            return Err(Trouble::Unsupported("IPMI has no boot target UefiHttp; use Pxe, or Redfish".into()));
+        };
+        // Not every BMC has it; then the machine must be started within 60 s.
+        self.send(commands::keep_boot_flags(), seen.session).await?;
+        self.send(request, seen.session).await?.taken("the boot target")?;
+        self.settled("the boot target", Setting::Boot(target, uefi)).await
+    }
+
+    async fn stay_off(&self) -> Result<MachineReading, Trouble> {
+        self.may_command()?;
+        let seen = self.see().await?;
+        if seen.restore_policy == RestorePolicy::AlwaysOff {
+            return Ok(seen);
+        }
+        let verdict = self.send(commands::restore_policy_off(), seen.session).await?;
+        verdict.taken("restore policy AlwaysOff, without which the machine may return by itself,")?;
+        self.settled("restore policy AlwaysOff", Setting::StayOff).await
+    }
+
+    /// Whether a setting reads as wanted, and how it reads.
+    async fn check(&self, setting: Setting, seen: &MachineReading) -> Result<(bool, String), Trouble> {
+        match setting {
+            Setting::Boot(target, uefi) => {
+                let flags = self.flags(seen.session).await?;
+                Ok((flags.is_set(target, uefi), flags.shown()))
+            }
+            Setting::StayOff => Ok((seen.restore_policy == RestorePolicy::AlwaysOff, format!("{:?}", seen.restore_policy))),
+        }
+    }
+
+    /// A setting is read back several times: BMCs take a moment.
+    async fn settled(&self, what: &str, setting: Setting) -> Result<MachineReading, Trouble> {
+        let mut pause = limits::READ_BACK_PAUSE;
+        let mut reads = String::new();
+        for attempt in 1..=limits::READ_BACK_ATTEMPTS {
+            let read_back = async {
+                let seen = self.see().await?;
+                let (set, reads) = self.check(setting, &seen).await?;
+                Ok::<_, Trouble>((seen, set, reads))
+            };
+            match read_back.await {
+                Ok((seen, true, _)) => return Ok(seen),
+                Ok((.., now)) => reads = now,
+                Err(trouble) => return Err(Trouble::Unconfirmed(format!("{what}: reading back: {trouble}"))),
+            }
+            if attempt < limits::READ_BACK_ATTEMPTS {
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2);
+            }
+        }
+        Err(Trouble::Unconfirmed(format!("{what} was accepted, but it still reads {reads}")))
+    }
+
+    /// Bounds a whole command and puts its outcome into a caller's words.
+    async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
+        let wait = self.patience.command;
+        let late = || Trouble::Late(format!("not finished within {wait:?}; whether it was done is unknown"));
+        tokio::time::timeout(wait, work).await.unwrap_or_else(|_| Err(late())).map_err(|trouble| trouble.told(&self.address))
+    }
+}
+
+#[async_trait]
+impl contract::bmc::Bmc for Ipmi {
+    async fn read(&self) -> Result<MachineReading, AgentError> {
+        self.see().await.map_err(|trouble| trouble.told(&self.address))
+    }
+
+    async fn power_off(&self) -> Result<MachineReading, AgentError> {
+        self.bounded(self.powered(Control::Down, PowerState::Off)).await
+    }
+
+    async fn power_on(&self) -> Result<MachineReading, AgentError> {
+        self.bounded(self.powered(Control::Up, PowerState::On)).await
+    }
+
+    async fn shut_down(&self) -> Result<MachineReading, AgentError> {
+        self.bounded(self.powered(Control::SoftShutdown, PowerState::Off)).await
+    }
+
+    async fn set_boot_target(&self, target: BootTarget) -> Result<MachineReading, AgentError> {
+        self.bounded(self.boot_from(target)).await
+    }
+
+    async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError> {
+        self.bounded(self.stay_off()).await
+    }
+}
+
+#[async_trait]
+impl Driver for Ipmi {
+    async fn probe(&self) -> Result<Probe, AgentError> {
+        let look = async {
+            let reading = self.see().await?;
+            let told = self.need("the device", commands::device_id(), Some(reading.session)).await?;
+            let device = commands::read_device_id(&told.reply.data).ok_or(Fault::Nonsense("a device that is cut short"))?;
+            let (major, minor) = (device.major_fw_revision, device.minor_fw_revision);
+            let platform =
+                format!("manufacturer {}, product {}, firmware {major}.{minor:02}", device.manufacturer_id, device.product_id);
+            let matches = identity::strange(&reading.identity, &self.expected).is_none();
+            Ok::<_, Trouble>(Probe { reading, certificate: String::new(), platform, matches })
+        };
+        look.await.map_err(|trouble| trouble.told(&self.address))
+    }
+
+    async fn close(&self) {
+        self.line.close().await;
+    }
+}
+
+fn now() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_text_or_digits() {
+        assert_eq!(read_key("secret").unwrap().as_slice(), b"secret");
+        assert_eq!(read_key("0x00ff").unwrap().as_slice(), [0x00, 0xff]);
+        for bad in ["", "0x", "0x1", "0xgg", "0xéé", "123456789012345678901"] {
+            assert!(read_key(bad).is_err(), "{bad}");
+        }
+    }
+}

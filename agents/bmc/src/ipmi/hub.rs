@@ -1,0 +1,364 @@
+//! The one task that carries IPMI for all BMCs of this process: a socket for each family of addresses, a session a BMC, one request at a
+//! time to each. It lives on a thread of its own, so that no caller's runtime ends it and no busy caller delays it.
+//! Must never let one BMC delay another, and never send what its caller does not wait for any more.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
+
+use rand::RngCore as _;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::Fault;
+use super::handshake::Account;
+use super::session::{Event, Heard, Reply, Request, Session, Timing};
+use super::wire;
+use crate::limits;
+
+/// A reply, and the session on which it came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Names the session; no two have the same.
+    pub session: u64,
+    /// The GUID that the BMC told when this session was opened.
+    pub guid: [u8; 16],
+    /// The reply itself.
+    pub reply: Reply,
+}
+
+type Answer = oneshot::Sender<Result<Told, Fault>>;
+
+enum Order {
+    Admit { id: u64, peer: SocketAddr, account: Arc<Account>, timing: Timing },
+    Ask { id: u64, waiting: Waiting },
+    Close { id: u64, done: oneshot::Sender<()> },
+    Dismiss { id: u64 },
+}
+
+struct Waiting {
+    request: Request,
+    /// Only on this session.
+    on: Option<u64>,
+    answer: Answer,
+}
+
+/// Numbers of sessions, begun at random, so that two lives of an agent do not give the same one; and of lines.
+static NUMBERS: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(u64::from(rand::random::<u32>()) << 20));
+/// The way to the task; made at the first need.
+static HUB: Mutex<Option<mpsc::UnboundedSender<Order>>> = Mutex::new(None);
+
+fn number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// One BMC, as its driver holds it. Dropping it ends the session.
+pub struct Line {
+    id: u64,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Line {
+    /// Talks to nobody yet.
+    pub fn new(peer: SocketAddr, account: Arc<Account>, timing: Timing) -> Result<Line, Fault> {
+        let id = number();
+        let orders = hub()?;
+        send(&orders, Order::Admit { id, peer, account, timing })?;
+        Ok(Line { id, orders })
+    }
+
+    /// Asks, on a session that is opened if need be, or only on the session `on`.
+    pub async fn ask(&self, request: Request, on: Option<u64>) -> Result<Told, Fault> {
+        let (answer, answered) = oneshot::channel();
+        send(&self.orders, Order::Ask { id: self.id, waiting: Waiting { request, on, answer } })?;
+        answered.await.unwrap_or(Err(Fault::Expired))
+    }
+
+    /// Ends the session.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if send(&self.orders, Order::Close { id: self.id, done }).is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let _ = send(&self.orders, Order::Dismiss { id: self.id });
+    }
+}
+
+fn send(orders: &mpsc::UnboundedSender<Order>, order: Order) -> Result<(), Fault> {
+    orders.send(order).map_err(|_| Fault::NoSocket("its task has ended".into()))
+}
+
+fn hub() -> Result<mpsc::UnboundedSender<Order>, Fault> {
+    let mut hub = HUB.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*hub {
+        Some(orders) if !orders.is_closed() => Ok(orders.clone()),
+        _ => Ok(hub.insert(start().map_err(|error| Fault::NoSocket(error.to_string()))?).clone()),
+    }
+}
+
+fn start() -> io::Result<mpsc::UnboundedSender<Order>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (orders, inbox) = mpsc::unbounded_channel();
+    std::thread::Builder::new().name("ipmi".into()).spawn(move || runtime.block_on(run(inbox)))?;
+    Ok(orders)
+}
+
+async fn run(mut inbox: mpsc::UnboundedReceiver<Order>) {
+    let mut hub = Hub::default();
+    let (mut four, mut six) = ([0; wire::PACKET_MAX + 1], [0; wire::PACKET_MAX + 1]);
+    loop {
+        let next = hub.timers.first().map(|(at, _)| *at);
+        tokio::select! {
+            order = inbox.recv() => match order {
+                Some(order) => hub.order(order).await,
+                None => return,
+            },
+            came = receive(&hub.four, &mut four) => hub.came(came, &four).await,
+            came = receive(&hub.six, &mut six) => hub.came(came, &six).await,
+            () = until(next) => hub.tick().await,
+        }
+    }
+}
+
+async fn receive(socket: &Option<UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    match socket {
+        Some(socket) => socket.recv_from(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(next: Option<Instant>) {
+    match next {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn random(bytes: &mut [u8]) {
+    rand::rng().fill_bytes(bytes);
+}
+
+/// One BMC, as the task holds it.
+struct Link {
+    peer: SocketAddr,
+    session: Session,
+    /// Number and GUID of the open session.
+    open: Option<(u64, [u8; 16])>,
+    queue: VecDeque<Waiting>,
+    current: Option<Answer>,
+    /// When and why the account was refused.
+    refused: Option<(Instant, Fault)>,
+    timer: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Hub {
+    four: Option<UdpSocket>,
+    six: Option<UdpSocket>,
+    links: HashMap<u64, Link>,
+    peers: HashMap<SocketAddr, Vec<u64>>,
+    timers: BTreeSet<(Instant, u64)>,
+}
+
+impl Hub {
+    async fn order(&mut self, order: Order) {
+        let now = Instant::now();
+        match order {
+            Order::Admit { id, peer, account, timing } => {
+                let session = Session::new(account, timing, random);
+                let link = Link { peer, session, open: None, queue: VecDeque::new(), current: None, refused: None, timer: None };
+                self.links.insert(id, link);
+                self.peers.entry(peer).or_default().push(id);
+            }
+            Order::Ask { id, waiting } => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.enqueue(waiting);
+                    self.settle(id, now).await;
+                }
+            }
+            Order::Close { id, done } => {
+                self.close(id, now).await;
+                let _ = done.send(());
+            }
+            Order::Dismiss { id } => {
+                self.close(id, now).await;
+                self.forget(id);
+            }
+        }
+    }
+
+    async fn close(&mut self, id: u64, now: Instant) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.session.close();
+            link.fail(&Fault::Expired);
+            self.settle(id, now).await;
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        let Some(link) = self.links.remove(&id) else { return };
+        if let Some(at) = link.timer {
+            self.timers.remove(&(at, id));
+        }
+        if let Some(ids) = self.peers.get_mut(&link.peer) {
+            ids.retain(|one| *one != id);
+            if ids.is_empty() {
+                self.peers.remove(&link.peer);
+            }
+        }
+    }
+
+    async fn came(&mut self, came: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
+        let (length, peer) = match came {
+            Ok(came) => came,
+            Err(error) => {
+                tracing::debug!(%error, "IPMI socket");
+                tokio::time::sleep(limits::SOCKET_PAUSE).await;
+                return;
+            }
+        };
+        let now = Instant::now();
+        let packet = buffer.get(..length).unwrap_or_default();
+        let ids = self.peers.get(&peer).cloned().unwrap_or_default();
+        for id in ids {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            match link.session.receive(now, packet) {
+                Heard::Taken => return self.settle(id, now).await,
+                Heard::Ignored(why) => tracing::trace!(%peer, why, "packet ignored"),
+            }
+        }
+    }
+
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        while let Some((at, id)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timers.pop_first();
+            if let Some(link) = self.links.get_mut(&id) {
+                link.timer = None;
+                link.session.tick(now);
+                self.settle(id, now).await;
+            }
+        }
+    }
+
+    /// After anything happened to a link: events to their callers, the next request, packets out, the timer.
+    async fn settle(&mut self, id: u64, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        while link.drain(now) || link.advance(now) {}
+        let peer = link.peer;
+        let packets: Vec<Vec<u8>> = std::iter::from_fn(|| link.session.poll_out()).collect();
+        let (before, after) = (link.timer, link.session.deadline());
+        link.timer = after;
+        if before != after {
+            before.map(|at| self.timers.remove(&(at, id)));
+            after.map(|at| self.timers.insert((at, id)));
+        }
+        for packet in packets {
+            if let Err(error) = self.send(peer, &packet).await {
+                // as good as lost on the way: the session's own time-outs deal with it
+                tracing::debug!(%peer, %error, "packet not sent");
+            }
+        }
+    }
+
+    async fn send(&mut self, peer: SocketAddr, packet: &[u8]) -> io::Result<usize> {
+        let (socket, any) = match peer {
+            SocketAddr::V4(_) => (&mut self.four, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+            SocketAddr::V6(_) => (&mut self.six, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        };
+        let socket = match socket {
+            Some(socket) => socket,
+            None => socket.insert(UdpSocket::bind(any).await?),
+        };
+        socket.send_to(packet, peer).await
+    }
+}
+
+impl Link {
+    fn enqueue(&mut self, waiting: Waiting) {
+        self.queue.retain(|one| !one.answer.is_closed());
+        if self.queue.len() >= limits::IPMI_QUEUE_MAX {
+            let _ = waiting.answer.send(Err(Fault::Crowded));
+        } else {
+            self.queue.push_back(waiting);
+        }
+    }
+
+    fn fail(&mut self, fault: &Fault) {
+        self.open = None;
+        for answer in self.current.take().into_iter().chain(self.queue.drain(..).map(|waiting| waiting.answer)) {
+            let _ = answer.send(Err(fault.clone()));
+        }
+    }
+
+    /// Hands on one thing that happened; false if there was none.
+    fn drain(&mut self, now: Instant) -> bool {
+        let Some(event) = self.session.poll_event() else { return false };
+        match event {
+            Event::Opened(guid) => {
+                let session = number();
+                tracing::debug!(peer = %self.peer, session, "IPMI session opened");
+                (self.open, self.refused) = (Some((session, guid)), None);
+            }
+            Event::Failed(fault) => {
+                tracing::debug!(peer = %self.peer, %fault, "no IPMI session");
+                self.refused = fault.is_about_the_account().then(|| (now, fault.clone()));
+                self.fail(&fault);
+            }
+            Event::Lost => self.open = None,
+            Event::Answered(outcome) => {
+                let told = match (outcome, self.open) {
+                    (Ok(reply), Some((session, guid))) => Ok(Told { session, guid, reply }),
+                    (Ok(_), None) => Err(Fault::Expired),
+                    (Err(fault), _) => Err(fault),
+                };
+                if self.session.is_closed() {
+                    self.open = None;
+                }
+                if let Some(answer) = self.current.take() {
+                    let _ = answer.send(told);
+                }
+            }
+        }
+        true
+    }
+
+    /// Does one thing for the longest waiting caller; false if there is nothing to do now.
+    fn advance(&mut self, now: Instant) -> bool {
+        if self.current.is_some() || !(self.session.is_closed() || self.session.is_free()) {
+            return false;
+        }
+        let Some(waiting) = self.queue.pop_front() else { return false };
+        if waiting.answer.is_closed() {
+            return true;
+        }
+        if waiting.on.is_some() && waiting.on != self.open.map(|(session, _)| session) {
+            let _ = waiting.answer.send(Err(Fault::Expired));
+            return true;
+        }
+        if self.session.is_free() {
+            self.current = Some(waiting.answer);
+            self.session.ask(now, waiting.request);
+            return true;
+        }
+        if let Some((when, why)) = &self.refused
+            && now.saturating_duration_since(*when) < limits::LOGIN_PAUSE
+        {
+            let _ = waiting.answer.send(Err(why.clone()));
+            return true;
+        }
+        self.queue.push_front(waiting);
+        self.session.open(now);
+        false
+    }
+}

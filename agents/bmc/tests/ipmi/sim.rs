@@ -1,0 +1,179 @@
+//! One `ipmi_sim` with a chassis that is a folder: what its power truly is, and which commands reached it. Must never assert anything
+//! about the driver: tests do.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bmc::ipmi::wire;
+use bmc::{Door, Patience};
+use vocabulary::Secret;
+use vocabulary::estate::{Bmc as Address, BmcProtocol, IpmiAccess, SecretReference};
+use vocabulary::power::Identity;
+
+pub const UUID: &str = "00000000-0000-4000-8000-000000000001";
+pub const OTHER_UUID: &str = "00000000-0000-4000-8000-000000000002";
+
+/// How long the simulator may take to answer a ping.
+const START: Duration = Duration::from_secs(20);
+
+/// The simulator calls this for its chassis. While `mute` exists it tells no power; all that it is told to do is counted.
+const CHASSIS: &str = r#"#!/bin/sh
+cd "$(dirname "$0")" || exit 1
+case "$2 $3" in
+"get power") [ -e mute ] && exit 1; echo "power:$(cat power)" ;;
+"set power") echo "$3 $4" >> commands; echo "$4" > power ;;
+"get boot") echo "boot:$(cat boot)" ;;
+"set boot") echo "$4" > boot ;;
+"set shutdown") echo "$3" >> commands; echo 0 > power ;;
+set*) echo "$3" >> commands ;;
+*) exit 1 ;;
+esac
+"#;
+
+/// A running simulator, ended when dropped.
+pub struct Sim {
+    pub address: SocketAddr,
+    pub folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+/// The folder with the unpacked packages of the lab.
+pub fn packages() -> PathBuf {
+    let root = std::env::var_os("UNDERSTUDY_LAB_PACKAGES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab/packages/root"), PathBuf::from);
+    let sim = root.join("usr/bin/ipmi_sim");
+    assert!(sim.exists(), "no ipmi_sim at {}: run `cargo xtask packages`, or set UNDERSTUDY_LAB_PACKAGES", sim.display());
+    root.canonicalize().unwrap()
+}
+
+fn program(name: &str) -> Command {
+    let root = packages();
+    let mut command = Command::new(root.join("usr/bin").join(name));
+    command.env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu")).stdin(Stdio::null());
+    command
+}
+
+impl Sim {
+    /// A machine with this UUID, off.
+    pub fn start(uuid: &str) -> Sim {
+        let folder = tempfile::tempdir().unwrap();
+        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let guid = uuid.replace('-', "");
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("power", "0"), ("boot", "none"), ("commands", ""), ("chassis", CHASSIS)] {
+            std::fs::write(at(name), text).unwrap();
+        }
+        std::fs::set_permissions(at("chassis"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::create_dir(at("state")).unwrap();
+        let auths =
+            ["callback", "user", "operator", "admin"].map(|level| format!("allowed_auths_{level} none md2 md5 straight\n"));
+        let lan = format!(
+            "name \"sim\"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 {}\npriv_limit admin\n{}guid {guid}\nendlan\n\
+             chassis_control \"{} 0x20\"\n\
+             user 2 true \"controller\" \"lab\" admin 10 none md2 md5 straight\n\
+             user 3 true \"watcher\" \"lab\" user 10 none md2 md5 straight\n\
+             user 4 false \"locked\" \"lab\" admin 10 none md2 md5 straight\n",
+            address.port(),
+            auths.concat(),
+            at("chassis").display(),
+        );
+        let emulation = format!(
+            "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_set_guid 0x20 {guid}\n\
+             sel_enable 0x20 1000 0x0a\nmc_enable 0x20\n"
+        );
+        std::fs::write(at("lan.conf"), lan).unwrap();
+        std::fs::write(at("sim.emu"), emulation).unwrap();
+        let mut sim = Sim { address, folder, child: None };
+        sim.again();
+        sim
+    }
+
+    /// Starts it; it remembers no session.
+    pub fn again(&mut self) {
+        let at = |name: &str| self.folder.path().join(name);
+        let log = std::fs::File::create(at("log")).unwrap();
+        let mut command = program("ipmi_sim");
+        command.arg("-c").arg(at("lan.conf")).arg("-f").arg(at("sim.emu")).arg("-s").arg(at("state")).arg("-n");
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let until = Instant::now() + START;
+        let mut buffer = [0; 64];
+        loop {
+            socket.send_to(&wire::ping(1), self.address).unwrap();
+            if socket.recv(&mut buffer).is_ok_and(|length| wire::is_pong(&buffer[..length])) {
+                return;
+            }
+            assert!(Instant::now() < until, "ipmi_sim did not start: {}", std::fs::read_to_string(at("log")).unwrap());
+        }
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn is_on(&self) -> bool {
+        std::fs::read_to_string(self.folder.path().join("power")).unwrap().trim() == "1"
+    }
+
+    pub fn switch(&self, on: bool) {
+        std::fs::write(self.folder.path().join("power"), if on { "1" } else { "0" }).unwrap();
+    }
+
+    pub fn commands(&self) -> u64 {
+        let log = std::fs::read_to_string(self.folder.path().join("commands")).unwrap();
+        u64::try_from(log.lines().count()).unwrap()
+    }
+
+    pub fn mute(&self, mute: bool) {
+        let file = self.folder.path().join("mute");
+        if mute {
+            std::fs::write(file, "").unwrap();
+        } else {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    /// What `ipmitool` says to this.
+    pub fn ipmitool(&self, words: &[&str]) -> String {
+        let mut command = program("ipmitool");
+        command.args(["-I", "lanplus", "-C", "3", "-H", "127.0.0.1", "-p", &self.address.port().to_string()]);
+        command.args(["-U", "controller", "-P", "lab"]).args(words);
+        String::from_utf8_lossy(&command.output().unwrap().stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A door that waits a short while only.
+pub fn door(address: SocketAddr) -> Door {
+    let bmc = Address {
+        protocol: BmcProtocol::Ipmi,
+        address,
+        user: "controller".into(),
+        password: SecretReference("file:unused".into()),
+        certificate: "enrol".into(),
+        ipmi: Some(IpmiAccess::default()),
+    };
+    let mut door = Door::new(bmc, identity(), Secret::new("lab"), None);
+    let second = Duration::from_secs(1);
+    door.patience = Patience { connect: 2 * second, request: 2 * second, ..Patience::default() };
+    door
+}
+
+/// What IPMI tells of the machine: no serial.
+pub fn identity() -> Identity {
+    Identity { uuid: UUID.into(), serial: String::new() }
+}

@@ -1,0 +1,165 @@
+//! Tests of what a plan may rest on: an agent that has lost its memory since it was found sound gives no evidence.
+
+use super::*;
+use async_trait::async_trait;
+use contract::agent::Device;
+use contract::gate::Identity;
+use std::path::Path;
+use vocabulary::request::Resource;
+use vocabulary::{Span, VolumeId, WallTime};
+
+/// A volume.
+struct Volume;
+
+#[async_trait]
+impl Device for Volume {
+    fn owns(&self, _: &Resource) -> bool {
+        true
+    }
+    async fn perform(&self, action: &Action) -> Result<Answer, AgentError> {
+        let Action::ReadVolume { volume } = action else { panic!("{action:?}") };
+        Ok(Answer::Volume(vocabulary::storage::VolumeReading {
+            volume: volume.clone(),
+            allowed: vec![],
+            open_to_others: false,
+            sessions: vec![],
+            in_flight: Some(0),
+            exports: 1,
+            operations: None,
+            persistent: true,
+            read_at: WallTime(0),
+        }))
+    }
+}
+
+/// An agent's host: the agent there may be replaced by another life of it.
+struct Host(Arc<std::sync::Mutex<Gate<Volume>>>);
+
+#[async_trait]
+impl Client for Host {
+    async fn call(&self, request: Request) -> Result<Answer, AgentError> {
+        let gate = self.0.lock().unwrap().clone();
+        gate.call(request).await
+    }
+}
+
+struct Nowhere;
+
+#[async_trait]
+impl Vantage for Nowhere {
+    async fn run(&self, _: &vocabulary::check::Check) -> vocabulary::check::CheckOutcome {
+        panic!("nothing is checked here")
+    }
+}
+
+fn ids() -> (EstateUuid, Lineage) {
+    (EstateUuid("estate".into()), Lineage("lineage".into()))
+}
+
+fn life(path: &Path) -> Gate<Volume> {
+    let (estate, lineage) = ids();
+    Gate::open(path, Identity::in_process("store1".parse().unwrap(), estate, lineage, true), Volume).unwrap()
+}
+
+fn agents(folder: &Path, host: Host) -> (Agents, mpsc::Receiver<Message>) {
+    let (estate, lineage) = ids();
+    let identity = Identity::in_process(BMC_AGENT.parse().unwrap(), estate.clone(), lineage.clone(), true);
+    let fleet = Gate::open(folder.join("bmc"), identity, Arc::new(Fleet::new())).unwrap();
+    let (queue, receiver) = mpsc::channel(64);
+    let key = Agent::Storage("store1".parse().unwrap());
+    let links = [(key, Link { client: Arc::new(host), address: None, life: Mutex::default() })].into();
+    let ear = Ear { queue, started: Instant::now() };
+    (Agents { estate, lineage, links, fleet, vantage: Arc::new(Nowhere), ear }, receiver)
+}
+
+#[tokio::test]
+async fn a_reading_of_a_life_that_lost_its_memory_since_is_no_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate");
+    let place = Arc::new(std::sync::Mutex::new(life(&path)));
+    let (agents, _told) = agents(folder.path(), Host(place.clone()));
+    let agent = Agent::Storage("store1".parse().unwrap());
+    let volume = VolumeId { storage: "store1".parse().unwrap(), volume: "web1-root".parse().unwrap() };
+    let stamp = Stamp { plan: PlanId(Epoch(3)), step: "test", op: OpId { epoch: Epoch(3), number: 1 } };
+    let read = || agents.read_for_plan(&agent, &stamp, Action::ReadVolume { volume: volume.clone() }, Duration::from_secs(5));
+    assert!(read().await.is_ok(), "its life is known from here on");
+
+    // the agent restarts, and a restart alone costs nothing
+    let elsewhere = folder.path().join("elsewhere");
+    *place.lock().unwrap() = life(&elsewhere);
+    *place.lock().unwrap() = life(&path);
+    assert!(read().await.is_ok(), "it is asked in its new life");
+
+    // it restarts without its gate file
+    *place.lock().unwrap() = life(&elsewhere);
+    std::fs::remove_file(&path).unwrap();
+    *place.lock().unwrap() = life(&path);
+    let seen = read().await;
+    assert!(matches!(&seen, Err(AgentError::Unconfirmed { .. })), "{seen:?}");
+}
+
+/// A core that has confirmed epoch 3 for the volume, stepped by what the shell tells it.
+fn core_that_knows(volume: &VolumeId) -> pipeline::State {
+    use pipeline::event::{Event, What};
+    use pipeline::record::{Fact, Raised, Record};
+    let paths = vocabulary::estate::VolumePaths { paths: vec![] };
+    let storage = vocabulary::estate::Storage {
+        site: "lab".parse().unwrap(),
+        driver: "tgt".into(),
+        agent: "127.0.0.1:1".parse().unwrap(),
+        vlan: vocabulary::VlanId::constant(30),
+        volumes: [(volume.volume.clone(), paths)].into(),
+    };
+    let mut estate = Estate::default();
+    estate.storages.insert(volume.storage.clone(), storage);
+    let raised = Some(Raised { agent: "store1".into(), resources: vec![Resource::Volume(volume.clone())] });
+    let op = OpId { epoch: Epoch(3), number: 1 };
+    let fact = Fact::Outcome { plan: PlanId(Epoch(3)), op, ok: true, read_back: String::new(), raised, took: Span(0) };
+    let record = Record { at: WallTime(0), fact };
+    let mut state = pipeline::State::new();
+    for what in [What::Replayed(Box::new(record)), What::EstateLoaded(Arc::new(estate))] {
+        let event = Event { now: vocabulary::Instant(0), wall: WallTime(0), what };
+        state = pipeline::step(state, event).0;
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_grant_does_not_leave_for_a_life_whose_gate_is_an_older_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate");
+    let place = Arc::new(std::sync::Mutex::new(life(&path)));
+    let (agents, mut told) = agents(folder.path(), Host(place.clone()));
+    let agent = Agent::Storage("store1".parse().unwrap());
+    let volume = VolumeId { storage: "store1".parse().unwrap(), volume: "web1-root".parse().unwrap() };
+    let mut state = core_that_knows(&volume);
+    let core = tokio::spawn(async move {
+        while let Some(message) = told.recv().await {
+            match message {
+                Message::Event(what) => {
+                    let event = pipeline::event::Event { now: vocabulary::Instant(1), wall: WallTime(1), what };
+                    state = pipeline::step(state, event).0;
+                }
+                Message::Query(question) => question(&state),
+                _ => panic!("nothing else is told"),
+            }
+        }
+        state
+    });
+    // the gate file knows nothing of epoch 3, and looks sound to its agent; the core asked for the grant before it heard of this life
+    let stamp = Stamp { plan: PlanId(Epoch(4)), step: "test", op: OpId { epoch: Epoch(4), number: 1 } };
+    let holder =
+        vocabulary::request::Holder { server: "web1".parse().unwrap(), machine: "m3".parse().unwrap(), plan: PlanId(Epoch(4)) };
+    let grant = Action::GrantVolume {
+        volume,
+        initiator: vocabulary::storage::InitiatorName("iqn.x".into()),
+        user: "web1".into(),
+        secret: vocabulary::Secret::new("0123456789abcdef"),
+        holder,
+    };
+    // the device panics at anything but a reading
+    let seen = agents.change(&agent, &stamp, grant, Duration::from_secs(5)).await;
+    assert!(matches!(&seen, Err(AgentError::Refused { reason }) if reason.contains("F1008")), "{seen:?}");
+    drop(agents);
+    assert!(core.await.unwrap().ledger.older.contains_key("store1"));
+}

@@ -1,0 +1,131 @@
+//! What an agent must remember. A gate whose file was restored from an older copy looks sound to its agent; here its hello is compared
+//! with what it has confirmed to us. An agent with an older memory only observes and takes away, and nothing it says counts, until an
+//! operator seeds it anew. Never clears that by itself: our own next epoch would make the gap invisible.
+
+use crate::effect::Agent;
+use crate::out::Out;
+use crate::overrule;
+use crate::record::Fact;
+use crate::reseed;
+use crate::state::State;
+use crate::watch::{Kept, Rise, Watch};
+use std::collections::BTreeMap;
+use vocabulary::estate::Estate;
+use vocabulary::request::{AgentHello, GateEntry, Holder, Resource};
+use vocabulary::{Epoch, Instant, PlanId, Span};
+
+/// How many forgotten resources an alarm names.
+const NAMED: usize = 3;
+/// A confirmation is newer than a hello for at most this long: no hello is under way for longer. Documented in docs/limits.md.
+pub const HELLO_UNDER_WAY: Span = Span::seconds(60);
+
+/// True if the estate as it is now gives the resource to the agent. What it no longer gives is not asked for and cannot be seeded.
+fn belongs(estate: &Estate, agent: &str, resource: &Resource) -> bool {
+    match resource {
+        Resource::Machine(machine) => agent == Agent::Bmc.to_string() && estate.machines.contains_key(machine),
+        Resource::Port(port) => {
+            port.switch.as_str() == agent && estate.machines.values().any(|machine| machine.ports().contains(port))
+        }
+        Resource::Volume(volume) => {
+            let storage = estate.storages.get(&volume.storage).filter(|_| volume.storage.as_str() == agent);
+            storage.is_some_and(|storage| storage.volumes.contains_key(&volume.volume))
+        }
+        Resource::Permit(machine) => estate.boot_services_of(machine).iter().any(|service| service.as_str() == agent),
+    }
+}
+
+/// The epochs that an agent's gate must know: those it has confirmed, for what the estate gives it.
+pub fn known(state: &State, agent: &str) -> BTreeMap<Resource, Epoch> {
+    let of_agent =
+        state.ledger.confirmed.iter().filter(|((of, resource), _)| of == agent && belongs(&state.estate, agent, resource));
+    of_agent.map(|((_, resource), epoch)| (resource.clone(), *epoch)).collect()
+}
+
+/// What a hello that was asked for at `asked` has forgotten, in sentences; empty if nothing. What was confirmed since it was asked for
+/// may be missing: the two may have crossed.
+fn forgotten(state: &State, agent: &str, asked: Instant, hello: &AgentHello) -> Vec<String> {
+    let says: BTreeMap<&Resource, Epoch> = hello.entries.iter().map(|entry| (&entry.resource, entry.epoch)).collect();
+    let mut found = Vec::new();
+    for (resource, confirmed) in known(state, agent) {
+        let rises = state.watch.rises.get(&(agent.to_owned(), resource.clone()));
+        let since = rises.into_iter().flatten().find(|rise| rise.at >= asked);
+        let must = since.map_or(confirmed, |rise| rise.before);
+        match says.get(&resource) {
+            _ if must == Epoch::default() => {}
+            Some(epoch) if *epoch >= must => {}
+            Some(epoch) => found.push(format!("{resource} is at {epoch} there, and was confirmed at {must}")),
+            None => found.push(format!("{resource} is missing there, and was confirmed at {must}")),
+        }
+    }
+    found
+}
+
+/// Folds a hello in. One that has forgotten something is recorded once, and stands until the agent is seeded anew.
+pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hello: &AgentHello) {
+    // what was asked for before it was seeded says nothing of what it knows since
+    let seeded = state.watch.readopted.get(agent).is_some_and(|at| *at >= asked);
+    if !seeded {
+        overrule::measure(state, out, agent, hello);
+    }
+    // an agent that knows that it lost its memory says so itself, durably, until it is seeded
+    if seeded || !hello.trusted || state.ledger.older.contains_key(agent) {
+        return;
+    }
+    let mut evidence = forgotten(state, agent, asked, hello);
+    if evidence.is_empty() {
+        return;
+    }
+    let more = evidence.len().saturating_sub(NAMED);
+    evidence.truncate(NAMED);
+    if more > 0 {
+        evidence.push(format!("and {more} more"));
+    }
+    out.record(&mut state.ledger, Fact::OlderMemory { agent: agent.to_owned(), evidence });
+}
+
+/// An operator had the agent seeded: from here on it is believed again.
+pub fn readopted(state: &mut State, out: &mut Out, agent: String, principal: String) {
+    state.watch.readopted.insert(agent.clone(), out.now);
+    out.record(&mut state.ledger, Fact::Readopted { agent, principal });
+}
+
+/// What the ledger knows of one agent's resources, to seed its memory with: the estate's counter, and an entry for each resource. Bars
+/// first: what is not certain is barred.
+pub fn seed(state: &State, agent: &str) -> (Epoch, Vec<GateEntry>) {
+    let counter = state.ledger.epoch;
+    let mut entries = Vec::new();
+    let mut add = |resource: Resource, holder: Option<Holder>, barred: Option<Epoch>| {
+        if belongs(&state.estate, agent, &resource) {
+            entries.push(GateEntry { resource, epoch: counter, plan: None, holder, barred });
+        }
+    };
+    for (id, machine) in &state.estate.machines {
+        let (holder, barred) = reseed::bearing(&state.ledger, id);
+        // nobody holds a machine's power; a fenced one stays barred
+        add(Resource::Machine(id.clone()), None, barred);
+        for port in machine.ports() {
+            add(Resource::Port(port), holder.clone(), barred);
+        }
+        add(Resource::Permit(id.clone()), holder, barred);
+    }
+    for (volume, (server, machine, epoch)) in &state.ledger.volumes {
+        let holder = Holder { server: server.clone(), machine: machine.clone(), plan: PlanId(*epoch) };
+        add(Resource::Volume(volume.clone()), Some(holder), None);
+    }
+    // whatever else it has confirmed, so that it is not found older again for want of it
+    for resource in known(state, agent).into_keys() {
+        if entries.iter().all(|entry| entry.resource != resource) {
+            entries.push(GateEntry { resource, epoch: counter, plan: None, holder: None, barred: None });
+        }
+    }
+    (counter, entries)
+}
+
+/// Remembers when something was confirmed, so that a hello asked for before it is not held to it.
+pub(crate) fn note(watch: &mut Watch, now: Instant, before: Vec<(Kept, Epoch)>) {
+    for (kept, before) in before {
+        let rises = watch.rises.entry(kept).or_default();
+        rises.retain(|rise| now.since(rise.at) < HELLO_UNDER_WAY);
+        rises.push(Rise { before, at: now });
+    }
+}

@@ -1,0 +1,88 @@
+//! When an agent's gate knows more than this store: a higher epoch than was ever drawn here, another store, another plan of the same epoch.
+//! Then this store was rolled back or doubled, and the agent's devices are only observed. Never draws an epoch to overtake a gate, and
+//! never lets time end it: another hello does, or an operator.
+
+use crate::effect::Agent;
+use crate::out::Out;
+use crate::plan::Plan;
+use crate::record::Fact;
+use crate::state::State;
+use std::collections::BTreeSet;
+use vocabulary::request::{AgentError, AgentHello};
+use vocabulary::{Epoch, MachineId, ServerId};
+
+/// What a hello knows that this store never drew, if anything. The first hello of this life was asked for before anything was sent there,
+/// so that not even this life's own epochs explain what it keeps.
+fn beyond(hello: &AgentHello, drawn: Epoch) -> Option<String> {
+    let highest = hello.entries.iter().filter(|entry| entry.epoch > drawn).max_by_key(|entry| entry.epoch)?;
+    Some(format!("{} is at {} there, and this store had drawn {drawn}", highest.resource, highest.epoch))
+}
+
+fn store_of(hello: &AgentHello) -> String {
+    let estate = hello.estate.as_ref().map_or("no estate", |estate| estate.0.as_str());
+    let lineage = hello.lineage.as_ref().map_or("no lineage", |lineage| lineage.0.as_str());
+    format!("{estate}/{lineage}")
+}
+
+/// An agent that knows more than this store is overruling it, until it says something else or is seeded.
+pub(crate) fn measure(state: &mut State, out: &mut Out, agent: &str, hello: &AgentHello) {
+    let store = store_of(hello);
+    let first = state.watch.stores.insert(agent.to_owned(), store.clone()).is_none();
+    let drawn = if first { state.watch.drawn_before } else { state.ledger.epoch };
+    match state.ledger.overruled.get(agent) {
+        Some(row) if row.store.as_ref() != Some(&store) && beyond(hello, row.drawn).is_none() => {
+            out.record(&mut state.ledger, Fact::OverruledNoMore { agent: agent.to_owned() });
+        }
+        Some(_) => {}
+        None => {
+            if let Some(evidence) = beyond(hello, drawn) {
+                out.record(&mut state.ledger, Fact::Overruled { agent: agent.to_owned(), drawn, store: None, evidence });
+            }
+        }
+    }
+}
+
+/// An agent's gate said no to a plan of ours for good. If what it knows is not ours, it overrules this store from here on. True if it is
+/// ours: a later plan has raised the epoch, or the memory was seeded.
+pub(crate) fn overruled_by(state: &mut State, out: &mut Out, agent: &Agent, plan: &Plan, error: &AgentError) -> bool {
+    let (drawn, store, evidence) = match error {
+        AgentError::LowerEpoch { highest, .. } if *highest <= state.ledger.epoch => return true,
+        AgentError::LowerEpoch { reason, .. } => (state.ledger.epoch, None, reason),
+        other => {
+            let AgentError::Foreign { reason } = other else { return false };
+            let before = Epoch(plan.epoch().0.saturating_sub(1));
+            (before, state.watch.stores.get(&agent.to_string()).cloned(), reason)
+        }
+    };
+    let agent = agent.to_string();
+    if !state.ledger.overruled.contains_key(&agent) {
+        out.record(&mut state.ledger, Fact::Overruled { agent, drawn, store, evidence: evidence.clone() });
+    }
+    false
+}
+
+/// The agent that overrules this store among those of these machines and of this server's volumes, and what it said.
+pub fn overruler<'a>(
+    state: &State,
+    machines: impl IntoIterator<Item = &'a MachineId>,
+    server: Option<&ServerId>,
+) -> Option<(String, String)> {
+    if state.ledger.overruled.is_empty() {
+        return None;
+    }
+    let mut agents = BTreeSet::new();
+    for machine in machines {
+        agents.insert(Agent::Bmc.to_string());
+        agents.extend(state.estate.boot_services_of(machine).into_iter().map(ToString::to_string));
+        let ports = state.estate.machines.get(machine).map(|document| document.ports()).unwrap_or_default();
+        agents.extend(ports.into_iter().map(|port| port.switch.to_string()));
+    }
+    let volumes = server.and_then(|id| state.estate.servers.get(id)).map(|profile| &profile.volumes);
+    agents.extend(volumes.into_iter().flatten().map(|volume| volume.storage.to_string()));
+    let owned = state.ledger.volumes.iter().filter(|(_, (owner, ..))| Some(owner) == server);
+    agents.extend(owned.map(|(volume, _)| volume.storage.to_string()));
+    agents.into_iter().find_map(|agent| {
+        let evidence = state.ledger.overruled.get(&agent)?.evidence.clone();
+        Some((agent, evidence))
+    })
+}

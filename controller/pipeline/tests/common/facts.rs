@@ -1,0 +1,65 @@
+//! What is true in the small world, from facts alone: who answers, and who is effective (section 1 of the design). Never looks at what
+//! the core believes.
+
+use super::{World, estate};
+use std::collections::BTreeSet;
+use vocabulary::check::CheckOutcome;
+use vocabulary::power::PowerState;
+use vocabulary::storage::InitiatorName;
+use vocabulary::{MachineId, ServerId};
+
+impl World {
+    /// What a health check sees: some machine that runs the server, is not frozen, is ready and has the production VLAN.
+    pub fn look(&self, server: &ServerId) -> CheckOutcome {
+        let alive = self.machines.iter().any(|(machine, box_)| {
+            box_.power == PowerState::On
+                && !box_.frozen
+                && box_.ready_at <= self.now
+                && box_.runs.as_ref() == Some(server)
+                && self.has_network(machine)
+        });
+        if alive { CheckOutcome::Healthy } else { CheckOutcome::Silent("no answer".into()) }
+    }
+
+    fn has_network(&self, machine: &MachineId) -> bool {
+        let port = estate::port(machine, "production");
+        self.ports[&port] == estate::vlan(20)
+    }
+
+    /// Section 1 of the design, from facts alone.
+    pub fn effective(&self, server: &ServerId) -> BTreeSet<MachineId> {
+        self.machines
+            .iter()
+            .filter(|(machine, box_)| {
+                let boots = self.permits.get(machine).is_some_and(|(of, _)| of == server)
+                    && self.ports[&estate::port(machine, "provisioning")] == estate::vlan(10);
+                let runs = box_.power == PowerState::On && box_.runs.as_ref() == Some(server);
+                let networked = runs && self.has_network(machine);
+                let writes = runs
+                    && estate::volumes_of(server).iter().any(|volume| !self.volumes[volume].1.is_empty())
+                    && self.writes(machine, server);
+                boots || networked || writes
+            })
+            .map(|(machine, _)| machine.clone())
+            .collect()
+    }
+
+    /// A machine writes with the session it opened: its epoch's initiator, still in session.
+    fn writes(&self, machine: &MachineId, server: &ServerId) -> bool {
+        self.permits.get(machine).is_some_and(|(of, epoch)| {
+            of == server
+                && estate::volumes_of(server)
+                    .iter()
+                    .any(|volume| self.volumes[volume].1.contains(&InitiatorName::of_placement(server, *epoch)))
+        })
+    }
+
+    /// Fails the test if a server is effective twice.
+    pub(super) fn judge(&mut self) {
+        for server in self.servers() {
+            let effective = self.effective(&server);
+            self.most_effective = self.most_effective.max(effective.len());
+            assert!(effective.len() <= 1, "at {} ms {server} is effective on {effective:?}", self.now);
+        }
+    }
+}
