@@ -25,6 +25,9 @@ pub struct Bench {
     pub door: Door,
 }
 
+/// How long a command that was taken may go on.
+const SETTLES: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Starts a machine that is off, with these quirks.
 pub async fn bench(quirks: Value) -> Bench {
     let mut machine = MachineConfig::for_test(NAME);
@@ -110,6 +113,16 @@ impl Bench {
             .filter(|r| r["path"].as_str().is_some_and(|path| path.contains("/Systems/")))
             .map(|r| (r["reset_type"].as_str().map(str::to_owned), r["status"].as_u64().unwrap()))
             .collect()
+    }
+
+    /// Waits until the machine is as wanted: a BMC goes on with a command whose client has given up.
+    pub async fn settles(&self, key: &str, wanted: &str) {
+        let settled = async {
+            while self.state().await[key] != wanted {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SETTLES, settled).await.unwrap_or_else(|_| panic!("{key} did not become {wanted}"));
     }
 
     /// Resets that reached the BMC.
