@@ -29,7 +29,7 @@ const LONG_TESTS: [(&str, &str, &str, &str); 2] =
     [("pipeline", "mayhem", "PROPTEST_CASES", "3000"), ("journal", "powercut", "UNDERSTUDY_POWER_CUTS", "3000")];
 
 /// How long it takes on two cores, clean and warm.
-const TEST_MINUTES: &str = "about 25 minutes on a clean checkout, 5 once built";
+const TEST_MINUTES: &str = "about 30 minutes on a clean checkout, 8 once built";
 const NIGHTLY_MINUTES: &str = "about an hour";
 
 /// `cargo xtask test`

@@ -192,7 +192,7 @@ impl World {
 
     /// One event into the core, its effects into the world.
     pub fn tell(&mut self, what: What) {
-        let event = Event { now: Instant(self.now), wall: WallTime(1_000_000 + self.now + self.wall_ahead), what };
+        let event = Event { now: Instant(self.now), wall: WallTime(self.wall()), what };
         let (state, effects) = step(self.state.take().unwrap(), event);
         let breaches = pipeline::invariants::breaches(&state);
         assert!(breaches.is_empty(), "{breaches:?}");
@@ -462,7 +462,21 @@ impl World {
         }
     }
 
+    /// What the wall clock says.
+    pub fn wall(&self) -> u64 {
+        1_000_000 + self.now + self.wall_ahead
+    }
+
+    /// Polls are as far apart, and windows as long, from now on.
+    pub fn detect_with(&mut self, detection: vocabulary::estate::Detection) {
+        self.estate.settings.detection = detection;
+        self.tell(What::EstateLoaded(std::sync::Arc::new(self.estate.clone())));
+    }
+
     fn observe(&mut self) {
+        let detection = &self.estate.settings.detection;
+        let due = |every: Span| self.now.is_multiple_of(every.0.max(1));
+        let (poll, check) = (due(detection.power_every), due(detection.check_every));
         let names: Vec<MachineId> = self.machines.keys().cloned().collect();
         for machine in &names {
             let box_ = self.machines.get_mut(machine).unwrap();
@@ -471,7 +485,7 @@ impl World {
             }
         }
         self.tell(What::Observed(Observation::Canaries { alive: self.canaries }));
-        for machine in names {
+        for machine in names.into_iter().filter(|_| poll) {
             let reading = match self.read_machine(&machine) {
                 Ok(Answer::Machine(reading)) => Ok(reading),
                 Ok(_) => unreachable!(),
@@ -480,11 +494,11 @@ impl World {
             self.tell(What::Observed(Observation::Machine { machine, reading }));
         }
         for server in self.servers() {
-            for vantage in ["controller", "sw1"] {
+            for vantage in ["controller", "sw1"].into_iter().filter(|_| check) {
                 let outcome = self.look(&server);
                 self.tell(What::Observed(Observation::Check { server: server.clone(), vantage: id(vantage), outcome }));
             }
-            for volume in estate::volumes_of(&server) {
+            for volume in estate::volumes_of(&server).into_iter().filter(|_| poll) {
                 if let Ok(Answer::Volume(mut reading)) = self.read_volume(&volume) {
                     let runs = |b: &&Box_| b.runs.as_ref() == Some(&server);
                     reading.operations = Some(self.machines.values().filter(runs).map(|b| b.operations).sum());
