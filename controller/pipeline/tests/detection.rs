@@ -1,6 +1,6 @@
 //! How long a fault takes to be a verdict at the defaults, whenever it happens between two polls. The figures of SPECIFICATION.md.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 
