@@ -77,7 +77,10 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
         Some((agent, evidence)) => Err(Fault::new(
             302,
             format!("agent {agent} knows more than this store, and is only observed: {evidence}"),
-            format!("look for a second controller or a restored backup; then `understudy agent readopt {agent}`"),
+            format!(
+                "look for a second controller or a restored backup and put the right store in force; if {agent} only obeys another \
+                 lineage: `understudy agent readopt {agent}`"
+            ),
         )),
     }
 }
@@ -232,7 +235,7 @@ fn stop(state: &mut State, out: &mut Out, principal: &str, server: &ServerId) ->
     let placement = placed(state, server)?;
     may_touch(state, server)?;
     busy(state, &placement.machine)?;
-    desire(state, out, server, false);
+    // it is wanted until it has stopped: one that does not stop is watched on
     let body = s4_place::stop(state, server, &placement);
     open(state, out, principal, format!("server stop {server}"), body)
 }

@@ -262,6 +262,7 @@ impl Ledger {
             Fact::Cleared { server } => {
                 let row = self.server(server);
                 row.suspected = None;
+                row.verdict = None;
                 row.held = None;
                 row.would_have = None;
             }

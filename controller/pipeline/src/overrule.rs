@@ -28,7 +28,9 @@ fn store_of(hello: &AgentHello) -> String {
 pub(crate) fn measure(state: &mut State, out: &mut Out, agent: &str, hello: &AgentHello) {
     let store = store_of(hello);
     let first = state.watch.stores.insert(agent.to_owned(), store.clone()).is_none();
-    let drawn = if first { state.watch.drawn_before } else { state.ledger.epoch };
+    // one that was seeded in this life keeps the counter it was seeded with, which is this life's own
+    let seeded = state.watch.readopted.contains_key(agent);
+    let drawn = if first && !seeded { state.watch.drawn_before } else { state.ledger.epoch };
     match state.ledger.overruled.get(agent) {
         Some(row) if row.store.as_ref() != Some(&store) && beyond(hello, row.drawn).is_none() => {
             out.record(&mut state.ledger, Fact::OverruledNoMore { agent: agent.to_owned() });

@@ -152,12 +152,17 @@ fn overruled(state: &State, server: &ServerId) -> Option<Hold> {
     ))
 }
 
+/// The most that a wall clock may have been set back without a failover being forgotten.
+const CLOCK_ERROR: Span = Span::seconds(300);
+
 fn rate(state: &State, server: &ServerId, wall: WallTime) -> Option<Hold> {
     let guard = &state.estate.settings.guard;
     let made = &state.ledger.servers.get(server)?.failovers;
     // a plan that came to nothing before its first fencing effect, and one more spare within a failover, are not counted
     let counted: Vec<WallTime> = made.iter().copied().filter(|at| counts(state, server, *at)).collect();
-    let within = |span: Span| counted.iter().filter(|at| wall.0.saturating_sub(at.0) < span.0).count();
+    // a clock that was far ahead once must not hold a server until it is right again
+    let real = |at: &&WallTime| at.0 <= wall.0.saturating_add(CLOCK_ERROR.0);
+    let within = |span: Span| counted.iter().filter(real).filter(|at| wall.0.saturating_sub(at.0) < span.0).count();
     if within(guard.server_interval) >= 1 {
         let text = format!("{server} was failed over less than {} ago", guard.server_interval);
         return Some(Hold::new("F0203", text, format!("by itself, {} after the last failover", guard.server_interval)));

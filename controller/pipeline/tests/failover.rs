@@ -384,6 +384,50 @@ fn stop_and_start_again_in_place() {
 }
 
 #[test]
+fn a_server_that_does_not_stop_is_watched_on() {
+    let mut world = up(3);
+    world.machines.get_mut(&id::<MachineId>("m1")).unwrap().stuck = true;
+    world.intent(Intent::StopServer { server: id("web1") });
+    world.run(130_000);
+    let ended = world.facts.iter().rev().find_map(|fact| match fact {
+        Fact::Closed { result: Err(ended), .. } => Some(ended.code.clone()),
+        _ => None,
+    });
+    assert_eq!(ended.as_deref(), Some("F0702"), "{}", world.story());
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m3", 20_000);
+}
+
+#[test]
+fn a_failover_of_the_future_holds_nothing() {
+    let mut world = up(4);
+    // the clock is an hour ahead while the first failover is made, and is put right then
+    world.wall_ahead = 3_600_000;
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m4", 20_000);
+    world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    world.run(10_000);
+    world.wall_ahead = 0;
+    world.power_off(&id("m4"));
+    world.run_until_served("web1", "m1", 20_000);
+}
+
+#[test]
+fn a_failure_that_passes_is_told_of_no_more() {
+    let mut world = up(3);
+    world.canaries = false;
+    world.run(1_000);
+    world.power_off(&id("m1"));
+    world.run(10_000);
+    assert!(held(&world, "web1").is_some(), "{}", world.story());
+    world.power_on(&id("m1"));
+    world.canaries = true;
+    world.run(30_000);
+    let row = &world.state().ledger.servers[&id::<ServerId>("web1")];
+    assert_eq!(row.verdict, None, "{}", world.story());
+}
+
+#[test]
 fn the_dry_run_has_the_hash_of_the_plan() {
     let mut world = up(3);
     world.power_off(&id("m1"));

@@ -14,7 +14,7 @@ use crate::{s9_return, watch};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::power::RestorePolicy;
 use vocabulary::request::{Action, Resource};
-use vocabulary::{MachineId, PortId, ServerId};
+use vocabulary::{MachineId, PortId};
 
 pub(super) fn begin(state: &mut State, work: &mut Work, out: &mut Out) {
     match work.plan.body().kind {
@@ -164,7 +164,8 @@ fn stop(state: &mut State, work: &mut Work, out: &mut Out) {
         }
         return;
     }
-    let server = work.plan.server().map(ServerId::to_string).unwrap_or_default();
+    let Some(server) = work.plan.server().cloned() else { return };
+    out.record(&mut state.ledger, Fact::Desired { server: server.clone(), running: false });
     s9_return::close(state, work, out, Ok(format!("{server} is stopped")));
 }
 
