@@ -29,6 +29,7 @@ use zeroize::Zeroizing;
 
 use crate::driver::{Door, Driver, Probe, Purpose};
 use crate::limits::{self, Patience};
+use crate::redfish::youth::believed;
 use commands::{BootFlags, Control};
 pub use crypto::Suite;
 use fault::Fault;
@@ -235,7 +236,7 @@ impl Ipmi {
             session: told.session,
             identity,
             certificate: None,
-            system_power: chassis.power,
+            system_power: believed(chassis.power, told.young),
             // one source: a proof by these readings alone is weak
             chassis_power: None,
             last_reset: None,

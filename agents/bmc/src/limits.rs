@@ -20,7 +20,8 @@ pub const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// The farewell to a session; nobody waits for it longer.
 pub const FAREWELL: Duration = Duration::from_secs(2);
 
-/// So long after a BMC has started its Off is not believed: BMCs have been seen to say Off before they had found out.
+/// So long after a BMC has started its Off is not believed: BMCs have been seen to say Off before they had found out. IPMI does not tell
+/// when that was: there it is so long after a session that followed one that broke.
 pub const BMC_EARLY: Duration = Duration::from_secs(30);
 /// Two times of a BMC's start that differ by no more are the same start: some compute it from how long they run.
 pub const BMC_START_JITTER: Duration = Duration::from_secs(3);

@@ -13,7 +13,7 @@ mod session;
 mod tls;
 mod trouble;
 mod view;
-mod youth;
+pub(crate) mod youth;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -22,7 +22,7 @@ pub fn tell(entry: &Entry) -> WatchView {
 
 fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
     match fact {
-        Fact::Sealed { plan } => (Some(plan.id().to_string()), Some("place".into()), plan.server().map(|id| id.to_string())),
+        Fact::Sealed { plan, .. } => (Some(plan.id().to_string()), Some("place".into()), plan.server().map(|id| id.to_string())),
         Fact::Entered { plan, stage } => (Some(plan.to_string()), Some(stage.to_string()), None),
         Fact::Intent { plan, stage, agent, .. } => (Some(plan.to_string()), Some(stage.to_string()), Some(agent.clone())),
         Fact::Outcome { plan, .. } | Fact::Proven { plan, .. } | Fact::Closed { plan, .. } => {

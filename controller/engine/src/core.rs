@@ -155,7 +155,8 @@ impl Core {
             }
             return;
         }
-        if let Err(error) = self.append(&records) {
+        let appended = if records.is_empty() { Ok(()) } else { self.append(&records) };
+        if let Err(error) = appended {
             tracing::error!(%error, "the journal cannot be written: effects stop, watching goes on");
             let unsent = commands.iter().map(|command| command.op).collect();
             self.stuck = Some(Stuck { records, unsent, replies, again: std::time::Instant::now() + limits::JOURNAL_AGAIN });
@@ -177,11 +178,11 @@ impl Core {
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), Error> {
-        if records.is_empty() {
-            return Ok(());
-        }
         let before = self.head.clone();
-        self.head = self.held.store.append(&before, records)?;
+        self.head = match self.held.store.append(&before, records) {
+            Err(Error::HeadMoved { expected, found }) => self.go_on(records)?.ok_or(Error::HeadMoved { expected, found })?,
+            outcome => outcome?,
+        };
         let mut at = before;
         for record in records {
             if let Ok((entry, _)) = at.next(record) {
@@ -190,6 +191,21 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// A failed append may have left its records in the store after all. If the chain ends with one of these, the others are appended
+    /// after it, and with them all is durable. `None` if somebody else has appended.
+    fn go_on(&mut self, records: &[Record]) -> Result<Option<Head>, Error> {
+        let found = self.held.store.head()?;
+        let (mut at, mut left) = (self.head.clone(), records);
+        while let [record, rest @ ..] = left {
+            let Ok((entry, _)) = at.next(record) else { return Ok(None) };
+            (at, left) = (Head { number: entry.number, hash: entry.hash }, rest);
+            if at == found {
+                return self.held.store.append(&found, rest).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Tells watchers of an entry that is durable.
@@ -230,19 +246,31 @@ impl Core {
             "the journal cannot be written for long: what was not recorded is forgotten"
         );
         let replies = std::mem::take(&mut stuck.replies);
-        let mut state = State::new();
-        if let Err(error) = fold(self.held.store.as_ref(), &mut state, |_| {}) {
-            tracing::error!(%error, "the journal cannot be read either: what is known stays as it is");
-            self.state = Some(before);
-        } else {
-            stuck.records.clear();
-            stuck.unsent.clear();
-            state.watch = before.watch;
-            self.life += 1;
-            self.state = Some(state);
-            self.event(What::EstateLoaded(before.estate));
-            if let Some(life) = before.life {
-                self.event(What::Started { key: life.key, lab: life.lab });
+        let (mut state, known) = (State::new(), self.head.number);
+        // what a failed append has left in the store after all: nobody was told of it yet
+        let mut left = Vec::new();
+        let each = |entry: &Entry| {
+            if entry.number > known {
+                left.push(Arc::new(entry.clone()))
+            }
+        };
+        match fold(self.held.store.as_ref(), &mut state, each) {
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be read either: what is known stays as it is");
+                self.state = Some(before);
+            }
+            Ok(head) => {
+                stuck.records.clear();
+                stuck.unsent.clear();
+                state.watch = before.watch;
+                self.life += 1;
+                self.state = Some(state);
+                self.head = head;
+                left.into_iter().for_each(|entry| self.keep(entry));
+                self.event(What::EstateLoaded(before.estate));
+                if let Some(life) = before.life {
+                    self.event(What::Started { key: life.key, lab: life.lab });
+                }
             }
         }
         for (ticket, _) in replies {
@@ -270,3 +298,8 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod tests;

@@ -58,7 +58,7 @@ impl Stories {
                 self.suspected.remove(server);
                 return;
             }
-            Fact::Sealed { plan } => {
+            Fact::Sealed { plan, .. } => {
                 let first = plan.server().and_then(|server| self.suspected.remove(server)).unwrap_or(number);
                 self.plans.insert(plan.id(), (first, number));
                 return;

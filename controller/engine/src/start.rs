@@ -106,6 +106,7 @@ pub fn start(config: &Config) -> Result<Running, Error> {
     let history = History::new(held.store.reader().map_err(store_fault)?);
     let head =
         fold(held.store.as_ref(), &mut state, |entry| history.note(entry.number, &entry.record.fact)).map_err(store_fault)?;
+    pipeline::reload::accept(&state.ledger, &estate)?;
     let (queue, receiver) = mpsc::channel(limits::QUEUE);
     let started = std::time::Instant::now();
     let ear = Ear { queue: queue.clone(), started };

@@ -96,6 +96,8 @@ impl Store for SledStore {
             return Err(Error::HeadMoved { expected: expected.number, found: at.number });
         }
         if records.is_empty() {
+            // what an append that failed has left in memory is made durable here
+            self.database.flush().map_err(io)?;
             return Ok(at);
         }
         let first = at.number + 1;

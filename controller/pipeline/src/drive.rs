@@ -6,6 +6,7 @@ mod clear;
 pub use answers::complete;
 
 use crate::effect::Agent;
+use crate::fit;
 use crate::out::Out;
 use crate::overrule;
 use crate::plan::Kind;
@@ -14,11 +15,11 @@ use crate::s3_fence::{self, Authority};
 use crate::s8_verify::{self, Verification};
 use crate::stage::Stage;
 use crate::state::State;
-use crate::work::{Key, Phase, Work, limits};
+use crate::work::{Key, Phase, Task, Work, limits};
 use crate::{s5_rewire_network, s6_rewire_storage, s7_boot, s9_return};
 use vocabulary::check::CheckOutcome;
 use vocabulary::power::BootTarget;
-use vocabulary::request::Action;
+use vocabulary::request::{Action, Resource};
 use vocabulary::{MachineId, ServerId};
 
 /// Moves one plan as far as it goes now.
@@ -97,6 +98,11 @@ fn fence(state: &mut State, work: &mut Work, out: &mut Out) {
     let powered_by_us = state.ledger.plans.get(&work.plan.id()).is_some_and(|row| row.power_on_sent && row.owned);
     if !work.confirmed(&Key::TargetPower) && !powered_by_us {
         let waited = work.proven_at.map_or(0, |at| out.now.since(at).0);
+        // one that was off, and is only being asked anew, is off until it answers
+        let asked_anew = |task: &Task| task.evidence.is_some() && task.reason.is_none();
+        if work.tasks.get(&Key::TargetPower).is_some_and(asked_anew) {
+            return;
+        }
         if waited > limits::TARGET_OFF_PATIENCE.0 {
             let why = work.tasks.get(&Key::TargetPower).and_then(|task| task.reason.clone()).unwrap_or_default();
             give_up(state, work, out, "F0406", format!("the target {} is not proven off: {why}", work.plan.target()), true);
@@ -105,8 +111,47 @@ fn fence(state: &mut State, work: &mut Work, out: &mut Out) {
         }
         return;
     }
+    let lacking = unready(state, work);
+    if !lacking.is_empty() && !owned(state, work) {
+        return wait_for_agents(state, work, out, &lacking);
+    }
     own(state, work, out);
     enter(state, work, out, Phase::Wire, &[Stage::Network, Stage::Storage]);
+}
+
+/// What of the target no agent has answered for: ports that the server needs, and its permit if no boot service has. Nothing could be
+/// given there.
+fn unready(state: &State, work: &Work) -> Vec<String> {
+    let Some(server) = work.plan.server() else { return Vec::new() };
+    let ports = s5_rewire_network::wanted(state, server, work).into_iter().map(|(port, _)| Resource::Port(port));
+    let needed = ports.chain([Resource::Permit(work.plan.target().clone())]);
+    needed.filter(|resource| !work.advanced.contains(resource)).map(|resource| resource.to_string()).collect()
+}
+
+/// Before ownership nothing is lost by another spare. Each one is waited for longer than the one before, and the last one there is until
+/// its agents answer.
+fn wait_for_agents(state: &mut State, work: &mut Work, out: &mut Out, lacking: &[String]) {
+    let (Some(since), Some(server)) = (work.proven_at, work.plan.server().cloned()) else { return };
+    let doublings = fit::given_up(state, &server).count().min(limits::TARGET_DOUBLINGS);
+    let patience = vocabulary::Span(limits::TARGET_OFF_PATIENCE.0 << doublings);
+    if out.now.since(since) <= patience {
+        return out.wake(since + patience + vocabulary::Span::ms(1));
+    }
+    let target = work.plan.target().clone();
+    let why = work.tasks.iter().filter(|(key, _)| matches!(key, Key::Advance(Agent::Switch(_) | Agent::Boot(_))));
+    let why = why.filter_map(|(key, task)| match key {
+        Key::Advance(agent) => Some(format!("{agent}: {}", task.reason.clone()?)),
+        _ => None,
+    });
+    let why: Vec<String> = why.collect();
+    let reason = format!("no agent answered for {} of the target {target}: {}", lacking.join(", "), why.join("; "));
+    if work.plan.body().kind != Kind::Failover || fit::choose(state, &server, out.now).0.is_some() {
+        return give_up(state, work, out, "F0406", reason, true);
+    }
+    if state.watch.alarms.insert(format!("unready {}", work.plan.id())) {
+        let text = format!("{reason}; no other spare fits {server}, so it is waited for");
+        out.record(&mut state.ledger, Fact::Alarm { subject: target.to_string(), code: "F0406".to_owned(), text });
+    }
 }
 
 fn prove(state: &mut State, work: &mut Work, out: &mut Out, authority: &Authority) {

@@ -27,7 +27,7 @@ pub struct Event {
 pub enum What {
     /// A record of the journal, in order, at start. Its effects were performed or lost in an earlier life; none are asked for.
     Replayed(Box<Record>),
-    /// The estate's documents, at start and at each accepted reload.
+    /// The estate's documents, at start and at each accepted reload: `reload::accept` was asked before.
     EstateLoaded(Arc<Estate>),
     /// All records are replayed. Open plans look at the world again.
     Started {

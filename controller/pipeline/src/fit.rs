@@ -2,10 +2,12 @@
 
 use crate::ledger::Standing;
 use crate::overrule;
-use crate::plan::PassedOver;
+use crate::plan::{Kind, PassedOver};
+use crate::reload;
 use crate::state::State;
 use crate::work::limits;
 use std::collections::BTreeSet;
+use vocabulary::estate::{Machine, Server};
 use vocabulary::{Instant, MachineId, ServerId};
 
 /// Every machine that could be asked to bear the server: its pool's, and those released into its pool.
@@ -37,9 +39,17 @@ pub fn obstacles(state: &State, server: &ServerId, machine: &MachineId, now: Ins
     if state.ledger.machines.get(machine).is_none_or(|row| row.enrolled.is_none()) {
         reasons.push(format!("it is not enrolled; `understudy machine enroll {machine}` takes it in"));
     }
+    let changes = reload::since_enrolment(&state.ledger, &state.estate, machine);
+    if !changes.is_empty() {
+        let changes = changes.join("; ");
+        reasons.push(format!(
+            "it changed since it was enrolled ({changes}); `understudy machine enroll {machine}` takes it in anew"
+        ));
+    }
     if let Some((agent, _)) = overrule::overruler(state, [machine], None) {
         reasons.push(format!("agent {agent} knows more than this store, and is only observed"));
     }
+    reasons.extend(forgetful(state, profile, machine, document));
     reasons.extend(seen_off(state, machine, now));
     reasons.extend(vocabulary::lack::lacks(document, profile, &state.estate).into_iter().map(|lack| lack.to_string()));
     for other in &profile.requires.apart_from {
@@ -49,6 +59,27 @@ pub fn obstacles(state: &State, server: &ServerId, machine: &MachineId, now: Ins
         }
     }
     reasons
+}
+
+/// Agents that the machine needs and whose memory is not believed: they give nothing. One boot service is enough.
+fn forgetful(state: &State, profile: &Server, machine: &MachineId, document: &Machine) -> Vec<String> {
+    let ports = profile.networks.iter().filter_map(|network| document.port(&network.role));
+    let switches: BTreeSet<String> = ports.map(|port| port.switch.to_string()).collect();
+    let services: BTreeSet<String> = state.estate.boot_services_of(machine).into_iter().map(ToString::to_string).collect();
+    let older = |agent: &String| state.ledger.older.contains_key(agent);
+    let no_service = services.iter().all(older);
+    let named = switches.into_iter().filter(older).chain(services.into_iter().filter(|_| no_service));
+    named
+        .map(|agent| format!("the memory of agent {agent} is an older copy; `understudy agent readopt {agent}` mends it"))
+        .collect()
+}
+
+/// Targets that were given up before anything was given to them, since the server moved last.
+pub fn given_up<'a>(state: &'a State, server: &'a ServerId) -> impl Iterator<Item = &'a MachineId> {
+    let plans = state.ledger.plans.values().rev();
+    let failovers = plans.filter(move |row| row.plan.server() == Some(server) && row.plan.body().kind == Kind::Failover);
+    let since = failovers.take_while(|row| !row.owned);
+    since.filter(|row| matches!(&row.closed, Some(Err(ended)) if ended.code == "F0406")).map(|row| row.plan.target())
 }
 
 /// Until patrols exist, a spare is proven by this: identity checked and Off within the last minutes. The reason stands in the plan, so
@@ -70,13 +101,15 @@ pub fn choose(state: &State, server: &ServerId, now: Instant) -> (Option<Machine
     for machine in candidates(state, server) {
         let reasons = obstacles(state, server, &machine, now);
         if reasons.is_empty() {
-            fitting.push((waste(state, server, &machine), machine));
+            // one that was given up is tried again after those that were not
+            let tried = given_up(state, server).filter(|target| **target == machine).count();
+            fitting.push((tried, waste(state, server, &machine), machine));
         } else {
             passed_over.push(PassedOver { machine, reason: reasons.join("; ") });
         }
     }
     fitting.sort();
-    let mut fitting = fitting.into_iter().map(|(_, machine)| machine);
+    let mut fitting = fitting.into_iter().map(|(_, _, machine)| machine);
     let best = fitting.next();
     if let Some(best) = &best {
         passed_over.extend(fitting.map(|machine| PassedOver { machine, reason: format!("{best} fits better") }));

@@ -1,5 +1,6 @@
 //! The durable part of the core's state: what folding the journal yields, and nothing else. `apply` is total; it decides nothing.
 
+use crate::basis::{Basis, MachineBasis, ServerBasis};
 use crate::plan::{Kind, Plan};
 use crate::record::{Ended, Fact, Ownership, Raised, Record};
 use crate::stage::Stage;
@@ -73,6 +74,8 @@ pub struct MachineRow {
     pub enrolled: Option<Enrolment>,
     /// What it is now.
     pub standing: Standing,
+    /// What the last plan on it rested on.
+    pub basis: Option<MachineBasis>,
     /// The pool it was released into, where the estate does not name one.
     pub pool: Option<PoolId>,
     /// Its last recorded time from power on to service.
@@ -88,6 +91,8 @@ pub struct Enrolment {
     pub certificate: Option<String>,
     /// True if restore policy AlwaysOff could not be verified.
     pub returns_by_itself: bool,
+    /// As what it was taken in; `None` in records of before it was kept.
+    pub basis: Option<MachineBasis>,
 }
 
 /// A server's placement.
@@ -115,6 +120,8 @@ pub struct Heard {
 pub struct ServerRow {
     /// Where it is.
     pub placement: Option<Placement>,
+    /// What the last plan for it rested on.
+    pub basis: Option<ServerBasis>,
     /// Whether it is meant to run.
     pub desired: bool,
     /// Every machine that ever held it and was not released, the present one included.
@@ -214,10 +221,12 @@ impl Ledger {
                 self.overruled.remove(agent);
             }
             Fact::Enrolled { machine, identity, certificate, returns_by_itself } => {
-                self.machine(machine).enrolled = Some(Enrolment {
+                let row = self.machine(machine);
+                row.enrolled = Some(Enrolment {
                     identity: identity.clone(),
                     certificate: certificate.clone(),
                     returns_by_itself: *returns_by_itself,
+                    basis: row.basis.clone(),
                 });
             }
             Fact::AgentEnrolled { agent } => {
@@ -227,7 +236,7 @@ impl Ledger {
                 self.ceilings.insert(tier.clone(), *mode);
             }
             Fact::Intent { plan, stage, op, what, .. } => self.apply_intent(plan, *stage, op.number, what),
-            Fact::Sealed { plan } => self.apply_sealed(plan, record.at),
+            Fact::Sealed { plan, basis } => self.apply_sealed(plan, basis, record.at),
             Fact::Entered { plan, stage } => {
                 if let Some(row) = self.plans.get_mut(plan) {
                     row.entered.push((*stage, record.at));
@@ -291,11 +300,15 @@ impl Ledger {
         }
     }
 
-    fn apply_sealed(&mut self, plan: &Plan, at: WallTime) {
+    fn apply_sealed(&mut self, plan: &Plan, basis: &Basis, at: WallTime) {
         self.epoch = self.epoch.max(plan.epoch());
+        for (machine, basis) in &basis.machines {
+            self.machine(machine).basis = Some(basis.clone());
+        }
         if let Some(server) = plan.server() {
             let row = self.server(server);
             row.held = None;
+            row.basis = basis.server.clone().or(row.basis.take());
             if plan.body().kind == Kind::Failover {
                 row.failovers.push(at);
             }

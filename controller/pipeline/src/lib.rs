@@ -4,6 +4,7 @@
 //! The nine stages are files, in order; a stage may import only a smaller number and the foot.
 #![forbid(unsafe_code)]
 
+pub mod basis;
 pub mod effect;
 pub mod event;
 pub mod fit;
@@ -13,6 +14,7 @@ pub mod out;
 pub mod overrule;
 pub mod plan;
 pub mod record;
+pub mod reload;
 pub mod reseed;
 pub mod stage;
 pub mod state;

@@ -1,6 +1,7 @@
 //! What the journal keeps: verdicts with evidence, sealed plans, intents, outcomes, proofs, ownership, bars, operators' intents.
 //! Never routine observations, never secrets. Variants are only ever added.
 
+use crate::basis::Basis;
 use crate::plan::Plan;
 use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
@@ -46,8 +47,13 @@ pub enum Fact {
     Held { server: ServerId, code: String, reason: String, ends: String },
     /// In `observe`: what would have been done.
     WouldHave { server: ServerId, plan: Box<Plan>, reason: String },
-    /// A plan was sealed and its epoch drawn; its machines are reserved.
-    Sealed { plan: Box<Plan> },
+    /// A plan was sealed and its epoch drawn; its machines are reserved. `basis` is what of the documents it rests on: as long as something
+    /// of it is in use, the documents may not move it.
+    Sealed {
+        plan: Box<Plan>,
+        #[serde(default, skip_serializing_if = "Basis::is_empty")]
+        basis: Box<Basis>,
+    },
     /// A plan entered a stage.
     Entered { plan: PlanId, stage: Stage },
     /// A command is about to be sent.

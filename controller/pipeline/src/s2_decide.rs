@@ -4,6 +4,7 @@
 use crate::overrule;
 use crate::s1_detect::{Kind, Symptom, is_suspicion, symptom};
 use crate::state::State;
+use crate::watch::Suspicion;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
 use vocabulary::{Instant, MachineId, ServerId, Span, WallTime};
@@ -16,6 +17,8 @@ const RACK_COUNT: usize = 2;
 const DOMAIN_PERCENT: usize = 20;
 /// A switch or storage target is held above this many suspects.
 const SWITCH_COUNT: usize = 3;
+/// A suspicion that pauses for less is one: a dead machine whose BMC misses a reading has not died anew.
+const SAME_SUSPICION: Span = Span::seconds(30);
 
 /// Why nothing is done although something is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -186,18 +189,29 @@ fn counts(state: &State, server: &ServerId, at: WallTime) -> bool {
     })
 }
 
+/// The machines of a domain that fail together with this one, itself included: suspect within the window, and each since within the
+/// window of when another of them began. One that has been dead for weeks is no part of what happens now.
+fn together<'a>(state: &State, machine: &'a MachineId, members: &BTreeSet<&'a MachineId>, window: Span, now: Instant) -> usize {
+    let own = state.watch.suspicions.get(machine).map_or(now, |suspicion| suspicion.first);
+    let others = state.watch.suspicions.iter().filter(|(id, _)| *id != machine && members.contains(id));
+    let mut begun: Vec<Instant> =
+        others.filter(|(_, s)| now.since(s.last) <= window).map(|(_, s)| s.first).chain([own]).collect();
+    begun.sort();
+    let near = |pair: &&[Instant]| matches!(pair, [before, after] if after.since(*before) <= window);
+    let at = begun.partition_point(|first| *first < own);
+    let (earlier, later) = (begun.get(..=at).unwrap_or_default(), begun.get(at..).unwrap_or_default());
+    let before = earlier.windows(2).rev().take_while(near).count();
+    before + 1 + later.windows(2).take_while(near).count()
+}
+
 /// The blast-radius guard: counts suspicions per failure domain within the window. `None` lets pass.
 pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
     let settings = &state.estate.settings.guard;
-    let within = |window: Span| -> BTreeSet<&MachineId> {
-        state.watch.suspicions.iter().filter(|(_, last)| now.since(**last) <= window).map(|(id, _)| id).chain([machine]).collect()
-    };
-    let suspects = within(settings.window);
     for (domain, members) in domains(state) {
         if !members.contains(machine) {
             continue;
         }
-        let ill = members.intersection(&suspects).count();
+        let ill = together(state, machine, &members, settings.window, now);
         let shared = domain.starts_with("rack") || domain.starts_with("feed");
         let limit_reached = if shared {
             ill >= RACK_COUNT && ill * 100 >= members.len() * DOMAIN_PERCENT
@@ -218,7 +232,7 @@ pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
     }
     let site = state.estate.machines.get(machine).map(|document| &document.site)?;
     let members: BTreeSet<&MachineId> = state.estate.machines.iter().filter(|(_, m)| &m.site == site).map(|(id, _)| id).collect();
-    let ill = members.intersection(&within(settings.site_window)).count();
+    let ill = together(state, machine, &members, settings.site_window, now);
     let limit = (settings.site_count as usize).max(members.len() * settings.site_percent as usize / 100);
     (ill > limit).then(|| {
         let text = format!("{ill} machines of site {site} are suspects within {}: the site is held", settings.site_window);
@@ -248,12 +262,14 @@ fn domains(state: &State) -> BTreeMap<String, BTreeSet<&MachineId>> {
     domains
 }
 
-/// Keeps the guard's memory: who was last suspect when. A suspicion is renewed as long as the symptom lasts, so that a hold of a dark
-/// domain does not end by itself; it is forgotten the longest window after its end.
+/// Keeps the guard's memory: who is suspect since when, and was last. A suspicion is renewed as long as the symptom lasts, so that a hold
+/// of a dark domain does not end by itself; it is forgotten the longest window after its end.
 pub fn remember(state: &mut State, found: Option<&Symptom>, now: Instant) {
     let longest = state.estate.settings.guard.window.max(state.estate.settings.guard.site_window);
-    state.watch.suspicions.retain(|_, last| now.since(*last) <= longest);
+    state.watch.suspicions.retain(|_, suspicion| now.since(suspicion.last) <= longest);
     if let Some(symptom) = found.filter(|symptom| is_suspicion(symptom.kind)) {
-        state.watch.suspicions.insert(symptom.machine.clone(), now);
+        let before = state.watch.suspicions.get(&symptom.machine).filter(|before| now.since(before.last) <= SAME_SUSPICION);
+        let first = before.map_or(now, |before| before.first);
+        state.watch.suspicions.insert(symptom.machine.clone(), Suspicion { first, last: now });
     }
 }

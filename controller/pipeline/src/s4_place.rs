@@ -1,5 +1,6 @@
 //! Stage 4: a spare is chosen, the plan is written and sealed. The dry run is the same document with the same hash.
 
+use crate::basis::Basis;
 use crate::fit;
 use crate::ledger::Placement;
 use crate::out::Out;
@@ -216,7 +217,9 @@ fn own_steps(state: &State, kind: Kind, target: &MachineId, add: &mut impl FnMut
 pub fn seal(state: &mut State, out: &mut Out, body: Body, by_verdict: bool) -> Work {
     let epoch = Epoch(state.ledger.epoch.0 + 1);
     let plan = Plan::seal(body, epoch);
-    out.record(&mut state.ledger, Fact::Sealed { plan: Box::new(plan.clone()) });
+    let machines = plan.body().fence.iter().chain([plan.target()]);
+    let basis = Box::new(Basis::of(&state.estate, machines, plan.server()));
+    out.record(&mut state.ledger, Fact::Sealed { plan: Box::new(plan.clone()), basis });
     out.record(&mut state.ledger, Fact::Entered { plan: plan.id(), stage: Stage::Place });
     Work::new(plan, 1, by_verdict, out.now)
 }

@@ -32,7 +32,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::WouldHave { server, plan, .. } => {
             format!("in this mode nothing is done: {server} would have moved to {}", plan.target())
         }
-        Fact::Sealed { plan } => sealed(plan),
+        Fact::Sealed { plan, .. } => sealed(plan),
         Fact::Entered { plan, stage } => format!("{plan} enters {stage}"),
         Fact::Intent { plan, agent, what, .. } => format!("{plan} asks {agent}: {what}"),
         Fact::Outcome { plan, ok: true, read_back, op, .. } => format!("{plan} op {op}: {read_back}"),

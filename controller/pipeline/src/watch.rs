@@ -51,8 +51,8 @@ pub struct Watch {
     pub readopted: BTreeMap<String, Instant>,
     /// Since when no canary answers.
     pub blind_since: Option<Instant>,
-    /// Machines whose server is or was under suspicion, with the time it was last; kept for the guard's window after that.
-    pub suspicions: BTreeMap<MachineId, Instant>,
+    /// Machines whose server is or was under suspicion; kept for the guard's window after that.
+    pub suspicions: BTreeMap<MachineId, Suspicion>,
     /// When a suspicion of a server began or ended on record lately, oldest first.
     pub told: BTreeMap<ServerId, VecDeque<Instant>>,
     /// Alarms that were raised and whose cause lasts, so that each is raised once.
@@ -77,6 +77,15 @@ pub fn vantages(estate: &Estate) -> Vec<AgentId> {
     let own: Option<AgentId> = CONTROLLER.parse().ok();
     let agents = estate.switches.iter().filter(|(_, switch)| switch.vantage).filter_map(|(id, _)| id.as_str().parse().ok());
     own.into_iter().chain(agents).collect()
+}
+
+/// Since when a machine is suspect without a break, and when it was last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Suspicion {
+    /// Since when.
+    pub first: Instant,
+    /// When it was last.
+    pub last: Instant,
 }
 
 /// One machine.
@@ -115,6 +124,8 @@ pub struct VantageWatch {
     pub outcome: CheckOutcome,
     /// When.
     pub at: Instant,
+    /// When it had seen something before that: it looks again after it has told, so this was not asked for earlier.
+    pub asked_after: Option<Instant>,
     /// Since when it has been silent.
     pub silent_since: Option<Instant>,
     /// Since when it has been healthy.
@@ -198,7 +209,8 @@ impl ServerWatch {
             CheckOutcome::Healthy => Some(before.as_ref().and_then(|b| b.healthy_since).unwrap_or(now)),
             CheckOutcome::Silent(_) | CheckOutcome::Wrong(_) => None,
         };
-        self.vantages.insert(vantage, VantageWatch { outcome, at: now, silent_since, healthy_since });
+        let asked_after = before.map(|before| before.at);
+        self.vantages.insert(vantage, VantageWatch { outcome, at: now, asked_after, silent_since, healthy_since });
     }
 
     /// Forgets everything: the server has moved to another machine.

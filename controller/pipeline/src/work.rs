@@ -49,6 +49,8 @@ pub mod limits {
     pub const TARGET_PATIENCE: Span = Span::seconds(60);
     /// A target that does not read Off within this, once the fence is proven, has failed.
     pub const TARGET_OFF_PATIENCE: Span = Span::seconds(15);
+    /// A target whose agents do not answer is waited for twice as long as the one before, so often at most: 64 minutes.
+    pub const TARGET_DOUBLINGS: usize = 8;
     /// So many tries of a boot target that is not confirmed; after that the machine's own network-first order is trusted.
     pub const BOOT_TARGET_TRIES: u32 = 3;
     /// So many tries of an enrolment's reading before it is given up.

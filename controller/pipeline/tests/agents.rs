@@ -12,6 +12,7 @@ use pipeline::ledger::Standing;
 use pipeline::plan::Kind;
 use pipeline::record::Fact;
 use vocabulary::power::PowerState;
+use vocabulary::request::Resource;
 use vocabulary::*;
 
 fn up(machines: usize, spares: usize) -> World {
@@ -29,7 +30,7 @@ fn on(world: &World) -> MachineId {
 }
 
 fn sealed(world: &World, kind: Kind) -> usize {
-    world.facts.iter().filter(|fact| matches!(fact, Fact::Sealed { plan } if plan.body().kind == kind)).count()
+    world.facts.iter().filter(|fact| matches!(fact, Fact::Sealed { plan, .. } if plan.body().kind == kind)).count()
 }
 
 #[test]
@@ -274,4 +275,36 @@ fn a_machine_that_is_being_released_holds_the_failover_that_would_fence_it() {
     let owned = world.facts.iter().rposition(|fact| matches!(fact, Fact::Owned(_))).unwrap();
     assert!(released < owned);
     assert_eq!(world.state().ledger.servers[&id::<ServerId>("web1")].past, [id("m1"), id("m3")].into());
+}
+
+/// The order to the boot service is still under way when the release comes: the bar there is the release's own, set at its own epoch.
+#[test]
+fn a_release_that_comes_before_the_standing_order_lifts_what_it_barred_itself() {
+    let mut world = up(3, 1);
+    let boot = Agent::Boot(id("boot1"));
+    world.power_off(&id("m1"));
+    // it goes away once it has raised the epoch, before it is asked to revoke: the target may be owned by then
+    let permit = Resource::Permit(id("m1"));
+    let kept = ("boot1".to_owned(), permit.clone());
+    let epoch = world.epochs[&kept];
+    while world.epochs[&kept] == epoch {
+        world.run(1);
+    }
+    world.dead_agents.insert(boot.clone());
+    world.run(900_000);
+    let plan = world.state().ledger.plans.values().rfind(|row| row.plan.body().kind == Kind::Failover).unwrap().plan.id();
+    let waits = |world: &World| world.state().ledger.orders.keys().any(|(of, _, what)| *of == plan && what.contains("permit"));
+    assert!(waits(&world) && !world.barred.contains(&permit), "{}", world.story());
+    let before = world.facts.len();
+    world.dead_agents.remove(&boot);
+    world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    // so far, and no further: web1 may be moved to the machine that was just released
+    while !world.facts[before..].iter().any(|fact| matches!(fact, Fact::Released { .. })) {
+        world.run(1);
+        assert!(world.now < 1_200_000, "{}", world.story());
+    }
+    assert!(world.gates.bars[&permit] > plan.0, "the release was there first: {}", world.story());
+    let of_m1 = |resource: &&Resource| resource.to_string().contains("m1");
+    let barred: Vec<&Resource> = world.barred.iter().filter(of_m1).collect();
+    assert!(barred.is_empty(), "{barred:?}: {}", world.story());
 }

@@ -163,3 +163,41 @@ fn a_machine_that_comes_back_after_its_power_proof_is_proven_anew() {
     world.run_until_served("web1", "m3", 60_000);
     assert_eq!(world.machines[&id::<MachineId>("m1")].power, vocabulary::power::PowerState::Off);
 }
+
+#[test]
+fn an_answer_of_the_server_after_off_voids_the_power_proof() {
+    let mut world = lying();
+    // nobody can look at its ports
+    world.dead_agents.insert(Agent::Switch(id("sw1")));
+    while !world.state().ledger.plans.values().any(|row| row.begun) {
+        world.run(10);
+        assert!(world.now < 60_000, "{}", world.story());
+    }
+    // its BMC says Off, and its service comes back
+    m1(&mut world).frozen = false;
+    world.run(20_000);
+    assert!(!proven(&world), "{}", world.story());
+    let told = alarms(&world);
+    assert_eq!(told.len(), 1, "one alarm a plan: {told:?}");
+    assert!(told[0].contains("web1 was answered for"), "{told:?}");
+    // its plugs are pulled
+    world.power_off(&id("m1"));
+    world.run(10_000);
+    assert_eq!(proof(&world).0, ["P", "S"]);
+}
+
+#[test]
+fn an_answer_of_before_off_voids_nothing() {
+    let mut world = World::new(3);
+    world.start_servers();
+    // a server that is well to the last is moved by hand
+    world.unsaved = true;
+    world.intent(pipeline::event::Intent::StartFailover { server: id("web1"), reason: "test".into(), hash: None });
+    world.run(5_000);
+    assert_eq!(proof(&world).0, ["P", "S"]);
+    assert!(alarms(&world).is_empty(), "{:?}", alarms(&world));
+}
+
+fn proven(world: &World) -> bool {
+    world.facts.iter().any(|fact| matches!(fact, Fact::Proven { machines, .. } if !machines.is_empty()))
+}

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use crate::tree::Tree;
 
 /// Free disk a first run needs: build output, packages, images, logs.
-const DISK_FIRST_BYTES: u64 = 6_000_000_000;
+const DISK_FIRST_BYTES: u64 = 12_000_000_000;
 /// Free disk a later run needs.
 const DISK_LATER_BYTES: u64 = 1_500_000_000;
 /// Memory that must be available: a switch and four machines, or two linkers.

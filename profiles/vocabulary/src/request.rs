@@ -121,7 +121,7 @@ pub enum Action {
     SetRestorePolicyOff { machine: MachineId },
     /// Parks a port: exactly the parking VLAN, no holder.
     ParkPort { port: PortId, parking: VlanId },
-    /// Lifts the bar of these resources; only at a higher epoch than the bar's.
+    /// Lifts the bar of these resources; never at a lower epoch than the bar's.
     LiftBar { resources: Vec<Resource> },
     /// Graceful stop of the operating system; never part of a fence.
     ShutDown { machine: MachineId },

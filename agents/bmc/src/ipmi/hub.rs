@@ -26,6 +26,8 @@ pub struct Told {
     pub session: u64,
     /// The GUID that the BMC told when this session was opened.
     pub guid: [u8; 16],
+    /// True for a while after a session broke: the BMC may have restarted, which IPMI does not tell, and its Off is not believed.
+    pub young: bool,
     /// The reply itself.
     pub reply: Reply,
 }
@@ -152,6 +154,10 @@ struct Link {
     session: Session,
     /// Number and GUID of the open session.
     open: Option<(u64, [u8; 16])>,
+    /// An open session broke, and none was opened since.
+    broke: bool,
+    /// Until then the BMC counts as just started.
+    young: Option<Instant>,
     queue: VecDeque<Waiting>,
     current: Option<Answer>,
     /// When and why the account was refused.
@@ -174,8 +180,7 @@ impl Hub {
         match order {
             Order::Admit { id, peer, account, timing } => {
                 let session = Session::new(account, timing, random);
-                let link = Link { peer, session, open: None, queue: VecDeque::new(), current: None, refused: None, timer: None };
-                self.links.insert(id, link);
+                self.links.insert(id, Link::new(peer, session));
                 self.peers.entry(peer).or_default().push(id);
             }
             Order::Ask { id, waiting } => {
@@ -285,6 +290,11 @@ impl Hub {
 }
 
 impl Link {
+    fn new(peer: SocketAddr, session: Session) -> Link {
+        let (queue, current) = (VecDeque::new(), None);
+        Link { peer, session, open: None, broke: false, young: None, queue, current, refused: None, timer: None }
+    }
+
     fn enqueue(&mut self, waiting: Waiting) {
         self.queue.retain(|one| !one.answer.is_closed());
         if self.queue.len() >= limits::IPMI_QUEUE_MAX {
@@ -309,16 +319,21 @@ impl Link {
                 let session = number();
                 tracing::debug!(peer = %self.peer, session, "IPMI session opened");
                 (self.open, self.refused) = (Some((session, guid)), None);
+                if std::mem::take(&mut self.broke) {
+                    self.young = now.checked_add(limits::BMC_EARLY);
+                }
             }
             Event::Failed(fault) => {
                 tracing::debug!(peer = %self.peer, %fault, "no IPMI session");
                 self.refused = fault.is_about_the_account().then(|| (now, fault.clone()));
                 self.fail(&fault);
             }
-            Event::Lost => self.open = None,
+            Event::Lost => (self.open, self.broke) = (None, true),
             Event::Answered(outcome) => {
+                self.broke |= matches!(outcome, Err(Fault::Broken));
+                let young = self.young.is_some_and(|until| now < until);
                 let told = match (outcome, self.open) {
-                    (Ok(reply), Some((session, guid))) => Ok(Told { session, guid, reply }),
+                    (Ok(reply), Some((session, guid))) => Ok(Told { session, guid, young, reply }),
                     (Ok(_), None) => Err(Fault::Expired),
                     (Err(fault), _) => Err(fault),
                 };
@@ -360,5 +375,92 @@ impl Link {
         self.queue.push_front(waiting);
         self.session.open(now);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::commands;
+    use super::super::peer::{Peer, account};
+    use super::*;
+    use std::time::Duration;
+
+    /// A link, the BMC in memory at its other end, and the time between them.
+    struct Bench {
+        link: Link,
+        peer: Peer,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let timing = Timing {
+                step: Duration::from_secs(4),
+                request: Duration::from_secs(4),
+                pause: Duration::from_secs(1),
+                idle: limits::IPMI_KEEP_ALIVE,
+            };
+            let session = Session::new(Arc::new(account("secret")), timing, random);
+            let link = Link::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 623)), session);
+            Bench { link, peer: Peer::new(account("secret")), now: Instant::now() }
+        }
+
+        /// It forgets its sessions.
+        fn restart(&mut self) {
+            self.peer = Peer::new(account("secret"));
+        }
+
+        /// Carries packets, and lets time pass while there are none, until it is so.
+        fn run<T>(&mut self, mut done: impl FnMut(&Link) -> Option<T>) -> T {
+            for _ in 0..200 {
+                while self.link.drain(self.now) || self.link.advance(self.now) {}
+                if let Some(packet) = self.link.session.poll_out() {
+                    if let Some(reply) = self.peer.receive(&packet) {
+                        self.link.session.receive(self.now, &reply);
+                    }
+                } else if let Some(done) = done(&self.link) {
+                    return done;
+                } else {
+                    self.now = self.link.session.deadline().expect("something is waited for");
+                    self.link.session.tick(self.now);
+                }
+            }
+            panic!("nothing ever happens");
+        }
+
+        fn ask(&mut self) -> Result<bool, Fault> {
+            let (answer, mut answered) = oneshot::channel();
+            self.link.enqueue(Waiting { request: commands::chassis_status(), on: None, answer });
+            self.run(|_| answered.try_recv().ok()).map(|told| told.young)
+        }
+    }
+
+    #[test]
+    fn a_bmc_whose_session_broke_is_young_for_a_while() {
+        let mut bench = Bench::new();
+        assert_eq!((bench.ask(), bench.ask()), (Ok(false), Ok(false)));
+        bench.restart();
+        assert_eq!(bench.ask(), Err(Fault::Broken));
+        bench.now += limits::BMC_EARLY;
+        assert_eq!(bench.ask(), Ok(true), "counted from the new session on");
+        let opened = bench.now;
+        bench.now = opened + limits::BMC_EARLY / 2;
+        assert_eq!(bench.ask(), Ok(true));
+        bench.now = opened + limits::BMC_EARLY;
+        assert_eq!(bench.ask(), Ok(false));
+    }
+
+    #[test]
+    fn a_session_that_breaks_while_nothing_is_asked_counts_and_one_that_is_closed_does_not() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(), Ok(false));
+        bench.restart();
+        bench.run(|link| link.open.is_none().then_some(()));
+        assert_eq!(bench.ask(), Ok(true));
+        let mut bench = Bench::new();
+        assert_eq!(bench.ask(), Ok(false));
+        bench.link.session.close();
+        bench.link.fail(&Fault::Expired);
+        assert_eq!(bench.ask(), Ok(false));
     }
 }

@@ -70,7 +70,8 @@ impl BmcFixture for Fixture {
         });
     }
     fn patience(&self) -> Duration {
-        Duration::from_secs(5)
+        // what is staged breaks sessions, and after that an Off is not believed for a while
+        bmc::limits::BMC_EARLY + Duration::from_secs(5)
     }
 }
 

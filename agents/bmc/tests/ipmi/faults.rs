@@ -87,6 +87,8 @@ async fn a_bmc_that_restarts_is_read_again_on_another_session() {
     sim.again();
     let after = driver.read().await.unwrap();
     assert_ne!(after.session, before.session, "what was read before and after is not one unbroken look");
+    let power = (before.system_power, after.system_power);
+    assert_eq!(power, (PowerState::Off, PowerState::Unknown), "the Off of a BMC that may just have started is not believed");
     sim.kill();
     let outcome = driver.read().await;
     assert!(matches!(outcome, Err(AgentError::Unreachable { .. })), "{outcome:?}");

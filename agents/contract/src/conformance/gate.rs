@@ -132,7 +132,8 @@ impl Suite<'_> {
         }
         ensure(entry.barred == Some(entry.epoch), "what was cut off is barred", entry)?;
         let lift = Action::LiftBar { resources: vec![self.fixture.resource.clone()] };
-        refused("a bar is not lifted at its own epoch", self.send(self.token(1, 5), lift.clone()).await)?;
+        let other_plan = Token { plan: PlanId(Epoch(u64::MAX)), ..self.token(1, 5) };
+        refused("a bar is not lifted by another plan of its epoch", self.send(other_plan, lift.clone()).await)?;
         let lifted = self.send(self.token(2, 1), lift).await;
         ensure(lifted == Ok(Answer::Done), "a bar is lifted at a higher epoch", lifted)?;
         let entry = self.entry().await?;

@@ -110,8 +110,15 @@ pub(crate) fn bar_and_holder(kept: Option<&Kept>, resource: &Resource, token: &T
             Action::PowerOn { .. } | Action::SetBootTarget { .. } | Action::JoinPort { .. } | Action::GrantPermit { .. },
             Some(at),
         ) => Err(refused(format!("barred: {} is barred since {at}; only a release lifts it", name(resource)))),
-        (Action::ParkPort { .. } | Action::LiftBar { .. }, Some(at)) if token.epoch <= at => Err(refused(format!(
-            "barred: {} is barred at {at}; a release needs a higher epoch, not {}",
+        // A release bars again what it is about to lift: what no older plan has reached yet bears the release's own epoch, and it must be
+        // able to lift that too. An equal epoch is this plan's own (asked before), and of all plans only a release lifts bars.
+        (Action::LiftBar { .. }, Some(at)) if token.epoch < at => Err(refused(format!(
+            "barred: {} is barred at {at}; a release needs an epoch no lower, not {}",
+            name(resource),
+            token.epoch
+        ))),
+        (Action::ParkPort { .. }, Some(at)) if token.epoch <= at => Err(refused(format!(
+            "barred: {} is barred at {at}; parking it needs a higher epoch, not {}",
             name(resource),
             token.epoch
         ))),

@@ -132,14 +132,38 @@ async fn what_was_recorded_is_read_beside_the_core() {
     hall.enrol(&engine).await;
     let (page, _) = engine.follow(3, 5).await.unwrap();
     assert_eq!(page.iter().map(|entry| entry.number).collect::<Vec<_>>(), [4, 5, 6, 7, 8]);
-    let plan = |fact: &Fact| if let Fact::Sealed { plan } = fact { Some(plan.id()) } else { None };
+    let plan = |fact: &Fact| if let Fact::Sealed { plan, .. } = fact { Some(plan.id()) } else { None };
     let facts = hall.facts();
     let plans: Vec<_> = facts.iter().filter_map(plan).collect();
     for plan in plans {
         let (first, last) = engine.history().story(plan).unwrap();
-        assert!(matches!(&facts[first as usize - 1], Fact::Sealed { plan: sealed } if sealed.id() == plan));
+        assert!(matches!(&facts[first as usize - 1], Fact::Sealed { plan: sealed, .. } if sealed.id() == plan));
         assert!(matches!(&facts[last as usize - 1], Fact::Closed { plan: closed, .. } if *closed == plan));
     }
     running.stop().await;
+    hall.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_move_what_is_in_use_are_refused_at_start() {
+    let hall = Hall::new().await;
+    let running = hall.start();
+    let engine = running.handle.clone();
+    hall.enrol(&engine).await;
+    engine.intent("uid 0".into(), Intent::StartServer { server: "web1".parse().unwrap() }).await.unwrap().unwrap();
+    until("m1 bears web1", || async { hall.facts().iter().any(|fact| matches!(fact, Fact::Owned(_))) }).await;
+    running.stop().await;
+    drop(engine);
+
+    let before = hall.facts().len();
+    hall.edit("machines/m1.yaml", "port: p3", "port: p13");
+    let fault = hall.try_start().err().unwrap();
+    assert_eq!(fault.code.0, 72, "{fault}");
+    assert!(fault.message.contains("machine m1") && fault.message.contains("sw1/p13"), "{fault}");
+    assert_eq!(hall.facts().len(), before, "nothing was recorded of them");
+    // put back it is taken, and with it the spare at another port
+    hall.edit("machines/m1.yaml", "port: p13", "port: p3");
+    hall.edit("machines/m3.yaml", "port: p9", "port: p13");
+    hall.start_again().await.stop().await;
     hall.end().await;
 }

@@ -3,8 +3,9 @@
 use super::{Authority, FenceProof, NeverPlaced, SameHolder, volumes};
 use crate::plan::Kind;
 use crate::state::State;
-use crate::work::{Key, Progress, Task, Work};
+use crate::work::{Key, Phase, Progress, Task, Work};
 use std::collections::BTreeSet;
+use vocabulary::check::CheckOutcome;
 use vocabulary::estate::ProofChoice;
 use vocabulary::{Instant, MachineId};
 
@@ -59,6 +60,30 @@ pub fn judge(state: &State, work: &Work, now: Instant) -> Option<Authority> {
         sets: sets.into_iter().map(str::to_owned).chain(["S".to_owned()]).collect::<BTreeSet<_>>().into_iter().collect(),
         confirmed,
     }))
+}
+
+/// An answer of the server that was asked for after a machine's first Off makes that Off a lie, and P is begun anew. Only before the
+/// ownership transaction: until then no machine but those that are fenced could answer. A wrong answer is one too.
+pub(super) fn answered(state: &State, work: &mut Work, now: Instant) {
+    let owned = state.ledger.plans.get(&work.plan.id()).is_none_or(|row| row.owned);
+    if work.phase != Phase::Fence || owned || work.plan.body().kind != Kind::Failover {
+        return;
+    }
+    let Some((server, watch)) = work.plan.server().and_then(|id| state.watch.servers.get_key_value(id)) else { return };
+    let answers = watch.vantages.iter().filter(|(_, seen)| !matches!(seen.outcome, CheckOutcome::Silent(_)));
+    let Some((asked, vantage)) = answers.filter_map(|(id, seen)| Some((seen.asked_after?, id))).max() else { return };
+    for (key, task) in &mut work.tasks {
+        let Key::Power(machine) = key else { continue };
+        if task.window.as_ref().is_none_or(|window| asked < window.first_off) {
+            continue;
+        }
+        let sign = format!("{server} was answered for at {vantage} although the BMC of {machine} says Off");
+        task.window = None;
+        task.acted_at = None;
+        task.evidence = None;
+        task.veto = Some(sign.clone());
+        task.retry(now, sign);
+    }
 }
 
 /// The first sufficient set of one machine: P (weak P counts since S stands), or N beside S. S was judged before.

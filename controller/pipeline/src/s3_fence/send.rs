@@ -100,6 +100,7 @@ pub fn drive_advance(state: &mut State, work: &mut Work, out: &mut Out) {
 /// then nothing was touched.
 pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), String> {
     drive_advance(state, work, out);
+    judge::answered(state, work, out.now);
     tell_vetoes(state, work, out);
     for key in work.due(out.now) {
         let Some((agent, resource, action)) = fencing_action(state, work, &key) else { continue };

@@ -126,9 +126,13 @@ impl World {
         let bar = |resource: &Resource| {
             self.barred.contains(resource).then(|| self.gates.bars.get(resource).copied().unwrap_or_default())
         };
-        let lifts = matches!(action, Action::ParkPort { .. } | Action::LiftBar { .. });
-        if lifts && action.resources().iter().filter_map(bar).any(|at| epoch <= at) {
-            return Err(refused("barred: a release needs a higher epoch"));
+        let forbids = |at: Epoch| match action {
+            Action::ParkPort { .. } => epoch <= at,
+            Action::LiftBar { .. } => epoch < at,
+            _ => false,
+        };
+        if action.resources().iter().filter_map(bar).any(forbids) {
+            return Err(refused("barred: it needs a higher epoch"));
         }
         Ok(())
     }

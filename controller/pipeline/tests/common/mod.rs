@@ -228,6 +228,10 @@ impl World {
         let takes_away = command.action().takes_away() || matches!(command.agent, Agent::Vantage(_));
         // a gate that knows that it lost its memory refuses by itself
         let deceived = self.forgetful.contains(&agent) && !self.gates.untrusted.contains(&agent);
+        if matches!(command.action(), Action::LiftBar { .. }) {
+            let kind = self.state().ledger.plans.get(&command.plan).map(|row| row.plan.body().kind);
+            assert_eq!(kind, Some(pipeline::plan::Kind::Release), "only a release lifts bars: {:?}", command.action());
+        }
         assert!(takes_away || !deceived, "{agent} with an older memory is asked: {:?}", command.action());
         let mut outcome = self.ask(&agent, &command);
         if self.lost_answers > 0 && !command.action().is_read() {

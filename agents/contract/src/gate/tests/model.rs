@@ -61,7 +61,8 @@ impl Model {
             let mine = epoch > row.epoch || (epoch == row.epoch && row.plan.is_none_or(|p| p == plan));
             let free = match action {
                 Action::PowerOn { .. } | Action::JoinPort { .. } | Action::GrantPermit { .. } => row.barred.is_none(),
-                Action::ParkPort { .. } | Action::LiftBar { .. } => row.barred.is_none_or(|bar| epoch > bar),
+                Action::ParkPort { .. } => row.barred.is_none_or(|bar| epoch > bar),
+                Action::LiftBar { .. } => row.barred.is_none_or(|bar| epoch >= bar),
                 Action::GrantVolume { holder, .. } => row.holder.as_ref().is_none_or(|now| now == holder),
                 Action::RevokeVolume { keep: Some(_), .. } => row.holder.as_ref().is_some_and(|now| now.plan == plan),
                 _ => true,

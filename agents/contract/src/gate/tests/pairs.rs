@@ -20,7 +20,9 @@ fn allowed(action: &str, epoch: u64, other_plan: bool, barred: bool) -> Result<(
     }
     match action {
         "PowerOn" | "SetBootTarget" | "JoinPort" | "GrantPermit" => Err("barred"),
-        "ParkPort" | "LiftBar" if epoch == SEEN => Err("higher epoch"),
+        // but not LiftBar: a release that reaches an agent before the older plan's standing order does sets the bar itself, at its own
+        // epoch, and would never be able to lift it; that only a release lifts bars is the pipeline's law
+        "ParkPort" if epoch == SEEN => Err("higher epoch"),
         _ => Ok(()),
     }
 }

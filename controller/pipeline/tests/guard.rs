@@ -1,0 +1,63 @@
+//! The guard holds what fails together. What has been dead for a long time is no part of what happens now.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{World, id};
+use pipeline::record::Fact;
+use vocabulary::estate::Mode;
+use vocabulary::*;
+
+fn held(world: &World, server: &str) -> Option<String> {
+    world.state().ledger.servers[&id::<ServerId>(server)].held.as_ref().map(|(code, ..)| code.clone())
+}
+
+fn moved(world: &World) -> usize {
+    world.facts.iter().filter(|fact| matches!(fact, Fact::Owned(o) if o.from.is_some())).count()
+}
+
+/// Eight machines, of which `m1`, `m2` and `m3` stand in one rack, and web2 and web3 are only observed.
+fn racked() -> World {
+    let mut world = World::new(8);
+    world.start_servers();
+    for name in ["m2", "m3"] {
+        world.estate.machines.get_mut(&id::<MachineId>(name)).unwrap().rack = id("r1");
+    }
+    for name in ["web2", "web3"] {
+        world.estate.servers.get_mut(&id::<ServerId>(name)).unwrap().mode = Some(Mode::Observe);
+    }
+    world.boot_core();
+    world.run(2_000);
+    world
+}
+
+#[test]
+fn one_that_is_long_dead_holds_nobody_else() {
+    let mut world = racked();
+    world.power_off(&id("m2"));
+    world.run(600_000);
+    // its BMC misses a few readings: it has not died anew
+    world.machines.get_mut(&id::<MachineId>("m2")).unwrap().bmc_dead = true;
+    world.run(2_000);
+    world.machines.get_mut(&id::<MachineId>("m2")).unwrap().bmc_dead = false;
+    world.run(60_000);
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m8", 30_000);
+}
+
+#[test]
+fn one_after_the_other_is_one_outage() {
+    let mut world = racked();
+    world.power_off(&id("m2"));
+    world.run(100_000);
+    world.power_off(&id("m3"));
+    world.run(100_000);
+    // m2 fell more than a window ago, m3 within it
+    world.power_off(&id("m1"));
+    world.run(600_000);
+    assert_eq!(moved(&world), 0, "{}", world.story());
+    assert_eq!(held(&world, "web1").as_deref(), Some("F0202"));
+    let reason = world.state().ledger.servers[&id::<ServerId>("web1")].held.as_ref().unwrap().1.clone();
+    assert!(reason.starts_with("3 of 3 machines of rack r1"), "{reason}");
+}
