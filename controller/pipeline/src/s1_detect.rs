@@ -65,6 +65,8 @@ pub struct Symptom {
     pub machine: MachineId,
     /// True once windows are full and two independent domains agree: the machine is failed.
     pub failed: bool,
+    /// Which witness is missing, although all windows are full: no more will be known by waiting, so a person is asked.
+    pub lacks: Option<&'static str>,
     /// What was seen, in sentences.
     pub evidence: Vec<String>,
 }
@@ -197,11 +199,44 @@ pub fn symptom(state: &State, server: &ServerId, now: Instant) -> Option<Symptom
         .or_else(|| rebooting(state, &machine, &seen, now))
         .or_else(|| silent(state, &seen, now))
         .or_else(|| unreachable_bmc(state, &seen, now))?;
-    let (kind, failed, evidence) = found;
-    Some(Symptom { kind, machine, failed, evidence })
+    let Found { kind, verdict, evidence } = found;
+    let lacks = if let Verdict::Lacks(witness) = verdict { Some(witness) } else { None };
+    Some(Symptom { kind, machine, failed: verdict == Verdict::Failed, lacks, evidence })
 }
 
-type Found = (Kind, bool, Vec<String>);
+/// What one look finds, before it is tied to a machine.
+struct Found {
+    kind: Kind,
+    verdict: Verdict,
+    evidence: Vec<String>,
+}
+
+/// How far a symptom has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Windows are not full, or it is no sign of a dead machine.
+    Open,
+    /// Windows are full, and only one domain speaks: this witness is missing.
+    Lacks(&'static str),
+    /// Windows are full, and two independent domains agree.
+    Failed,
+}
+
+impl Verdict {
+    fn of(windows_full: bool, agreed: bool, witness: &'static str) -> Verdict {
+        match (windows_full, agreed) {
+            (true, true) => Verdict::Failed,
+            (true, false) => Verdict::Lacks(witness),
+            (false, _) => Verdict::Open,
+        }
+    }
+}
+
+impl Found {
+    fn open(kind: Kind, evidence: Vec<String>) -> Found {
+        Found { kind, verdict: Verdict::Open, evidence }
+    }
+}
 
 /// A failover that ended after its ownership transaction since its target failed: the target is a failed machine at once, is fenced, and
 /// the next spare is tried. Not if the server was heard on it after all.
@@ -211,7 +246,8 @@ fn spare_failed(state: &State, server: &ServerId, seen: &Witnesses<'_>) -> Optio
     let Some(Err(ended)) = &made_by.closed else { return None };
     let failed = made_by.plan.body().kind == plan::Kind::Failover && made_by.owned && ended.target_failed;
     let never_heard = row.heard.is_none() && seen.healthy.is_empty();
-    (failed && never_heard).then(|| (Kind::SpareFailed, true, vec![ended.reason.clone()]))
+    let found = || Found { kind: Kind::SpareFailed, verdict: Verdict::Failed, evidence: vec![ended.reason.clone()] };
+    (failed && never_heard).then(found)
 }
 
 fn off(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
@@ -228,8 +264,14 @@ fn off(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
         domains += 1;
         evidence.push("its volumes serve no operation".to_owned());
     }
-    let failed = lasted >= detection.off_window && watch.off_reads >= OFF_READS && domains >= DOMAINS;
-    Some((Kind::UnexpectedOff, failed, evidence))
+    let full = lasted >= detection.off_window && watch.off_reads >= OFF_READS;
+    let witness = if seen.answering {
+        "something answers at the server's address"
+    } else {
+        "neither its service, not heard since its machine's last boot, nor a volume's counter bears it out"
+    };
+    let verdict = Verdict::of(full, domains >= DOMAINS, witness);
+    Some(Found { kind: Kind::UnexpectedOff, verdict, evidence })
 }
 
 fn rebooting(state: &State, machine: &MachineId, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
@@ -242,9 +284,8 @@ fn rebooting(state: &State, machine: &MachineId, seen: &Witnesses<'_>, now: Inst
     let usual = recorded.unwrap_or(state.estate.settings.detection.boot_time);
     let wait = Span::ms(usual.0.saturating_mul(REBOOT_MARGIN_PERCENT) / 100);
     let lasted = now.since(since);
-    (lasted < wait).then(|| {
-        (Kind::Rebooting, false, vec![format!("it reset itself {lasted} ago; {wait} are granted (recorded boot time and 30 %)")])
-    })
+    let text = || format!("it reset itself {lasted} ago; {wait} are granted (recorded boot time and 30 %)");
+    (lasted < wait).then(|| Found::open(Kind::Rebooting, vec![text()]))
 }
 
 fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
@@ -255,7 +296,7 @@ fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
             return None;
         }
         let text = format!("{} vantage points see the service, {} do not", seen.healthy.len(), seen.silent.len());
-        return Some((Kind::Partitioned, false, vec![text]));
+        return Some(Found::open(Kind::Partitioned, vec![text]));
     }
     let silent = seen.silent_since.map(|since| now.since(since));
     if let Some(lasted) = silent {
@@ -264,22 +305,23 @@ fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
         if let Some(still) = still {
             evidence.push(format!("its volumes serve no operation since {still}"));
         }
-        let quiet = lasted >= window && still.is_some_and(|still| still >= window);
+        let stands_still = still.is_some_and(|still| still >= window);
+        let verdict = |full: bool| Verdict::of(full && lasted >= window, stands_still, "no volume's counter bears it out");
         let power = power_now(state, seen, now);
         let unreachable = seen.machine.and_then(|watch| watch.failing_since).map(|since| now.since(since));
         // the I/O counters decide between a dead machine and a dead service
         let moving = still.is_some_and(|still| still < window) && lasted >= window;
         return Some(match (power, unreachable) {
-            _ if moving => (Kind::ServiceDown, false, evidence),
+            _ if moving => Found::open(Kind::ServiceDown, evidence),
             (Some(PowerState::On), _) => {
                 evidence.push("its BMC says On".to_owned());
-                (Kind::Hung, quiet, evidence)
+                Found { kind: Kind::Hung, verdict: verdict(true), evidence }
             }
             (None, Some(lasted)) => {
                 evidence.push(format!("its BMC does not answer since {lasted}"));
-                (Kind::PowerSuspected, quiet && lasted >= window, evidence)
+                Found { kind: Kind::PowerSuspected, verdict: verdict(lasted >= window), evidence }
             }
-            _ => (Kind::ServiceDown, false, evidence),
+            _ => Found::open(Kind::ServiceDown, evidence),
         });
     }
     if seen.answering || !seen.silent.is_empty() {
@@ -288,7 +330,7 @@ fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
         } else {
             "it is silent, and was not heard since its machine's last boot"
         };
-        return Some((Kind::ServiceDown, false, vec![text.to_owned()]));
+        return Some(Found::open(Kind::ServiceDown, vec![text.to_owned()]));
     }
     None
 }
@@ -302,9 +344,9 @@ fn power_now(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<PowerS
 
 fn unreachable_bmc(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
     let lasted = now.since(seen.machine?.failing_since?);
-    (lasted.0 >= 3 * state.estate.settings.detection.power_every.0).then(|| {
-        (Kind::BmcUnreachable, false, vec![format!("its BMC does not answer since {lasted}: it cannot be fenced by power")])
-    })
+    let text = || format!("its BMC does not answer since {lasted}: it cannot be fenced by power");
+    let long = lasted.0 >= 3 * state.estate.settings.detection.power_every.0;
+    long.then(|| Found::open(Kind::BmcUnreachable, vec![text()]))
 }
 
 /// True for symptoms that the guard counts: a machine may be failing.

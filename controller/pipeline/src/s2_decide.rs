@@ -59,17 +59,19 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
     }
     let Some(symptom) = symptom(state, server, now) else { return Decision::Fine };
     if !symptom.failed {
-        return match symptom.kind {
-            Kind::ServiceDown => {
-                let hold = Hold::new(
-                    "F0205",
-                    format!("{server} does not answer as it should, but its machine is not proven to be dead"),
-                    format!("`understudy server restart {server}`, or `understudy failover start {server}`"),
-                );
-                Decision::Held(symptom, hold)
-            }
-            _ => Decision::Suspect(symptom),
-        };
+        let missing = symptom.lacks.map(|witness| format!(": {} speaks alone, and {witness}", symptom.kind));
+        if missing.is_none() && symptom.kind != Kind::ServiceDown {
+            return Decision::Suspect(symptom);
+        }
+        let hold = Hold::new(
+            "F0205",
+            format!(
+                "{server} does not answer as it should, but its machine is not proven to be dead{}",
+                missing.unwrap_or_default()
+            ),
+            format!("`understudy server restart {server}`, or `understudy failover start {server}`"),
+        );
+        return Decision::Held(symptom, hold);
     }
     if let Some(hold) = hold(state, server, &symptom, now, wall) {
         return Decision::Held(symptom, hold);
@@ -116,8 +118,14 @@ pub fn machine_mode(state: &State, machine: &MachineId) -> Mode {
     users.map(|(id, _)| mode(state, id)).max().unwrap_or_else(|| default_mode(state))
 }
 
-/// Asked again right before the first fencing effect: does the verdict still stand?
+/// Asked again right before the first fencing effect: does the verdict still stand, and would it still be acted on?
 pub fn stands(state: &State, server: &ServerId, now: Instant) -> Result<(), String> {
+    if let Some(hold) = blind(state, now) {
+        return Err(hold.reason);
+    }
+    if mode(state, server) != Mode::Auto {
+        return Err(format!("the mode of {server} is no longer `auto`"));
+    }
     let Some(symptom) = symptom(state, server, now) else { return Err("the server was seen alive again".to_owned()) };
     if !symptom.failed {
         return Err(format!("the verdict no longer stands: {}", symptom.evidence.join("; ")));
@@ -129,17 +137,16 @@ pub fn stands(state: &State, server: &ServerId, now: Instant) -> Result<(), Stri
 }
 
 fn hold(state: &State, server: &ServerId, symptom: &Symptom, now: Instant, wall: WallTime) -> Option<Hold> {
-    if let Some(since) = state.watch.blind_since {
-        return Some(Hold::new(
-            "F0201",
-            format!("no canary answers since {}: the controller may be the isolated one", now.since(since)),
-            "by itself, when a canary answers",
-        ));
-    }
-    if let Some(hold) = overruled(state, server) {
-        return Some(hold);
-    }
-    guard(state, &symptom.machine, now).or_else(|| rate(state, server, wall))
+    blind(state, now)
+        .or_else(|| overruled(state, server))
+        .or_else(|| guard(state, &symptom.machine, now))
+        .or_else(|| rate(state, server, wall))
+}
+
+fn blind(state: &State, now: Instant) -> Option<Hold> {
+    let since = state.watch.blind_since?;
+    let text = format!("no canary answers since {}: the controller may be the isolated one", now.since(since));
+    Some(Hold::new("F0201", text, "by itself, when a canary answers"))
 }
 
 /// An agent that the failover would need knows more than this store: no epoch is drawn against it.

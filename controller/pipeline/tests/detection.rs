@@ -5,9 +5,12 @@
 mod common;
 
 use common::{World, id};
+use pipeline::effect::Agent;
+use pipeline::event::What;
+use pipeline::plan::Kind;
 use pipeline::record::Fact;
-use vocabulary::MachineId;
-use vocabulary::estate::Detection;
+use vocabulary::estate::{Detection, Mode};
+use vocabulary::{MachineId, ServerId};
 
 const UNEXPECTED_OFF_MS: u64 = 15_000;
 const HUNG_MS: u64 = 30_000;
@@ -59,4 +62,59 @@ fn a_standstill_with_a_dead_bmc_is_a_verdict_within_30_s() {
     };
     let took = slowest(frozen, "power-suspected");
     assert!(took <= HUNG_MS, "{took} ms");
+}
+
+/// What is told of a server that one domain alone calls dead.
+fn told(fault: impl Fn(&mut World)) -> (String, String) {
+    let mut world = World::new(3);
+    world.start_servers();
+    // nobody reads the volumes' counters
+    world.dead_agents.insert(Agent::Storage(id("store1")));
+    world.run(60_000);
+    fault(&mut world);
+    world.run(120_000);
+    let owned = world.facts.iter().any(|fact| matches!(fact, Fact::Owned(owned) if owned.from.is_some()));
+    assert!(!owned, "{}", world.story());
+    let (code, reason, ..) = world.state().ledger.servers[&id::<ServerId>("web1")].held.clone().unwrap();
+    (code, reason)
+}
+
+#[test]
+fn a_machine_that_one_domain_alone_calls_dead_is_told_with_what_is_missing() {
+    let stopped = |world: &mut World| world.machines.get_mut(&id::<MachineId>("m1")).unwrap().frozen = true;
+    let (code, reason) = told(stopped);
+    assert_eq!(code, "F0205");
+    assert!(reason.ends_with("hung speaks alone, and no volume's counter bears it out"), "{reason}");
+    // the service goes on, whatever its BMC says
+    let (code, reason) = told(|world| world.machines.get_mut(&id::<MachineId>("m1")).unwrap().lies_off = true);
+    assert_eq!(code, "F0205");
+    assert!(reason.ends_with("unexpected-off speaks alone, and something answers at the server's address"), "{reason}");
+}
+
+#[test]
+fn a_verdict_is_not_acted_on_once_nothing_may_be_done() {
+    for blind in [true, false] {
+        let mut world = World::new(3);
+        world.start_servers();
+        world.run(5_000);
+        // the agents answer so late that what happens meanwhile comes before the first fencing effect
+        world.latency = 3_000;
+        world.power_off(&id("m1"));
+        while !world.facts.iter().any(|fact| matches!(fact, Fact::Sealed { plan, .. } if plan.body().kind == Kind::Failover)) {
+            world.run(1);
+            assert!(world.now < 120_000, "{}", world.story());
+        }
+        if blind {
+            world.canaries = false;
+        } else {
+            world.estate.servers.get_mut(&id::<ServerId>("web1")).unwrap().mode = Some(Mode::Observe);
+            let estate = std::sync::Arc::new(world.estate.clone());
+            world.tell(What::EstateLoaded(estate));
+        }
+        world.run(30_000);
+        let owned = world.facts.iter().any(|fact| matches!(fact, Fact::Owned(owned) if owned.from.is_some()));
+        assert!(!owned, "{}", world.story());
+        let plan = world.state().ledger.plans.values().rfind(|row| row.plan.body().kind == Kind::Failover).unwrap();
+        assert!(!plan.begun, "{}", world.story());
+    }
 }

@@ -502,7 +502,8 @@ impl World {
                 let outcome = self.look(&server);
                 self.tell(What::Observed(Observation::Check { server: server.clone(), vantage: id(vantage), outcome }));
             }
-            for volume in estate::volumes_of(&server).into_iter().filter(|_| poll) {
+            let counted = !self.dead_agents.contains(&Agent::Storage(id("store1")));
+            for volume in estate::volumes_of(&server).into_iter().filter(|_| poll && counted) {
                 if let Ok(Answer::Volume(mut reading)) = self.read_volume(&volume) {
                     let runs = |b: &&Box_| b.runs.as_ref() == Some(&server);
                     reading.operations = Some(self.machines.values().filter(runs).map(|b| b.operations).sum());
