@@ -8,7 +8,7 @@ use crate::plan::Body;
 use crate::record::Fact;
 use crate::state::State;
 use crate::work::Work;
-use crate::{s2_decide, s3_fence, s4_place};
+use crate::{reseed, s2_decide, s3_fence, s4_place};
 use vocabulary::estate::Mode;
 use vocabulary::{Fault, MachineId, PlanId, PoolId, ServerId, TierId};
 
@@ -37,8 +37,8 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
         Intent::RestartServer { server } => {
             let placement = placed(state, &server)?;
             may_touch(state, &server)?;
+            not_cut(state, &server, &placement.machine)?;
             let body = s4_place::restart(state, &server, &placement);
-            free_server(state, &server)?;
             desire(state, out, &server, true);
             open(state, out, principal, format!("server restart {server}"), body)
         }
@@ -186,6 +186,18 @@ fn placed(state: &State, server: &ServerId) -> Result<crate::ledger::Placement, 
     })
 }
 
+/// A failover that has cut the server's machine off and came to no spare leaves its bars: nothing starts there any more.
+fn not_cut(state: &State, server: &ServerId, machine: &MachineId) -> Result<(), Fault> {
+    match reseed::bearing(&state.ledger, machine).1 {
+        None => Ok(()),
+        Some(epoch) => Err(Fault::new(
+            407,
+            format!("{machine} was cut off by plan {}, whose failover came to no spare, so that {server} cannot start there", PlanId(epoch)),
+            "`understudy spare list` says what is wrong with each spare; when one fits, the failover goes on by itself",
+        )),
+    }
+}
+
 fn desire(state: &mut State, out: &mut Out, server: &ServerId, running: bool) {
     if state.ledger.servers.get(server).is_none_or(|row| row.desired != running) {
         out.record(&mut state.ledger, Fact::Desired { server: server.clone(), running });
@@ -217,6 +229,7 @@ fn start(state: &mut State, out: &mut Out, principal: &str, server: &ServerId) -
         }
         Some(placement) => {
             busy(state, &placement.machine)?;
+            not_cut(state, server, &placement.machine)?;
             let off =
                 state.watch.machines.get(&placement.machine).and_then(|w| w.last.as_ref()).is_some_and(|(_, r)| r.all_off());
             desire(state, out, server, true);

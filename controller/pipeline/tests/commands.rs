@@ -99,3 +99,19 @@ fn in_observe_enrolling_only_reads() {
     assert!(asked.clone().all(|what| what == pipeline::words::ADVANCE), "{told}");
     assert_eq!(world.ports[&port], estate::vlan(1));
 }
+
+/// The one spare turns out to be on, after the machine was fenced: nothing starts on what is cut off, and the failover goes on by itself.
+#[test]
+fn nothing_starts_on_a_machine_that_is_cut_off() {
+    let mut world = up();
+    world.intent(failover(None));
+    world.power_on(&id("m3"));
+    world.run(60_000);
+    let held = world.state().ledger.servers[&id::<ServerId>("web1")].held.clone().unwrap();
+    assert_eq!(held.0, "F0401", "{}", world.story());
+    let server = || id::<ServerId>("web1");
+    assert_eq!(refused(&mut world, Intent::RestartServer { server: server() }), 407);
+    assert_eq!(refused(&mut world, Intent::StartServer { server: server() }), 407);
+    world.power_off(&id("m3"));
+    world.run_until_served("web1", "m3", 60_000);
+}

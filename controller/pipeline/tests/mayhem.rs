@@ -1,5 +1,6 @@
 //! Random faults at random moments, by property: whatever happens, no server is effective on two machines (the world asserts it after
-//! every event), the laws hold over the records, and once the faults end every server runs or is held with a named reason.
+//! every event) and the laws hold over the records; once the faults end, every server runs or is held with a named reason, and it runs
+//! when the remedies are followed.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,6 +9,7 @@ mod common;
 use common::{World, estate, id};
 use pipeline::effect::Agent;
 use pipeline::event::Intent;
+use pipeline::ledger::Standing;
 use proptest::prelude::*;
 use vocabulary::*;
 
@@ -190,6 +192,41 @@ fn calm(world: &mut World) {
     world.run(200_000);
 }
 
+/// Servers that are meant to run and do not serve.
+fn down(world: &World) -> Vec<ServerId> {
+    let desired = |server: &ServerId| world.state().ledger.servers[server].desired;
+    let serves = |server: &ServerId| world.look(server) == vocabulary::check::CheckOutcome::Healthy;
+    estate::servers(4).into_iter().filter(|server| desired(server) && !serves(server)).collect()
+}
+
+/// An operator who follows the remedies: releases what is in quarantine, switches spares off, restarts what does not answer, moves what even that does not help.
+fn mend(world: &mut World) {
+    for round in 0..MENDS {
+        for machine in world.machines.keys().cloned().collect::<Vec<_>>() {
+            match world.state().ledger.standing(&machine) {
+                Standing::Quarantined { .. } => drop(world.intent(Intent::ReleaseMachine { machine })),
+                // a spare that is on is no spare
+                Standing::Free => world.power_off(&machine),
+                Standing::Reserved(_) | Standing::Bearing(_) => {}
+            }
+        }
+        world.run(20_000);
+        for server in down(world) {
+            world.intent(match round {
+                0 => Intent::RestartServer { server },
+                _ => Intent::StartFailover { server, reason: "it stays down".into(), hash: None },
+            });
+        }
+        world.run(100_000);
+        if down(world).is_empty() {
+            return;
+        }
+    }
+}
+
+/// So often an operator goes through what is down, two minutes each time.
+const MENDS: usize = 6;
+
 /// A hundred or so in every run; `PROPTEST_CASES` asks for more.
 #[expect(clippy::disallowed_methods, reason = "the ban is for the core; a test asks how long it may run")]
 fn cases() -> u32 {
@@ -217,6 +254,10 @@ proptest! {
             let works = world.state().ledger.open_plan_of(&server).is_some();
             prop_assert!(serves || named || works, "{server} neither serves nor says why not:\n{}", world.story());
         }
+        mend(&mut world);
+        prop_assert!(down(&world).is_empty(), "{:?} cannot be mended:\n{}", down(&world), world.story());
+        let open: Vec<_> = world.state().ledger.open_plans().map(|row| row.plan.id()).collect();
+        prop_assert!(open.is_empty(), "{open:?} never end:\n{}", world.story());
     }
 
     /// The fencing token: a store that was rolled back, at any moment and in the middle of any faults, makes no server effective twice (the
