@@ -192,7 +192,10 @@ fn not_cut(state: &State, server: &ServerId, machine: &MachineId) -> Result<(), 
         None => Ok(()),
         Some(epoch) => Err(Fault::new(
             407,
-            format!("{machine} was cut off by plan {}, whose failover came to no spare, so that {server} cannot start there", PlanId(epoch)),
+            format!(
+                "{machine} was cut off by plan {}, whose failover came to no spare, so that {server} cannot start there",
+                PlanId(epoch)
+            ),
             "`understudy spare list` says what is wrong with each spare; when one fits, the failover goes on by itself",
         )),
     }
