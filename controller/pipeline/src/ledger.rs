@@ -35,6 +35,8 @@ pub struct Ledger {
     pub older: BTreeMap<String, Vec<String>>,
     /// Agents whose gates know more than this store, and are only observed.
     pub overruled: BTreeMap<String, Overruled>,
+    /// The estate's counter when an agent was last seeded: a person has vouched for what it kept of before.
+    pub seeded: BTreeMap<String, Epoch>,
 }
 
 /// What an agent's gate knows more than this store.
@@ -212,6 +214,7 @@ impl Ledger {
             Fact::Readopted { agent, .. } => {
                 self.older.remove(agent);
                 self.overruled.remove(agent);
+                self.seeded.insert(agent.clone(), self.epoch);
             }
             Fact::Overruled { agent, drawn, store, evidence } => {
                 let row = Overruled { drawn: *drawn, store: store.clone(), evidence: evidence.clone() };

@@ -1,21 +1,37 @@
-//! When an agent's gate knows more than this store: a higher epoch than was ever drawn here, another store, another plan of the same epoch.
-//! Then this store was rolled back or doubled, and the agent's devices are only observed. Never draws an epoch to overtake a gate, and
+//! When an agent's gate knows more than this store: a higher epoch than was ever drawn here, another store, another plan of the same epoch,
+//! a grant that was never made here. Then this store was rolled back or doubled, and the agent's devices are only observed. Never draws an epoch to overtake a gate, and
 //! never lets time end it: another hello does, or an operator.
 
 use crate::effect::Agent;
+use crate::ledger::Ledger;
 use crate::out::Out;
 use crate::plan::Plan;
 use crate::record::Fact;
 use crate::state::State;
 use std::collections::BTreeSet;
-use vocabulary::request::{AgentError, AgentHello};
+use vocabulary::request::{AgentError, AgentHello, GateEntry, Holder};
 use vocabulary::{Epoch, MachineId, ServerId};
 
-/// What a hello knows that this store never drew, if anything. The first hello of this life was asked for before anything was sent there,
-/// so that not even this life's own epochs explain what it keeps.
-fn beyond(hello: &AgentHello, drawn: Epoch) -> Option<String> {
-    let highest = hello.entries.iter().filter(|entry| entry.epoch > drawn).max_by_key(|entry| entry.epoch)?;
-    Some(format!("{} is at {} there, and this store had drawn {drawn}", highest.resource, highest.epoch))
+/// What a hello knows that this store never drew or never let happen, if anything. The first hello of this life was asked for before
+/// anything was sent there, so that not even this life's own epochs explain what it keeps.
+fn beyond(ledger: &Ledger, agent: &str, hello: &AgentHello, drawn: Epoch) -> Option<String> {
+    let highest = hello.entries.iter().filter(|entry| entry.epoch > drawn).max_by_key(|entry| entry.epoch);
+    let higher = highest.map(|entry| format!("{} is at {} there, and this store had drawn {drawn}", entry.resource, entry.epoch));
+    higher.or_else(|| hello.entries.iter().find_map(|entry| granted_elsewhere(ledger, agent, entry)))
+}
+
+/// A grant of a plan that by this store never owned its target. Nothing is granted before that is durable, so the store has lost it since.
+/// Not if the agent was seeded after that: a person has vouched for what it kept.
+fn granted_elsewhere(ledger: &Ledger, agent: &str, entry: &GateEntry) -> Option<String> {
+    let seeded = ledger.seeded.get(agent).copied().unwrap_or_default();
+    let holder = entry.holder.as_ref().filter(|holder| holder.plan.0 > seeded)?;
+    let owned = ledger.plans.get(&holder.plan).is_some_and(|row| row.owned);
+    let (resource, Holder { server, machine, plan }) = (&entry.resource, holder);
+    (!owned).then(|| {
+        format!(
+            "{resource} is held there for {server} on {machine} by plan {plan}, which by this store never gave {machine} anything"
+        )
+    })
 }
 
 fn store_of(hello: &AgentHello) -> String {
@@ -32,12 +48,12 @@ pub(crate) fn measure(state: &mut State, out: &mut Out, agent: &str, hello: &Age
     let seeded = state.watch.readopted.contains_key(agent);
     let drawn = if first && !seeded { state.watch.drawn_before } else { state.ledger.epoch };
     match state.ledger.overruled.get(agent) {
-        Some(row) if row.store.as_ref() != Some(&store) && beyond(hello, row.drawn).is_none() => {
+        Some(row) if row.store.as_ref() != Some(&store) && beyond(&state.ledger, agent, hello, row.drawn).is_none() => {
             out.record(&mut state.ledger, Fact::OverruledNoMore { agent: agent.to_owned() });
         }
         Some(_) => {}
         None => {
-            if let Some(evidence) = beyond(hello, drawn) {
+            if let Some(evidence) = beyond(&state.ledger, agent, hello, drawn) {
                 out.record(&mut state.ledger, Fact::Overruled { agent: agent.to_owned(), drawn, store: None, evidence });
             }
         }

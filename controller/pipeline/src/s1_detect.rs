@@ -318,7 +318,7 @@ fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
                 Found { kind: Kind::Hung, verdict: verdict(true), evidence }
             }
             (None, Some(lasted)) => {
-                evidence.push(format!("its BMC does not answer since {lasted}"));
+                evidence.push(format!("its BMC cannot be read since {lasted}"));
                 Found { kind: Kind::PowerSuspected, verdict: verdict(lasted >= window), evidence }
             }
             _ => Found::open(Kind::ServiceDown, evidence),
@@ -344,7 +344,7 @@ fn power_now(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<PowerS
 
 fn unreachable_bmc(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
     let lasted = now.since(seen.machine?.failing_since?);
-    let text = || format!("its BMC does not answer since {lasted}: it cannot be fenced by power");
+    let text = || format!("its BMC cannot be read since {lasted}: it cannot be fenced by power");
     let long = lasted.0 >= 3 * state.estate.settings.detection.power_every.0;
     long.then(|| Found::open(Kind::BmcUnreachable, vec![text()]))
 }

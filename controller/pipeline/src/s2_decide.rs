@@ -63,7 +63,7 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
         if missing.is_none() && symptom.kind != Kind::ServiceDown {
             return Decision::Suspect(symptom);
         }
-        let hold = Hold::new(
+        let unproven = Hold::new(
             "F0205",
             format!(
                 "{server} does not answer as it should, but its machine is not proven to be dead{}",
@@ -71,7 +71,8 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
             ),
             format!("`understudy server restart {server}`, or `understudy failover start {server}`"),
         );
-        return Decision::Held(symptom, hold);
+        // what a rival store explains is no service that is ill
+        return Decision::Held(symptom, overruled(state, server).unwrap_or(unproven));
     }
     if let Some(hold) = hold(state, server, &symptom, now, wall) {
         return Decision::Held(symptom, hold);

@@ -136,6 +136,27 @@ fn a_restored_store_that_finds_no_agent_at_first_is_stopped_by_the_first_that_an
     assert_eq!(held(&world).as_deref(), Some("F0302"), "{}", world.story());
 }
 
+/// The backup is of the middle of a failover: the epoch and the plan are the store's own, and only what the gates hold tells that the
+/// plan went on.
+#[test]
+fn a_store_restored_from_the_middle_of_a_failover_only_observes() {
+    let mut world = up(4, 2);
+    world.dead_agents.insert(Agent::Switch(id("sw1")));
+    world.intent(Intent::StartFailover { server: id("web1"), reason: "test".into(), hash: None });
+    world.run(10);
+    world.back_up();
+    world.dead_agents.clear();
+    world.run_until_served("web1", "m3", 30_000);
+    world.roll_back();
+    let before = world.facts.len();
+    world.run(120_000);
+    assert_eq!(world.most_effective, 1);
+    assert_eq!(held(&world).as_deref(), Some("F0302"), "{}", world.story());
+    let owned = world.facts[before..].iter().any(|fact| matches!(fact, Fact::Owned(_)));
+    assert!(!owned, "{}", world.story());
+    assert_eq!(world.look(&id("web1")), vocabulary::check::CheckOutcome::Healthy, "it serves where it is");
+}
+
 #[test]
 fn a_full_disk_of_an_agent_is_no_rival() {
     for agent in ["boot1", "sw1", "store1"] {

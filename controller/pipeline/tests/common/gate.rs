@@ -6,7 +6,7 @@ use super::World;
 use pipeline::effect::{Agent, Command};
 use pipeline::event::{Observation, What};
 use std::collections::{BTreeMap, BTreeSet};
-use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Resource};
+use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Holder, Resource};
 use vocabulary::*;
 
 /// How long a restarted agent's devices may still be at work on what its last life asked for.
@@ -18,6 +18,7 @@ pub struct Memory {
     pub epochs: BTreeMap<Resource, Epoch>,
     pub barred: BTreeSet<Resource>,
     pub holders: BTreeMap<VolumeId, PlanId>,
+    pub holds: BTreeMap<Resource, Holder>,
 }
 
 /// What the gates go by besides epochs, bars and holders.
@@ -25,6 +26,8 @@ pub struct Memory {
 pub struct Gates {
     /// The plan of each resource's epoch.
     pub owners: BTreeMap<(String, Resource), PlanId>,
+    /// Who holds what, as told in a hello.
+    pub holds: BTreeMap<Resource, Holder>,
     /// The epoch at which a bar was set.
     pub bars: BTreeMap<Resource, Epoch>,
     /// The lineage of the store that an agent obeys; ours is 0.
@@ -49,6 +52,21 @@ fn refused(reason: &str) -> AgentError {
 
 fn bars(action: &Action) -> bool {
     matches!(action, Action::PowerOff { .. } | Action::BarPort { .. } | Action::RevokePermit { .. })
+}
+
+fn grants_to(action: &Action) -> Option<Holder> {
+    match action {
+        Action::JoinPort { holder, .. } | Action::GrantVolume { holder, .. } => Some(holder.clone()),
+        Action::GrantPermit { permit } => {
+            Some(Holder { server: permit.server.clone(), machine: permit.machine.clone(), plan: permit.plan })
+        }
+        _ => None,
+    }
+}
+
+fn frees(action: &Action) -> bool {
+    let revoked = matches!(action, Action::RevokeVolume { keep: None, .. } | Action::RevokePermit { .. });
+    revoked || matches!(action, Action::BarPort { .. } | Action::ParkPort { .. })
 }
 
 impl World {
@@ -88,6 +106,13 @@ impl World {
             self.gates.owners.insert(kept, plan);
         }
         let outcome = self.act(&command.agent, action);
+        for resource in action.resources().into_iter().filter(|_| outcome.is_ok()) {
+            if let Some(holder) = grants_to(action) {
+                self.gates.holds.insert(resource, holder);
+            } else if frees(action) {
+                self.gates.holds.remove(&resource);
+            }
+        }
         if !advance && !outcome.as_ref().is_err_and(AgentError::is_refusal) {
             self.gates.ended.insert((agent.to_owned(), command.op), (digest, outcome.clone()));
         }
@@ -203,7 +228,7 @@ impl World {
             resource: resource.clone(),
             epoch: *epoch,
             plan: self.gates.owners.get(&(of.clone(), resource.clone())).copied(),
-            holder: None,
+            holder: self.gates.holds.get(resource).cloned(),
             barred: None,
         };
         let entries = self.epochs.iter().filter(|((of, _), _)| of == agent).map(entry).collect();
@@ -233,7 +258,9 @@ impl World {
         let epochs = self.epochs.iter().filter(|((of, _), _)| of == agent).map(|((_, r), e)| (r.clone(), *e)).collect();
         let barred = self.barred.iter().filter(|resource| World::keeps(agent, resource)).cloned().collect();
         let holders = if agent == "store1" { self.holders.clone() } else { BTreeMap::new() };
-        Memory { epochs, barred, holders }
+        let holds = self.gates.holds.iter().filter(|(resource, _)| World::keeps(agent, resource));
+        let holds = holds.map(|(resource, holder)| (resource.clone(), holder.clone())).collect();
+        Memory { epochs, barred, holders, holds }
     }
 
     fn put_back(&mut self, agent: &str, memory: Memory) {
@@ -247,6 +274,8 @@ impl World {
         }
         self.barred.retain(|resource| !World::keeps(agent, resource));
         self.barred.extend(memory.barred);
+        self.gates.holds.retain(|resource, _| !World::keeps(agent, resource));
+        self.gates.holds.extend(memory.holds);
         if agent == "store1" {
             self.holders = memory.holders;
         }
@@ -291,6 +320,9 @@ impl World {
             self.gates.owners.remove(&(agent.to_owned(), entry.resource.clone()));
             if entry.barred.is_some() {
                 self.barred.insert(entry.resource.clone());
+            }
+            if let Some(holder) = &entry.holder {
+                self.gates.holds.insert(entry.resource.clone(), holder.clone());
             }
             if let (Resource::Volume(volume), Some(holder)) = (entry.resource, entry.holder) {
                 self.holders.insert(volume, holder.plan);
