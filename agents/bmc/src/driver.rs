@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use vocabulary::Secret;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::Bmc as Address;
 use vocabulary::power::{Identity, MachineReading};
-use vocabulary::request::AgentError;
+use vocabulary::{Fault, Secret};
 
+use crate::findings::Findings;
 use crate::limits::Patience;
 
 /// Everything a driver needs to know of one BMC.
@@ -49,15 +49,15 @@ pub(crate) enum Purpose {
     Look,
 }
 
-/// What a look at a BMC finds; for enrolment.
+/// What a look at a BMC finds.
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// What it tells now; `identity` is what it says of itself, whether expected or not.
     pub reading: MachineReading,
-    /// SHA-256 of its certificate in hex.
-    pub certificate: String,
-    /// Make, model and firmware, for people.
-    pub platform: String,
+    /// SHA-256 of its certificate in hex, where the protocol has one.
+    pub certificate: Option<String>,
+    /// Platform, quirk records, how this client is logged in, and what the BMC can do.
+    pub findings: Findings,
     /// True if it is the expected machine.
     pub matches: bool,
 }
@@ -65,8 +65,10 @@ pub struct Probe {
 /// A driver: what the contract asks, and an orderly end.
 #[async_trait]
 pub trait Driver: contract::bmc::Bmc {
-    /// Looks who is there.
-    async fn probe(&self) -> Result<Probe, AgentError>;
+    /// Looks who is there, and changes nothing.
+    async fn probe(&self) -> Result<Probe, Fault>;
+    /// What was found out of the BMC, if it was; asks nobody.
+    fn found(&self) -> Option<Findings>;
     /// Ends the session on the BMC. Dropping the driver does the same in the background, where a runtime is there to do it.
     async fn close(&self);
 }

@@ -2,8 +2,9 @@
 //! Must never command a box whose GUID was not read on the same session right before, and never report what was asked for instead of
 //! what was read.
 
+mod abilities;
 pub mod commands;
-mod crypto;
+pub mod crypto;
 pub mod fault;
 mod handshake;
 mod hub;
@@ -16,18 +17,22 @@ pub mod session;
 mod session_tests;
 pub mod wire;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use ipmi_rs_core::connection::CompletionErrorCode;
 use vocabulary::WallTime;
 use vocabulary::boot::Firmware;
-use vocabulary::estate::{CipherSuite, IpmiAccess, IpmiPrivilege};
+use vocabulary::estate::{CipherSuite, IpmiPrivilege};
 use vocabulary::power::{BootTarget, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::AgentError;
 use zeroize::Zeroizing;
 
 use crate::driver::{Door, Driver, Probe, Purpose};
+use crate::fault::{Kind, Refusal};
+use crate::findings::Findings;
 use crate::limits::{self, Patience};
 use crate::redfish::youth::believed;
 use commands::{BootFlags, Control};
@@ -52,7 +57,10 @@ pub(crate) struct Ipmi {
     patience: Patience,
     /// The only firmware mode of the machine, where it has only one.
     firmware: Option<Firmware>,
-    only_watches: bool,
+    privilege: IpmiPrivilege,
+    /// The device was asked who made it; asked once, whatever came of it.
+    asked: AtomicBool,
+    found: Mutex<Option<Findings>>,
 }
 
 /// Why something did not come to what was asked.
@@ -60,6 +68,12 @@ pub(crate) struct Ipmi {
 enum Trouble {
     #[error("{0}")]
     Fault(#[from] Fault),
+    /// The account may not do this.
+    #[error("{0}")]
+    Rights(String),
+    /// A command was sent, and no answer came.
+    #[error("{0}; whether it was done is unknown")]
+    BrokenOff(String),
     /// Not the expected machine.
     #[error("{0}")]
     Identity(String),
@@ -70,22 +84,40 @@ enum Trouble {
     #[error("{0}; nothing was sent")]
     Unsupported(String),
     /// Sent and answered, but not confirmed.
-    #[error("{0}")]
-    Unconfirmed(String),
+    #[error("{1}")]
+    Unconfirmed(Kind, String),
     /// The whole took too long.
     #[error("{0}")]
     Late(String),
 }
 
 impl Trouble {
-    fn told(self, address: &str) -> AgentError {
-        let reason = format!("BMC {address}: {self}");
+    /// What a refusal by completion code means.
+    fn refused(refusal: &Refusal, text: String) -> Trouble {
+        if refusal.kind == Kind::TooFewRights { Trouble::Rights(text) } else { Trouble::Answer(text) }
+    }
+
+    /// What a person would mend.
+    fn kind(&self) -> Kind {
         match self {
-            Trouble::Fault(Fault::Silent(_) | Fault::Broken | Fault::NoSocket(_)) | Trouble::Late(_) => {
+            Trouble::Fault(fault) => fault.kind(),
+            Trouble::Rights(_) => Kind::TooFewRights,
+            Trouble::BrokenOff(_) => Kind::Restarts,
+            Trouble::Identity(_) => Kind::Stranger,
+            Trouble::Answer(_) | Trouble::Unsupported(_) => Kind::Answer,
+            Trouble::Unconfirmed(kind, _) => *kind,
+            Trouble::Late(_) => Kind::Silent,
+        }
+    }
+
+    fn told(self, address: &str) -> AgentError {
+        let reason = self.kind().reason(address, &self.to_string());
+        match self {
+            Trouble::Fault(Fault::Silent(_) | Fault::Broken | Fault::NoSocket(_)) | Trouble::BrokenOff(_) | Trouble::Late(_) => {
                 AgentError::Unreachable { reason }
             }
-            Trouble::Unconfirmed(_) => AgentError::Unconfirmed { reason },
-            Trouble::Fault(_) | Trouble::Identity(_) | Trouble::Answer(_) | Trouble::Unsupported(_) => {
+            Trouble::Unconfirmed(..) => AgentError::Unconfirmed { reason },
+            Trouble::Fault(_) | Trouble::Rights(_) | Trouble::Identity(_) | Trouble::Answer(_) | Trouble::Unsupported(_) => {
                 AgentError::Rejected { reason }
             }
         }
@@ -108,9 +140,9 @@ enum Verdict {
     NotNeeded,
     Accepted,
     /// Nothing was done, because it is not possible in the present state.
-    NotYet(String),
+    NotYet(Refusal),
     /// Nothing was done.
-    Denied(String),
+    Denied(Refusal),
     /// Whether it was done is unknown.
     Failed(String),
 }
@@ -120,8 +152,8 @@ impl Verdict {
     fn taken(self, what: &str) -> Result<(), Trouble> {
         match self {
             Verdict::NotNeeded | Verdict::Accepted => Ok(()),
-            Verdict::NotYet(why) | Verdict::Denied(why) => Err(Trouble::Answer(format!("{what} is answered: {why}"))),
-            Verdict::Failed(why) => Err(Trouble::Unconfirmed(format!("{what} is answered: {why}"))),
+            Verdict::NotYet(why) | Verdict::Denied(why) => Err(Trouble::refused(&why, format!("{what} is answered: {why}"))),
+            Verdict::Failed(why) => Err(Trouble::Unconfirmed(Kind::Answer, format!("{what} is answered: {why}"))),
         }
     }
 }
@@ -138,7 +170,7 @@ pub fn account(door: &Door) -> Result<Account, String> {
         return Err(format!("the password is longer than the {PASSWORD_MAX} bytes of IPMI 2.0, and the BMC would cut it"));
     }
     let key = door.key.as_ref().map(|key| read_key(key.expose())).transpose()?;
-    let privilege = privilege(&access);
+    let privilege = level(access.privilege);
     let suites = match access.weakest_suite {
         CipherSuite::Three => vec![Suite::Seventeen, Suite::Three],
         CipherSuite::Seventeen => vec![Suite::Seventeen],
@@ -146,8 +178,8 @@ pub fn account(door: &Door) -> Result<Account, String> {
     Ok(Account { user, password, key, privilege, suites })
 }
 
-fn privilege(access: &IpmiAccess) -> u8 {
-    match access.privilege {
+fn level(privilege: IpmiPrivilege) -> u8 {
+    match privilege {
         IpmiPrivilege::User => 2,
         IpmiPrivilege::Operator => 3,
         IpmiPrivilege::Administrator => 4,
@@ -178,7 +210,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         return Err(refuse("the estate names no usable UUID, the only thing by which IPMI tells machines apart".into()));
     }
     let account = account(door).map_err(refuse)?;
-    let only_watches = account.privilege < 3;
+    let privilege = door.bmc.ipmi.as_ref().map(|access| access.privilege).unwrap_or_default();
     let patience = door.patience;
     let timing = Timing {
         step: patience.connect,
@@ -188,7 +220,8 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
     };
     let line = Line::new(door.bmc.address, Arc::new(account), timing).map_err(|fault| Trouble::from(fault).told(&address))?;
     let firmware = if door.firmware.len() == 1 { door.firmware.first().copied() } else { None };
-    Ok(Arc::new(Ipmi { address, line, expected, purpose, patience, firmware, only_watches }))
+    let (asked, found) = (AtomicBool::new(false), Mutex::default());
+    Ok(Arc::new(Ipmi { address, line, expected, purpose, patience, firmware, privilege, asked, found }))
 }
 
 impl Ipmi {
@@ -198,7 +231,7 @@ impl Ipmi {
         match commands::good(&told.reply) {
             Ok(_) => Ok(told),
             Err(code) if commands::is_not_ready(code) => Err(Fault::Busy.into()),
-            Err(code) => Err(Trouble::Answer(format!("{what} is answered: {}", commands::explained(code)))),
+            Err(code) => Err(no(what, code)),
         }
     }
 
@@ -222,7 +255,7 @@ impl Ipmi {
             // then the one that the handshake's codes vouch for
             Err(code) if commands::is_unknown_command(code) => told.guid,
             Err(code) if commands::is_not_ready(code) => return Err(Fault::Busy.into()),
-            Err(code) => return Err(Trouble::Answer(format!("the GUID is answered: {}", commands::explained(code)))),
+            Err(code) => return Err(no("the GUID", code)),
         };
         let identity = identity::told(guid, &self.expected);
         if self.purpose == Purpose::Act
@@ -248,19 +281,32 @@ impl Ipmi {
         })
     }
 
+    /// Asks the device who made it, and keeps what is known of the BMC then.
+    async fn find_out(&self, reading: &MachineReading) -> Result<Findings, Trouble> {
+        let told = self.need("the device", commands::device_id(), Some(reading.session)).await?;
+        let device = commands::read_device_id(&told.reply.data).ok_or(Fault::Nonsense("a device that is cut short"))?;
+        let findings = abilities::of(&device, told.spoken, self.privilege, reading.restore_policy);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(findings.clone());
+        Ok(findings)
+    }
+
     /// Sends what changes something, on the session on which the reading was taken.
-    async fn send(&self, request: Request, on: u64) -> Result<Verdict, Trouble> {
-        let told = self.line.ask(request, Some(on)).await?;
+    async fn send(&self, what: &'static str, request: Request, on: u64) -> Result<Verdict, Trouble> {
+        let told = match self.line.ask(request, Some(on)).await {
+            Err(Fault::Broken) => return Err(Trouble::BrokenOff(format!("the session fell silent after {what} was sent"))),
+            told => told?,
+        };
+        let refusal = |code| Refusal { kind: commands::kind(code), why: commands::explained(code) };
         Ok(match commands::good(&told.reply) {
             Ok(_) => Verdict::Accepted,
             Err(code) if commands::is_doubtful(code) => Verdict::Failed(commands::explained(code)),
-            Err(code) if commands::is_not_yet(code) => Verdict::NotYet(commands::explained(code)),
-            Err(code) => Verdict::Denied(commands::explained(code)),
+            Err(code) if commands::is_not_yet(code) => Verdict::NotYet(refusal(code)),
+            Err(code) => Verdict::Denied(refusal(code)),
         })
     }
 
     fn may_command(&self) -> Result<(), Trouble> {
-        if self.only_watches {
+        if self.privilege == IpmiPrivilege::User {
             return Err(Trouble::Unsupported("its `privilege` is `user`, which only watches".into()));
         }
         Ok(())
@@ -283,11 +329,11 @@ impl Ipmi {
             if needless {
                 return Ok(Verdict::NotNeeded);
             }
-            match self.send(commands::chassis_control(control), seen.session).await {
+            match self.send(control.word(), commands::chassis_control(control), seen.session).await {
                 Err(Trouble::Fault(fault)) if fault.nothing_was_sent() && again => again = false,
                 Ok(Verdict::NotYet(why)) if control == Control::Up && conflicts < limits::POWER_ON_CONFLICTS_MAX => {
                     conflicts += 1;
-                    tracing::info!(bmc = %self.address, why, "power-on refused; it is asked for again after a pause");
+                    tracing::info!(bmc = %self.address, %why, "power-on refused; it is asked for again after a pause");
                     tokio::time::sleep(limits::POWER_ON_CONFLICT_PAUSE).await;
                 }
                 outcome => return outcome,
@@ -303,20 +349,24 @@ impl Ipmi {
             (Verdict::Accepted | Verdict::NotNeeded, Ok(seen)) => Ok(seen),
             (Verdict::NotYet(_) | Verdict::Denied(_) | Verdict::Failed(_), Ok(seen)) if seen.system_power == wanted => Ok(seen),
             (Verdict::NotYet(why) | Verdict::Denied(why), Ok(seen)) => {
-                Err(Trouble::Answer(format!("{word} is answered: {why}; the machine reads {:?}", seen.system_power)))
+                let text = format!("{word} is answered: {why}; the machine reads {:?}", seen.system_power);
+                Err(Trouble::refused(&why, text))
             }
             (Verdict::Failed(why), Ok(seen)) => {
-                Err(Trouble::Unconfirmed(format!("{word} is answered: {why}; the machine reads {:?}", seen.system_power)))
+                let text = format!("{word} is answered: {why}; the machine reads {:?}", seen.system_power);
+                Err(Trouble::Unconfirmed(Kind::Answer, text))
             }
             (Verdict::NotNeeded, Err(trouble)) => Err(trouble),
             (Verdict::NotYet(why) | Verdict::Denied(why), Err(trouble)) => {
-                Err(Trouble::Answer(format!("{word} is answered: {why}; reading back: {trouble}")))
+                Err(Trouble::refused(&why, format!("{word} is answered: {why}; reading back: {trouble}")))
             }
             (Verdict::Accepted, Err(trouble)) => {
-                Err(Trouble::Unconfirmed(format!("{word} was accepted, but what is cannot be read: {trouble}")))
+                let text = format!("{word} was accepted, but what is cannot be read: {trouble}");
+                Err(Trouble::Unconfirmed(trouble.kind().in_mid_operation(), text))
             }
             (Verdict::Failed(why), Err(trouble)) => {
-                Err(Trouble::Unconfirmed(format!("{word} is answered: {why}; reading back: {trouble}")))
+                let text = format!("{word} is answered: {why}; reading back: {trouble}");
+                Err(Trouble::Unconfirmed(trouble.kind().in_mid_operation(), text))
             }
         }
     }
@@ -339,8 +389,8 @@ impl Ipmi {
             return Err(Trouble::Unsupported("IPMI has no boot target UefiHttp; use Pxe, or Redfish".into()));
         };
         // Not every BMC has it; then the machine must be started within 60 s.
-        self.send(commands::keep_boot_flags(), seen.session).await?;
-        self.send(request, seen.session).await?.taken("the boot target")?;
+        self.send("the boot target", commands::keep_boot_flags(), seen.session).await?;
+        self.send("the boot target", request, seen.session).await?.taken("the boot target")?;
         self.settled("the boot target", Setting::Boot(target, uefi)).await
     }
 
@@ -350,7 +400,7 @@ impl Ipmi {
         if seen.restore_policy == RestorePolicy::AlwaysOff {
             return Ok(seen);
         }
-        let verdict = self.send(commands::restore_policy_off(), seen.session).await?;
+        let verdict = self.send("the restore policy", commands::restore_policy_off(), seen.session).await?;
         verdict.taken("restore policy AlwaysOff, without which the machine may return by itself,")?;
         self.settled("restore policy AlwaysOff", Setting::StayOff).await
     }
@@ -379,20 +429,23 @@ impl Ipmi {
             match read_back.await {
                 Ok((seen, true, _)) => return Ok(seen),
                 Ok((.., now)) => reads = now,
-                Err(trouble) => return Err(Trouble::Unconfirmed(format!("{what}: reading back: {trouble}"))),
+                Err(trouble) => {
+                    let kind = trouble.kind().in_mid_operation();
+                    return Err(Trouble::Unconfirmed(kind, format!("{what}: reading back: {trouble}")));
+                }
             }
             if attempt < limits::READ_BACK_ATTEMPTS {
                 tokio::time::sleep(pause).await;
                 pause = pause.saturating_mul(2);
             }
         }
-        Err(Trouble::Unconfirmed(format!("{what} was accepted, but it still reads {reads}")))
+        Err(Trouble::Unconfirmed(Kind::Answer, format!("{what} was accepted, but it still reads {reads}")))
     }
 
     /// Bounds a whole command and puts its outcome into a caller's words.
     async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
         let wait = self.patience.command;
-        let late = || Trouble::Late(format!("not finished within {wait:?}; whether it was done is unknown"));
+        let late = || Trouble::BrokenOff(format!("not finished within {wait:?}"));
         tokio::time::timeout(wait, work).await.unwrap_or_else(|_| Err(late())).map_err(|trouble| trouble.told(&self.address))
     }
 }
@@ -400,7 +453,13 @@ impl Ipmi {
 #[async_trait]
 impl contract::bmc::Bmc for Ipmi {
     async fn read(&self) -> Result<MachineReading, AgentError> {
-        self.see().await.map_err(|trouble| trouble.told(&self.address))
+        let reading = self.see().await.map_err(|trouble| trouble.told(&self.address))?;
+        if !self.asked.swap(true, Ordering::Relaxed)
+            && let Err(trouble) = self.find_out(&reading).await
+        {
+            tracing::debug!(bmc = %self.address, %trouble, "the BMC does not tell who made it");
+        }
+        Ok(reading)
     }
 
     async fn power_off(&self) -> Result<MachineReading, AgentError> {
@@ -426,23 +485,29 @@ impl contract::bmc::Bmc for Ipmi {
 
 #[async_trait]
 impl Driver for Ipmi {
-    async fn probe(&self) -> Result<Probe, AgentError> {
+    async fn probe(&self) -> Result<Probe, vocabulary::Fault> {
         let look = async {
             let reading = self.see().await?;
-            let told = self.need("the device", commands::device_id(), Some(reading.session)).await?;
-            let device = commands::read_device_id(&told.reply.data).ok_or(Fault::Nonsense("a device that is cut short"))?;
-            let (major, minor) = (device.major_fw_revision, device.minor_fw_revision);
-            let platform =
-                format!("manufacturer {}, product {}, firmware {major}.{minor:02}", device.manufacturer_id, device.product_id);
+            let findings = self.find_out(&reading).await?;
             let matches = identity::strange(&reading.identity, &self.expected).is_none();
-            Ok::<_, Trouble>(Probe { reading, certificate: String::new(), platform, matches })
+            Ok::<_, Trouble>(Probe { reading, certificate: None, findings, matches })
         };
-        look.await.map_err(|trouble| trouble.told(&self.address))
+        look.await.map_err(|trouble| trouble.kind().fault(&self.address, &trouble.to_string()))
+    }
+
+    fn found(&self) -> Option<Findings> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn close(&self) {
         self.line.close().await;
     }
+}
+
+/// A question that was answered by a refusal.
+fn no(what: &str, code: CompletionErrorCode) -> Trouble {
+    let refusal = Refusal { kind: commands::kind(code), why: commands::explained(code) };
+    Trouble::refused(&refusal, format!("{what} is answered: {refusal}"))
 }
 
 fn now() -> WallTime {

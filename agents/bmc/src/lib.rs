@@ -4,11 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+pub mod fault;
+pub mod findings;
 pub mod ipmi;
 pub mod limits;
 mod quirks;
 mod redfish;
 pub mod registry;
 
+pub use findings::Findings;
 pub use limits::Patience;
 pub use registry::{Door, Driver, Fleet, Probe, open, probe};

@@ -49,14 +49,14 @@ impl Quirks {
 
 /// One class of devices and what they do otherwise.
 struct Row {
-    /// For logs.
+    /// For logs and for people.
     name: &'static str,
     applies: fn(&Platform) -> bool,
     /// Adds its quirks to those of the rows above.
     adds: fn(&mut Quirks),
 }
 
-const TABLE: [Row; 3] = [
+static TABLE: [Row; 3] = [
     // The laboratory: its one chassis follows the machine's process, and Off means that the process was reaped.
     Row {
         name: "laboratory",
@@ -78,11 +78,20 @@ impl Platform {
     /// Decides the quirks; asked once per session.
     pub fn quirks(&self) -> Quirks {
         let mut quirks = Quirks::default();
-        for row in TABLE.iter().filter(|row| (row.applies)(self)) {
+        for row in self.rows() {
             tracing::debug!(record = row.name, platform = %self, "platform known");
             (row.adds)(&mut quirks);
         }
         quirks
+    }
+
+    /// The names of the records that apply, for people.
+    pub fn records(&self) -> Vec<String> {
+        self.rows().map(|row| row.name.to_owned()).collect()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &'static Row> {
+        TABLE.iter().filter(move |row| (row.applies)(self))
     }
 }
 
@@ -103,12 +112,14 @@ mod tests {
         let unknown = Platform { vendor: "Nobody".into(), manager: "X".into(), ..Platform::default() };
         assert_eq!(unknown.quirks(), Quirks::default());
         assert_eq!(Platform::default().quirks(), Quirks::default());
+        assert!(unknown.records().is_empty());
     }
 
     #[test]
     fn rows_add_up() {
         let board = Platform { vendor: "AMI".into(), manager: "OpenBMC".into(), ..Platform::default() };
         assert!(board.quirks().refuses_if_match() && board.quirks().takes_boot_override_at_settings());
+        assert_eq!(board.records(), ["OpenBMC", "MegaRAC"]);
         assert!(!Platform { vendor: "AMI".into(), ..Platform::default() }.quirks().refuses_if_match());
     }
 

@@ -2,6 +2,7 @@
 //! Must never command a box whose identity was not read on the same session right before, and never report what was asked for
 //! instead of what was read.
 
+mod abilities;
 mod boot;
 mod command;
 mod http;
@@ -20,11 +21,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use serde_json::Value;
-use vocabulary::WallTime;
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
 use vocabulary::request::AgentError;
+use vocabulary::{Fault, WallTime};
 
 use crate::driver::{Door, Driver, Probe, Purpose};
+use crate::fault::Kind;
+use crate::findings::Findings;
 use crate::limits::{self, Patience};
 use command::Verdict;
 use http::{Http, Reply, Via};
@@ -46,6 +49,7 @@ pub(crate) struct Redfish {
     patience: Patience,
     numbers: Numbers,
     youth: Mutex<Youth>,
+    found: Mutex<Option<Findings>>,
     held: tokio::sync::Mutex<Held>,
 }
 
@@ -56,7 +60,7 @@ struct Held {
     session: Option<Arc<Session>>,
     layout: Option<Arc<Layout>>,
     /// When and why the account was refused.
-    refused: Option<(Instant, String)>,
+    refused: Option<(Instant, Kind, String)>,
 }
 
 /// A session and what was found out on it.
@@ -110,6 +114,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         patience: door.patience,
         numbers: Numbers::default(),
         youth: Mutex::default(),
+        found: Mutex::default(),
         held: tokio::sync::Mutex::default(),
     }))
 }
@@ -126,21 +131,19 @@ impl Redfish {
     }
 
     async fn establish(&self, held: &mut Held) -> Result<Link, Trouble> {
-        if let Some((when, why)) = &held.refused
+        if let Some((when, kind, why)) = &held.refused
             && when.elapsed() < limits::LOGIN_PAUSE
         {
-            return Err(Trouble::Account(format!(
-                "{why}; not tried again for {:?}, lest the account be locked",
-                limits::LOGIN_PAUSE
-            )));
+            let pause = limits::LOGIN_PAUSE;
+            return Err(Trouble::Account(*kind, format!("{why}; not tried again for {pause:?}, lest the account be locked")));
         }
         if held.session.as_ref().is_some_and(|session| session.is_due()) {
             held.session = None;
         }
         let made = self.make(held).await;
         match &made {
-            Err(Trouble::Account(why)) => {
-                held.refused = Some((Instant::now(), why.clone()));
+            Err(Trouble::Account(kind, why)) => {
+                held.refused = Some((Instant::now(), *kind, why.clone()));
                 held.session = None;
             }
             Err(Trouble::SessionLost) => held.session = None,
@@ -174,7 +177,13 @@ impl Redfish {
             None => Root::read(&self.http).await?,
         };
         let root = held.root.insert(root);
-        let layout = Arc::new(layout::discover(&self.http, root, &session.credential, &self.choice).await?);
+        let (layout, host) = layout::discover(&self.http, root, &session.credential, &self.choice).await?;
+        let mut abilities = abilities::of(&host.system, layout.resets.as_deref());
+        abilities.extend([abilities::rail(layout.chassis.as_deref()), abilities::host(&host.system, &layout.system, host.of)]);
+        let (platform, quirks) = (host.platform.to_string(), host.platform.records());
+        let findings = Findings { platform, quirks, session: session.shown(), abilities };
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(findings);
+        let layout = Arc::new(layout);
         held.layout = Some(Arc::clone(&layout));
         Ok(Link { session, layout })
     }
@@ -183,15 +192,20 @@ impl Redfish {
     /// discovered anew next time.
     async fn noted<T>(&self, link: &Link, outcome: Result<T, Trouble>) -> Result<T, Trouble> {
         match &outcome {
-            Ok(_) | Err(Trouble::Unsupported(_) | Trouble::Unconfirmed(_)) => {}
-            Err(Trouble::Silent(_) | Trouble::Certificate { .. }) => link.session.interrupted(&self.numbers),
-            Err(Trouble::SessionLost | Trouble::Account(_)) => {
+            Ok(_) | Err(Trouble::Unsupported(_) | Trouble::Unconfirmed(..)) => {}
+            Err(Trouble::Silent(_) | Trouble::BrokenOff(_) | Trouble::Certificate { .. }) => {
+                link.session.interrupted(&self.numbers);
+            }
+            Err(Trouble::SessionLost | Trouble::Account(..)) => {
                 let mut held = self.held.lock().await;
+                if let Err(Trouble::Account(kind, why)) = &outcome {
+                    held.refused = Some((Instant::now(), *kind, why.clone()));
+                }
                 if held.session.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &link.session)) {
                     held.session = None;
                 }
             }
-            Err(Trouble::Identity(_) | Trouble::Answer(_)) => {
+            Err(Trouble::Identity(_) | Trouble::Answer(_) | Trouble::Rights(_) | Trouble::Busy(_)) => {
                 let mut held = self.held.lock().await;
                 if held.layout.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &link.layout)) {
                     held.layout = None;
@@ -214,7 +228,7 @@ impl Redfish {
         match reply.status {
             401 => Err(layout::lost(&link.session.credential, &reply.explained())),
             _ if reply.is_success() => Ok(reply),
-            _ => Err(Trouble::Answer(format!("GET {path} is answered {}", reply.explained()))),
+            _ => Err(Trouble::of(reply.status, path, &reply.explained())),
         }
     }
 
@@ -237,8 +251,10 @@ impl Redfish {
     async fn look(&self, link: &Link) -> Result<Seen, Trouble> {
         let who = &link.session.credential;
         let before = link.session.number(&self.numbers);
+        // where each request carries the account, an account that is refused is refused once, not three times
+        let alone = if link.session.is_kept() { None } else { Some(self.system(link, Via::Eyes).await?) };
         let (system, chassis, manager) = futures::join!(
-            self.system(link, Via::Eyes),
+            async { if let Some(system) = alone { Ok(system) } else { self.system(link, Via::Eyes).await } },
             layout::optional(&self.http, link.layout.chassis.as_deref(), who),
             layout::optional(&self.http, link.layout.manager.as_deref(), who),
         );
@@ -304,20 +320,24 @@ impl Redfish {
             (Verdict::Accepted | Verdict::NotNeeded, Ok(seen)) => Ok(seen.reading),
             (Verdict::Denied(_) | Verdict::Failed(_), Ok(seen)) if wanted(&seen.reading) => Ok(seen.reading),
             (Verdict::Denied(why), Ok(seen)) => {
-                Err(Trouble::Answer(format!("{word} is answered {why}, the machine reads {}", shown(&seen.reading))))
+                let text = format!("{word} is answered {why}, the machine reads {}", shown(&seen.reading));
+                Err(Trouble::refused(&why, text))
             }
             (Verdict::Failed(why), Ok(seen)) => {
-                Err(Trouble::Unconfirmed(format!("{word} is answered {why}, the machine reads {}", shown(&seen.reading))))
+                let text = format!("{word} is answered {why}, the machine reads {}", shown(&seen.reading));
+                Err(Trouble::Unconfirmed(Kind::Answer, text))
             }
             (Verdict::NotNeeded, Err(trouble)) => Err(trouble),
             (Verdict::Denied(why), Err(trouble)) => {
-                Err(Trouble::Answer(format!("{word} is answered {why}; reading back: {trouble}")))
+                Err(Trouble::refused(&why, format!("{word} is answered {why}; reading back: {trouble}")))
             }
             (Verdict::Accepted, Err(trouble)) => {
-                Err(Trouble::Unconfirmed(format!("{word} was accepted, but what is cannot be read: {trouble}")))
+                let text = format!("{word} was accepted, but what is cannot be read: {trouble}");
+                Err(Trouble::Unconfirmed(trouble.kind().in_mid_operation(), text))
             }
             (Verdict::Failed(why), Err(trouble)) => {
-                Err(Trouble::Unconfirmed(format!("{word} is answered {why}; reading back: {trouble}")))
+                let text = format!("{word} is answered {why}; reading back: {trouble}");
+                Err(Trouble::Unconfirmed(trouble.kind().in_mid_operation(), text))
             }
         }
     }
@@ -336,18 +356,21 @@ impl Redfish {
             let reads = match (read_back.await, &verdict) {
                 (Ok((seen, true, _)), _) => return Ok(seen.reading),
                 (Ok((.., reads)), Verdict::Denied(why)) => {
-                    return Err(Trouble::Answer(format!("{what} is answered {why}; it reads {reads}")));
+                    return Err(Trouble::refused(why, format!("{what} is answered {why}; it reads {reads}")));
                 }
                 (Ok((.., reads)), _) => reads,
                 (Err(trouble), Verdict::Denied(why)) => {
-                    return Err(Trouble::Answer(format!("{what} is answered {why}; reading back: {trouble}")));
+                    return Err(Trouble::refused(why, format!("{what} is answered {why}; reading back: {trouble}")));
                 }
-                (Err(trouble), _) => return Err(Trouble::Unconfirmed(format!("{what}: reading back: {trouble}"))),
+                (Err(trouble), _) => {
+                    let kind = trouble.kind().in_mid_operation();
+                    return Err(Trouble::Unconfirmed(kind, format!("{what}: reading back: {trouble}")));
+                }
             };
             if attempt == limits::READ_BACK_ATTEMPTS {
                 let answered =
                     if let Verdict::Failed(why) = &verdict { format!("answered {why}") } else { "accepted".to_owned() };
-                return Err(Trouble::Unconfirmed(format!("{what} was {answered}, but it still reads {reads}")));
+                return Err(Trouble::Unconfirmed(Kind::Answer, format!("{what} was {answered}, but it still reads {reads}")));
             }
             tokio::time::sleep(pause).await;
             (attempt, pause) = (attempt + 1, pause.saturating_mul(2));
@@ -370,7 +393,7 @@ impl Redfish {
     /// Bounds a whole command and puts its outcome into a caller's words.
     async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
         let wait = self.patience.command;
-        let late = || Trouble::Silent(format!("not finished within {wait:?}; whether it was done is unknown"));
+        let late = || Trouble::BrokenOff(format!("not finished within {wait:?}; whether it was done is unknown"));
         tokio::time::timeout(wait, work).await.unwrap_or_else(|_| Err(late())).map_err(|trouble| trouble.told(&self.address))
     }
 }
@@ -406,15 +429,15 @@ impl contract::bmc::Bmc for Redfish {
 
 #[async_trait]
 impl Driver for Redfish {
-    async fn probe(&self) -> Result<Probe, AgentError> {
-        let seen = self.see().await.map_err(|trouble| trouble.told(&self.address))?;
+    async fn probe(&self) -> Result<Probe, Fault> {
+        let seen = self.see().await.map_err(|trouble| trouble.fault(&self.address))?;
         let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
-        Ok(Probe {
-            certificate: seen.reading.certificate.clone().unwrap_or_default(),
-            platform: seen.link.layout.platform.to_string(),
-            reading: seen.reading,
-            matches,
-        })
+        let findings = self.found().unwrap_or_default();
+        Ok(Probe { certificate: seen.reading.certificate.clone(), findings, reading: seen.reading, matches })
+    }
+
+    fn found(&self) -> Option<Findings> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn close(&self) {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use vocabulary::MachineId;
 use vocabulary::estate::BmcProtocol;
 use vocabulary::request::{Action, AgentError, Answer, Resource};
+use vocabulary::{Fault, MachineId};
 
 use crate::driver::Purpose;
 pub use crate::driver::{Door, Driver, Probe};
+use crate::findings::Findings;
 use crate::{ipmi, redfish};
 
 type Constructor = fn(&Door, Purpose) -> Result<Arc<dyn Driver>, AgentError>;
@@ -28,9 +29,13 @@ pub fn open(door: &Door) -> Result<Arc<dyn Driver>, AgentError> {
     constructor(door.bmc.protocol)(door, Purpose::Act)
 }
 
-/// Looks once who answers at an address, for enrolment: reading, certificate and whether it is the expected machine. Sends no command.
-pub async fn probe(door: &Door) -> Result<Probe, AgentError> {
-    let driver = constructor(door.bmc.protocol)(door, Purpose::Look)?;
+/// Looks once who answers at an address: reading, certificate, what the BMC can do, and whether it is the expected machine. Sends no
+/// command, and ends the session that it makes.
+pub async fn probe(door: &Door) -> Result<Probe, Fault> {
+    let unusable = |error: AgentError| {
+        Fault::new(1007, error.to_string(), "correct address, user, password and certificate; the message says which of them")
+    };
+    let driver = constructor(door.bmc.protocol)(door, Purpose::Look).map_err(unusable)?;
     let found = driver.probe().await;
     driver.close().await;
     found
@@ -76,6 +81,11 @@ impl Fleet {
     pub async fn close(&self) {
         let drivers = std::mem::take(&mut *self.write());
         futures::future::join_all(drivers.values().map(|driver| driver.close())).await;
+    }
+
+    /// What was found out of a machine's BMC, if anything was; asks nobody.
+    pub fn found(&self, machine: &MachineId) -> Option<Findings> {
+        self.driver(machine)?.found()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<MachineId, Arc<dyn Driver>>> {

@@ -2,6 +2,7 @@
 //! decides nothing and touches no device.
 #![forbid(unsafe_code)]
 
+pub mod bmc;
 pub mod client;
 pub mod context;
 pub mod present;

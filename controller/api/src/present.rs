@@ -1,6 +1,7 @@
 //! State into views: the one place. It reads, it never concludes: where the core has a word for something, that word is shown.
 
 use crate::view::*;
+use engine::polls::{Counted, LATE_MS};
 use pipeline::State;
 use pipeline::fit;
 use pipeline::ledger::{PlanRow, Standing};
@@ -32,6 +33,18 @@ pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> Statu
         plans: state.ledger.open_plans().map(summary).collect(),
         standing_orders: orders(state),
         dropped: 0,
+        polls: PollsView::default(),
+    }
+}
+
+/// Whether watching keeps up.
+pub fn polls(counted: &Counted, machines: &[MachineView]) -> PollsView {
+    let bounds = LATE_MS.into_iter().map(Some).chain([None]);
+    PollsView {
+        answered: counted.answered,
+        silent: counted.silent,
+        unreachable: machines.iter().filter(|machine| machine.trouble.is_some()).count() as u64,
+        late: bounds.zip(&counted.late).map(|(at_most_ms, polls)| LateView { at_most_ms, polls: *polls }).collect(),
     }
 }
 

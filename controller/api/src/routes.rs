@@ -1,5 +1,6 @@
 //! The routes: each adds an intent or reads a view.
 
+use crate::bmc::{BmcView, MachineFullView};
 use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
 use crate::present;
 use crate::problem::Problem;
@@ -75,6 +76,7 @@ async fn status(Extension(context): Extension<Context>) -> Answer<StatusView> {
     let estate = context.estate.clone();
     let mut view = context.engine.query(move |state| present::status(state, &estate, revision, now)).await?;
     view.dropped = context.engine.dropped();
+    view.polls = present::polls(&context.engine.polls(), &view.machines);
     Ok(Json(view))
 }
 
@@ -99,11 +101,12 @@ async fn machines(Extension(context): Extension<Context>) -> Answer<Vec<MachineV
     Ok(Json(context.engine.query(all).await?))
 }
 
-async fn machine(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<MachineView> {
+async fn machine(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<MachineFullView> {
     let id: MachineId = name(&id, "machine")?;
     let now = context.now();
+    let bmc = context.engine.found(&id).as_ref().map(BmcView::from);
     let found = context.engine.query(move |state| present::machine(state, &id, now)).await?;
-    found.map(Json).ok_or_else(|| Problem(missing("machine")))
+    found.map(|machine| Json(MachineFullView { machine, bmc })).ok_or_else(|| Problem(missing("machine")))
 }
 
 async fn spares(Extension(context): Extension<Context>) -> Answer<Vec<SpareView>> {

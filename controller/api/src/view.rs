@@ -24,6 +24,57 @@ pub struct StatusView {
     /// Routine observations that were dropped because the core did not keep up, since its start.
     #[serde(default)]
     pub dropped: u64,
+    /// Whether the watching of BMCs keeps up.
+    #[serde(default)]
+    pub polls: PollsView,
+}
+
+/// Polls of all BMCs since the controller's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollsView {
+    /// Polls that were answered, be it by a refusal.
+    pub answered: u64,
+    /// Polls that nothing answered.
+    pub silent: u64,
+    /// Machines whose BMC did not answer the last time.
+    pub unreachable: u64,
+    /// How long after it was due an answer was there, of BMCs that had answered before.
+    pub late: Vec<LateView>,
+}
+
+/// One class of lateness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateView {
+    /// Later than the class before, and at most so late, milliseconds; `null`: later than all.
+    pub at_most_ms: Option<u64>,
+    /// How many polls.
+    pub polls: u64,
+}
+
+impl PollsView {
+    /// The class that this share of the polls does not exceed, milliseconds; `None` if there are none, or it is beyond all classes.
+    pub fn late_ms(&self, percent: u64) -> Option<u64> {
+        let all: u64 = self.late.iter().map(|class| class.polls).sum();
+        let mut seen = 0;
+        let reached = self.late.iter().find(|class| {
+            seen += class.polls;
+            all > 0 && seen.saturating_mul(100) >= all.saturating_mul(percent)
+        });
+        reached?.at_most_ms
+    }
+
+    /// What was counted since an earlier moment.
+    #[must_use]
+    pub fn since(&self, before: &PollsView) -> PollsView {
+        let class =
+            |(now, before): (&LateView, &LateView)| LateView { polls: now.polls.saturating_sub(before.polls), ..now.clone() };
+        PollsView {
+            answered: self.answered.saturating_sub(before.answered),
+            silent: self.silent.saturating_sub(before.silent),
+            unreachable: self.unreachable,
+            late: self.late.iter().zip(&before.late).map(class).collect(),
+        }
+    }
 }
 
 /// A server.

@@ -164,6 +164,11 @@ impl Agents {
         self.fleet.device().admit(machine, door)
     }
 
+    /// What was found out of a machine's BMC, if anything was; asks nobody.
+    pub fn found(&self, machine: &MachineId) -> Option<bmc::Findings> {
+        self.fleet.device().found(machine)
+    }
+
     /// Ends the BMC sessions.
     pub async fn close(&self) {
         self.fleet.device().close().await;

@@ -3,6 +3,7 @@
 use crate::agents::{AgentView, Agents};
 use crate::history::History;
 use crate::message::Message;
+use crate::polls::{Counted, Polls};
 use contract::wire::enrol::{Authority, Bundle};
 use journal::Entry;
 use pipeline::State;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vocabulary::request::AgentHello;
-use vocabulary::{AgentId, EstateUuid, Fault, PlanId};
+use vocabulary::{AgentId, EstateUuid, Fault, MachineId, PlanId};
 
 /// A running engine. Clones share it.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub struct Handle {
     pub(crate) revision: Arc<AtomicU64>,
     pub(crate) history: History,
     pub(crate) dropped: Arc<AtomicU64>,
+    pub(crate) polls: Arc<Polls>,
     pub(crate) started: std::time::Instant,
     pub(crate) estate: EstateUuid,
 }
@@ -80,6 +82,16 @@ impl Handle {
     /// How many routine observations were dropped because the core did not keep up.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What was counted of the polls of all BMCs, since the start.
+    pub fn polls(&self) -> Counted {
+        self.polls.counted()
+    }
+
+    /// What was found out of a machine's BMC since the start, if anything was; asks nobody.
+    pub fn found(&self, machine: &MachineId) -> Option<bmc::Findings> {
+        self.agents.found(machine)
     }
 
     /// All agents, asked now, and judged by what they just said.

@@ -8,10 +8,13 @@ pub mod handle;
 pub mod history;
 pub mod limits;
 pub mod message;
+pub mod pace;
 pub mod perform;
+pub mod polls;
 pub mod start;
 pub mod watch;
 
 pub use agents::AgentView;
+pub use bmc::Findings;
 pub use handle::Handle;
 pub use start::{Config, Error, start};

@@ -18,6 +18,13 @@ pub const CANARY_EVERY: Duration = Duration::from_secs(2);
 pub const CANARY_DEADLINE: Duration = Duration::from_millis(900);
 /// Polls are spread over their interval by up to this share, in percent.
 pub const JITTER_PERCENT: u64 = 10;
+/// A BMC is left alone for as long as its own answers usually take: from one look to the next it is so many times that long at least.
+pub const BUSY_SHARE: u32 = 2;
+/// After so many looks in a row that met silence a BMC is looked at less often, each time half as often as before. The detection needs
+/// fewer to call it unreachable.
+pub const SILENT_LOOKS: u32 = 5;
+/// But at least once in so many intervals.
+pub const SILENT_INTERVALS_MAX: u32 = 6;
 /// Entries that a slow watcher of the journal may lag behind before it has to read them from the store.
 pub const WATCHER_LAG: usize = 4096;
 /// Events that may wait for the core; beyond, routine observations are dropped and counted, and everything else waits.

@@ -5,6 +5,7 @@ use crate::core::{Core, fold};
 use crate::handle::Handle;
 use crate::history::History;
 use crate::message::Message;
+use crate::polls::Polls;
 use crate::{limits, watch};
 use bmc::registry::{Door, Fleet};
 use contract::gate::{Gate, Identity as GateIdentity};
@@ -142,9 +143,10 @@ pub fn start(config: &Config) -> Result<Running, Error> {
         .map_err(|error| Fault::new(1104, format!("no thread for the core: {error}"), "look at the machine's limits"))?;
     let dropped: Arc<AtomicU64> = Arc::default();
     let mouth = watch::Mouth { queue: queue.clone(), dropped: dropped.clone() };
-    let watchers = watch::start(&estate, &agents, mouth);
+    let polls: Arc<Polls> = Arc::default();
+    let watchers = watch::start(&estate, &agents, mouth, polls.clone());
     let authority = Arc::new(authority);
-    let handle = Handle { queue, entries, agents, authority, revision, history, dropped, started, estate: meta.estate };
+    let handle = Handle { queue, entries, agents, authority, revision, history, dropped, polls, started, estate: meta.estate };
     Ok(Running { handle, watchers, thread })
 }
 

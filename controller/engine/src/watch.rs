@@ -4,6 +4,8 @@
 use crate::agents::Agents;
 use crate::limits;
 use crate::message::Message;
+use crate::pace::{Look, Pace};
+use crate::polls::Polls;
 use pipeline::effect::Agent;
 use pipeline::event::{Observation, What};
 use std::collections::BTreeSet;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use vocabulary::check::{Check, CheckOutcome};
 use vocabulary::estate::Estate;
+use vocabulary::power::MachineReading;
 use vocabulary::request::{Action, AgentError, Answer};
 use vocabulary::{AgentId, BootServiceId, MachineId, ServerId, Span, VolumeId};
 
@@ -22,6 +25,7 @@ use vocabulary::{AgentId, BootServiceId, MachineId, ServerId, Span, VolumeId};
 struct Eyes {
     agents: Arc<Agents>,
     mouth: Mouth,
+    polls: Arc<Polls>,
 }
 
 /// Tells the core what was seen, and never waits for it: what it has no room for is dropped and counted, since it is seen again soon.
@@ -63,13 +67,12 @@ fn other<T>(answer: &Answer) -> Result<T, AgentError> {
 }
 
 /// Starts every watcher of the estate on the current runtime.
-pub fn start(estate: &Estate, agents: &Arc<Agents>, mouth: Mouth) -> Vec<tokio::task::JoinHandle<()>> {
-    let eyes = Eyes { agents: agents.clone(), mouth };
+pub fn start(estate: &Estate, agents: &Arc<Agents>, mouth: Mouth, polls: Arc<Polls>) -> Vec<tokio::task::JoinHandle<()>> {
+    let eyes = Eyes { agents: agents.clone(), mouth, polls };
     let detection = &estate.settings.detection;
     let mut watchers = Vec::new();
     for machine in estate.machines.keys() {
-        let (eyes, machine) = (eyes.clone(), machine.clone());
-        watchers.push(every(detection.power_every, move || poll_machine(eyes.clone(), machine.clone())));
+        watchers.push(tokio::spawn(follow_machine(eyes.clone(), machine.clone(), detection.power_every)));
     }
     let volumes: BTreeSet<VolumeId> = estate.servers.values().flat_map(|server| server.volumes.iter().map(|v| v.id())).collect();
     for volume in volumes {
@@ -107,10 +110,15 @@ where
         loop {
             let started = tokio::time::Instant::now();
             look().await;
-            let jitter = rand::random_range(0..=(interval.0 * limits::JITTER_PERCENT / 100));
-            tokio::time::sleep_until(started + Duration::from_millis(interval.0.saturating_sub(jitter).max(1))).await;
+            tokio::time::sleep_until(started + spread_out(Duration::from_millis(interval.0))).await;
         }
     })
+}
+
+/// A little less than this, at random: what began at the same time does not stay together.
+fn spread_out(gap: Duration) -> Duration {
+    let most_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX).saturating_mul(limits::JITTER_PERCENT) / 100;
+    gap.saturating_sub(Duration::from_millis(rand::random_range(0..=most_ms))).max(Duration::from_millis(1))
 }
 
 /// The first time at once: what the agents know decides whether this store may draw epochs.
@@ -121,14 +129,34 @@ async fn greet(agents: Arc<Agents>) {
     }
 }
 
-async fn poll_machine(eyes: Eyes, machine: MachineId) {
-    let action = Action::ReadMachine { machine: machine.clone() };
-    let reading = match eyes.agents.read(&Agent::Bmc, action, limits::POLL_DEADLINE).await {
-        Ok(Answer::Machine(reading)) => Ok(reading),
-        Ok(answer) => other(&answer),
-        Err(error) => Err(error),
-    };
-    eyes.tell(Observation::Machine { machine, reading });
+/// One BMC, at its own pace, one look at a time.
+async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
+    let mut pace = Pace::new(Duration::from_millis(interval.0.max(1)));
+    tokio::time::sleep(Duration::from_millis(rand::random_range(0..interval.0.max(1)))).await;
+    let (mut due, mut answered_before) = (tokio::time::Instant::now(), false);
+    loop {
+        let started = tokio::time::Instant::now();
+        let reading = poll_machine(&eyes, machine.clone()).await;
+        let ended = tokio::time::Instant::now();
+        let look = if matches!(reading, Err(AgentError::Unreachable { .. })) { Look::Silent } else { Look::Answered };
+        match look {
+            Look::Answered => eyes.polls.answered(answered_before.then(|| ended - due)),
+            Look::Silent => eyes.polls.silent(),
+        }
+        answered_before = look == Look::Answered;
+        pace.looked(ended - started, look);
+        eyes.tell(Observation::Machine { machine: machine.clone(), reading });
+        // what its own BMC took too long for is not late
+        due = (started + spread_out(pace.gap())).max(ended);
+        tokio::time::sleep_until(due).await;
+    }
+}
+
+async fn poll_machine(eyes: &Eyes, machine: MachineId) -> Result<MachineReading, AgentError> {
+    match eyes.agents.read(&Agent::Bmc, Action::ReadMachine { machine }, limits::POLL_DEADLINE).await? {
+        Answer::Machine(reading) => Ok(reading),
+        answer => other(&answer),
+    }
 }
 
 async fn poll_volume(eyes: Eyes, volume: VolumeId) {

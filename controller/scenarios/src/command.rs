@@ -16,6 +16,19 @@ use crate::trouble::{Done, Trouble};
 
 /// What a program wrote on standard output, if it ended well.
 pub fn output(command: &mut Command, deadline: Duration) -> Done<String> {
+    match run(command, deadline)? {
+        (true, out, _) => Ok(out),
+        (false, out, err) => Err(Trouble::Command { command: line(command), told: told(&err, &out) }),
+    }
+}
+
+/// What a program wrote on standard output, whether it was content or not.
+pub fn output_of_any_end(command: &mut Command, deadline: Duration) -> Done<String> {
+    run(command, deadline).map(|(_, out, _)| out)
+}
+
+/// Whether it ended well, and what it wrote on standard output and standard error.
+fn run(command: &mut Command, deadline: Duration) -> Done<(bool, String, String)> {
     let program = Path::new(command.get_program()).to_owned();
     // this very thread waits for it, so that it never outlives the one that its life hangs on
     prepare(command, Preparation { die_with_parent: Some(Signal::SIGKILL), ..Preparation::default() });
@@ -29,8 +42,7 @@ pub fn output(command: &mut Command, deadline: Duration) -> Done<String> {
     let ended = end(&mut child, deadline);
     let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
     match ended {
-        Some(true) => Ok(out),
-        Some(false) => Err(Trouble::Command { command: line(command), told: told(&err, &out) }),
+        Some(well) => Ok((well, out, err)),
         None if signals::interrupted() => Err(Trouble::Interrupted),
         None => {
             let told = format!("nothing within {} s; {}", deadline.as_secs(), told(&err, &out));

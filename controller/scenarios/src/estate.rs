@@ -24,6 +24,9 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
             let third = read(&folder.join("machines/m3.yaml"))?;
             write(&path, &fourth(&third, number))?;
         }
+        if setup.over_ipmi.contains(&number) {
+            change(&path, over_ipmi)?;
+        }
         if setup.firmware == Firmware::Uefi {
             change(&path, |text| text.replace("memory: 384MiB", &format!("memory: {UEFI_MEMORY}")))?;
         }
@@ -62,6 +65,13 @@ fn fourth(third: &str, number: u8) -> String {
         text = text.replace(&format!("port: p{},", 6 + place), &format!("port: p{},", (number - 1) * 3 + place));
     }
     text
+}
+
+/// A machine's document with another protocol. `ipmi_sim` has no suite 17.
+fn over_ipmi(text: String) -> String {
+    let port = format!(":{}", lab::ipmi::PORT);
+    text.replace("protocol: redfish", "protocol: ipmi\n  ipmi: {weakest_suite: 3, privilege: administrator}")
+        .replace(":443", &port)
 }
 
 fn read(path: &Path) -> Done<String> {

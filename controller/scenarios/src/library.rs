@@ -20,6 +20,7 @@ const FILES: &[(&str, &str)] = files![
     "controller-killed",
     "uefi",
     "san",
+    "ipmi",
 ];
 
 /// The names.

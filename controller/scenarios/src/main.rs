@@ -29,6 +29,11 @@ enum Verb {
     Demo(Demo),
     /// Measure failovers against a hand-written script
     BenchFailover(Bench),
+    /// Measure what watching BMCs costs, against ipmipower
+    BenchPoll(BenchPoll),
+    /// The same, once inside namespaces of its own
+    #[command(hide = true)]
+    BenchPollInside(BenchPoll),
     /// Ask servers for their answers, for ever; runs inside a lab
     #[command(hide = true)]
     Tick {
@@ -115,6 +120,15 @@ struct Bench {
     places: Where,
 }
 
+#[derive(Args)]
+struct BenchPoll {
+    /// Write rows of what, ours, peer, unit, ratio, goal, met
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    places: Where,
+}
+
 fn target(text: &str) -> Result<(String, SocketAddr), String> {
     let (name, address) = text.split_once('=').ok_or("write NAME=ADDRESS")?;
     Ok((name.to_owned(), address.parse().map_err(|_| format!("{address} is no address"))?))
@@ -141,6 +155,8 @@ fn perform(verb: Verb) -> ExitCode {
         Verb::E2e(arguments) => scenarios_verb(&arguments),
         Verb::Demo(arguments) => demo_verb(&arguments),
         Verb::BenchFailover(arguments) => bench_verb(&arguments),
+        Verb::BenchPoll(_) => bench_inside(),
+        Verb::BenchPollInside(arguments) => bench_poll(&arguments),
     }
 }
 
@@ -170,11 +186,49 @@ fn bench_verb(arguments: &Bench) -> ExitCode {
         Ok(places) => places,
         Err(text) => return usage(&text),
     };
-    match bench::measure(&places, arguments.pairs, arguments.pairs_by_power, arguments.json.as_deref()) {
+    let measured = bench::failover::measure(&places, arguments.pairs, arguments.pairs_by_power);
+    told(bench::report(measured, arguments.json.as_deref()))
+}
+
+fn told(ended: bench::Ended) -> ExitCode {
+    match ended {
         bench::Ended::Met => ExitCode::SUCCESS,
         bench::Ended::Missed => ExitCode::FAILURE,
         bench::Ended::NotMeasured => ExitCode::from(EXIT_NOT_MEASURED),
     }
+}
+
+/// The same program with the same words in namespaces of its own. It dies with this one, and all that it started with it.
+fn bench_inside() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(2).collect();
+    let inside = lab::enter::leave_namespaces(!nix::unistd::geteuid().is_root()).map_err(|error| error.to_string());
+    let ended = inside.and_then(|()| {
+        let mut command = std::process::Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+        command.arg("bench-poll-inside").args(words);
+        let die_with_parent = Some(nix::sys::signal::Signal::SIGKILL);
+        lab::sys::prepare(&mut command, lab::sys::Preparation { die_with_parent, ..lab::sys::Preparation::default() });
+        command.status().map_err(|error| error.to_string())
+    });
+    match ended {
+        Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(text) => {
+            eprintln!("understudy-scenarios: {text}");
+            ExitCode::from(EXIT_NOT_MEASURED)
+        }
+    }
+}
+
+fn bench_poll(arguments: &BenchPoll) -> ExitCode {
+    let places = match arguments.places.places() {
+        Ok(places) => places,
+        Err(error) => return usage(&format!("a folder of the lab: {error}")),
+    };
+    let here = std::env::current_dir().unwrap_or_default();
+    let written = arguments.json.as_ref().and_then(|file| here.join(file).parent().map(PathBuf::from));
+    let mut visible = vec![places.packages.clone(), places.cache.clone(), places.bin_dir.clone(), here];
+    visible.extend(written);
+    let measured = bench::poll::measure(&places, &visible);
+    told(bench::report(measured, arguments.json.as_deref()))
 }
 
 fn scenarios_verb(arguments: &E2e) -> ExitCode {

@@ -14,6 +14,7 @@ use lab::agents;
 use lab::client::{Client, SOCKET};
 use lab::enter::RunFolder;
 use lab::names::{BOOT_SERVICE, Machine, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
+use lab::packages::Packages;
 use lab::services::{Ready, Service};
 use lab::sys::{Preparation, prepare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -190,6 +191,12 @@ fn furnish(places: &Places, run: &Path, setup: &Setup, tell: &dyn Fn(&str)) -> D
     prepare_estate(&product, run, setup)?;
     let mut client = Client::connect(run)?;
     let oracle = Oracle::start(&mut client, places, run, setup)?;
+    let wrong = |error: String| Trouble::Wrong(error);
+    let packages = Packages::open(&places.packages).map_err(|error| wrong(error.to_string()))?;
+    for machine in setup.over_ipmi.iter().copied().map(Machine) {
+        let row = lab::ipmi::service(run, &packages, &places.program("bmc-sim"), machine);
+        client.add(row.map_err(|error| wrong(error.to_string()))?)?;
+    }
     client.add(serve_row(places, run, &[]))?;
     product.follow();
     enrol_agents(&product, &mut client, run, setup)?;

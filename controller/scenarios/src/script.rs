@@ -39,6 +39,8 @@ pub struct Setup {
     pub machines: u8,
     /// Settings of the estate document that differ from the example's: `fencing.proof` and its value.
     pub settings: Vec<(String, String)>,
+    /// Machines that are spoken to over IPMI.
+    pub over_ipmi: BTreeSet<u8>,
     /// How long the boot service leases addresses, if not as long as usual.
     pub address_lease: Option<Duration>,
 }

@@ -24,3 +24,5 @@ pub const STATUS_TROUBLES: usize = 10;
 pub const CONFIRMATION_BYTES: u64 = 256;
 /// Columns of a terminal that does not tell its width.
 pub const WIDTH: usize = 100;
+/// Polls of BMCs that come later than this, one in a hundred, are told of.
+pub const POLLS_LATE_MS: u64 = 1_000;

@@ -2,7 +2,7 @@
 //! fit is counted and named, never silently left out.
 
 use crate::exit::Failure;
-use crate::limits::{STATUS_LINES, STATUS_TROUBLES};
+use crate::limits::{POLLS_LATE_MS, STATUS_LINES, STATUS_TROUBLES};
 use crate::render::{self, Look, count, length, on};
 use crate::session::Session;
 use api::view::{MachineView, PlanSummary, ServerView, StatusView};
@@ -108,6 +108,13 @@ fn troubles(view: &StatusView) -> Vec<Trouble> {
     if view.blind {
         let what = "no canary answers: the controller may be the isolated one, so nothing is done";
         all.push(trouble(what, "understudy explain F0201"));
+    }
+    if view.polls.late.iter().any(|class| class.polls > 0) && view.polls.late_ms(99).is_none_or(|late| late > POLLS_LATE_MS) {
+        let what = format!(
+            "polls of BMCs come late, one in a hundred by more than {}: this computer does not keep up",
+            length(POLLS_LATE_MS)
+        );
+        all.push(trouble(what, "understudy status --output json"));
     }
     let mut servers: Vec<&ServerView> = view.servers.iter().collect();
     servers.sort_by_key(|server| (rank(server), &server.name));

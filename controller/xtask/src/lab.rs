@@ -106,6 +106,7 @@ fn clean(tree: &Tree) -> Result<ExitCode> {
 pub fn bench(tree: &Tree, bench: &Bench) -> Result<ExitCode> {
     let mut command = match bench.name {
         BenchName::Failover => prepare::scenario_command(tree, "bench-failover"),
+        BenchName::Poll => prepare::scenario_command(tree, "bench-poll"),
     };
     if let Some(file) = &bench.json {
         command.arg("--json").arg(file);

@@ -12,9 +12,11 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::clock;
 use crate::config::{MachineConfig, RestorePolicy, Secret};
+use crate::device::{Device, Entry};
 use crate::limits;
 use crate::progress::Progress;
-use crate::quirks::{EarlyReading, PowerReading, Quirks, Reach, SettingBehaviour};
+use crate::quirks::{AccountState, EarlyReading, PowerReading, Quirks, Reach, SettingBehaviour};
+use crate::rmcp::Table;
 use crate::sessions::Sessions;
 use crate::tls::Identity;
 
@@ -75,6 +77,8 @@ pub struct Boot {
     pub mode: String,
     /// For UefiHttp.
     pub uri: String,
+    /// It ends by itself then (boot flags of IPMI).
+    pub expires: Option<Instant>,
 }
 
 /// A request that changed something or tried to.
@@ -82,14 +86,14 @@ pub struct Boot {
 pub struct Recent {
     /// CLOCK_MONOTONIC, ns.
     pub monotonic_ns: u64,
-    /// Method.
+    /// Method; `IPMI` for a command of that.
     pub method: String,
-    /// Path without query.
+    /// Path without query, or the IPMI command in small letters.
     pub path: String,
-    /// `ResetType` where the body had one.
+    /// `ResetType` where the body had one, or what IPMI calls otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_type: Option<String>,
-    /// Status answered.
+    /// Status answered; IPMI: the completion code.
     pub status: u16,
 }
 
@@ -134,8 +138,18 @@ pub struct State {
     pub boot_pending: Option<Boot>,
     /// Free text an owner may write.
     pub asset_tag: String,
-    /// Sessions.
+    /// Sessions of Redfish.
     pub sessions: Sessions,
+    /// Sessions of IPMI.
+    pub rmcp: Table,
+    /// What the BMC keeps beside power.
+    pub device: Device,
+    /// Wrong passwords in a row, and until when they lock the account.
+    pub failures: u32,
+    /// See above.
+    pub locked_until: Option<Instant>,
+    /// Counts power commands: a new one ends what is left of a power cycle.
+    pub cycles: u64,
     /// When the BMC itself started.
     pub bmc_started: (SystemTime, Instant),
     /// The BMC is restarting.
@@ -150,8 +164,8 @@ pub struct State {
     pub recent: VecDeque<Recent>,
     /// Requests answered in all.
     pub requests: u64,
-    /// The certificate in use.
-    pub identity: Identity,
+    /// The certificate in use; None: it speaks no Redfish.
+    pub identity: Option<Identity>,
 }
 
 /// What a power state reads.
@@ -167,25 +181,49 @@ pub enum Reading {
     Unavailable,
 }
 
+/// What nobody is told.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The account's password.
+    pub password: Secret,
+    /// The BMC key of IPMI, where there is one.
+    pub key: Option<Vec<u8>>,
+}
+
+/// Where a BMC is met.
+#[derive(Debug)]
+pub struct Faces {
+    /// Redfish, where it speaks that.
+    pub redfish: SocketAddr,
+    /// Its certificate; None: it does not speak it.
+    pub identity: Option<Identity>,
+    /// IPMI, where it speaks that.
+    pub ipmi: Option<SocketAddr>,
+}
+
 /// A BMC and its machine.
 #[derive(Debug)]
 pub struct Bmc {
     /// As configured.
     pub config: MachineConfig,
-    /// The account's password.
-    pub(crate) password: Secret,
+    /// Password and key.
+    pub(crate) secrets: Secrets,
     /// Namespace for the machine's process.
     pub(crate) hall: Option<PathBuf>,
-    /// Where it listens.
+    /// Where it speaks Redfish.
     pub address: SocketAddr,
+    /// Where it speaks IPMI.
+    pub ipmi: Option<SocketAddr>,
     /// Power operations run one at a time.
     pub(crate) lever: tokio::sync::Mutex<()>,
     /// Bumped at every start and every reaping.
     pub(crate) moved: watch::Sender<u64>,
     /// Whether the port answers.
     pub(crate) link: watch::Sender<Link>,
-    /// The link's serial that the port has put in force.
+    /// The link's serial that the port of Redfish has put in force.
     pub(crate) served: watch::Sender<u64>,
+    /// The same of the port of IPMI.
+    pub(crate) served_ipmi: watch::Sender<u64>,
     /// Changes for watchers.
     pub(crate) changes: broadcast::Sender<Change>,
     state: Mutex<State>,
@@ -195,10 +233,9 @@ impl Bmc {
     /// A BMC whose machine is off.
     pub(crate) fn new(
         config: MachineConfig,
-        password: Secret,
+        secrets: Secrets,
         hall: Option<PathBuf>,
-        address: SocketAddr,
-        identity: Identity,
+        faces: Faces,
         changes: broadcast::Sender<Change>,
     ) -> Arc<Self> {
         let quirks = config.quirks.clone();
@@ -223,6 +260,11 @@ impl Bmc {
             boot_pending: None,
             asset_tag: String::new(),
             sessions: Sessions::default(),
+            rmcp: Table::default(),
+            device: Device::default(),
+            failures: 0,
+            locked_until: None,
+            cycles: 0,
             // a BMC is found running; only a restart in its life makes it young
             bmc_started: (SystemTime::now() - limits::UP_BEFORE, Instant::now()),
             bmc_down: false,
@@ -231,18 +273,22 @@ impl Bmc {
             progress: Progress::default(),
             recent: VecDeque::new(),
             requests: 0,
-            identity,
+            identity: faces.identity,
             quirks,
         };
+        // a port that does not exist is never waited for
+        let served = |exists: bool| watch::Sender::new(if exists { 0 } else { u64::MAX });
         Arc::new(Self {
+            served: served(config.redfish),
+            served_ipmi: served(faces.ipmi.is_some()),
             config,
-            password,
+            secrets,
             hall,
-            address,
+            address: faces.redfish,
+            ipmi: faces.ipmi,
             lever: tokio::sync::Mutex::new(()),
             moved: watch::Sender::new(0),
             link: watch::Sender::new(link),
-            served: watch::Sender::new(0),
             changes,
             state: Mutex::new(state),
         })
@@ -250,11 +296,44 @@ impl Bmc {
 
     /// The state; never held across an await.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.boot.expires.is_some_and(|at| at <= Instant::now()) {
+            state.boot.end();
+        }
+        state
     }
 
-    /// Tells the watchers.
+    /// True for the account's name and password, if it can log in at this moment; a wrong password counts.
+    pub(crate) fn knows(&self, user: &[u8], password: &[u8]) -> bool {
+        let usable = {
+            let state = self.state();
+            state.quirks.account == AccountState::Usable && state.locked_until.is_none_or(|until| until <= Instant::now())
+        };
+        if user != self.config.user.as_bytes() || !usable {
+            return false;
+        }
+        let right = self.secrets.password.is(password);
+        if right {
+            self.state().failures = 0;
+        } else {
+            self.failed_login();
+        }
+        right
+    }
+
+    /// Somebody named the account and did not know its password.
+    pub(crate) fn failed_login(&self) {
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(1);
+        if state.quirks.lockout_after > 0 && state.failures >= state.quirks.lockout_after {
+            state.locked_until = Some(Instant::now() + Duration::from_millis(state.quirks.lockout_ms));
+            state.failures = 0;
+        }
+    }
+
+    /// Tells the watchers, and the BMC's own event log.
     pub(crate) fn tell(&self, what: &'static str, pid: Option<i32>, cause: impl Into<String>) {
+        self.state().log(what);
         let change =
             Change { monotonic_ns: clock::monotonic_ns(), name: self.config.name.clone(), what, pid, cause: cause.into() };
         tracing::info!(machine = %change.name, what, pid, cause = %change.cause, "change");
@@ -320,8 +399,11 @@ impl Bmc {
     /// Waits until the port behaves as was last decided, so that who commanded a fault can count on it.
     pub(crate) async fn settled(&self) {
         let serial = self.link.borrow().serial;
-        let mut served = self.served.subscribe();
-        let done = served.wait_for(|served| *served >= serial);
+        let (mut redfish, mut ipmi) = (self.served.subscribe(), self.served_ipmi.subscribe());
+        let done = async {
+            let _ = redfish.wait_for(|served| *served >= serial).await;
+            let _ = ipmi.wait_for(|served| *served >= serial).await;
+        };
         if tokio::time::timeout(limits::SETTLE_WAIT, done).await.is_err() {
             tracing::warn!(machine = %self.config.name, "the port is slow to follow");
         }
@@ -333,7 +415,8 @@ impl Bmc {
             let mut state = self.state();
             state.bmc_down = true;
             state.bmc_boots += 1;
-            state.sessions.clear();
+            state.forget_sessions();
+            state.device.restart();
             state.bmc_boots
         };
         self.refresh_link();
@@ -365,7 +448,14 @@ impl Bmc {
 impl Boot {
     /// No override.
     pub fn none(mode: &str) -> Self {
-        Self { enabled: "Disabled".into(), target: "None".into(), mode: mode.into(), uri: String::new() }
+        Self { enabled: "Disabled".into(), target: "None".into(), mode: mode.into(), uri: String::new(), expires: None }
+    }
+
+    /// It is used up, or its time is over.
+    pub fn end(&mut self) {
+        self.enabled = "Disabled".into();
+        self.target = "None".into();
+        self.expires = None;
     }
 }
 
@@ -388,6 +478,31 @@ impl State {
     /// What Chassis.PowerState (the rail) reads now, lies included.
     pub fn chassis_power(&self) -> Reading {
         fixed(self.quirks.chassis_power, self.stuck_chassis).or_else(|| self.early()).unwrap_or_else(|| self.chassis_truth())
+    }
+
+    /// Every session is forgotten.
+    pub fn forget_sessions(&mut self) {
+        self.sessions.clear();
+        self.rmcp.clear();
+    }
+
+    /// Writes what happened into the event log, and stops the watchdog of a machine that went off.
+    fn log(&mut self, what: &str) {
+        let entry = match what {
+            // one reset, not a power-off and a power-on
+            "off" if self.restarting => return,
+            "on" if self.restarting => Entry::Reset { by_system: false },
+            "off" => Entry::PowerOff,
+            "on" => Entry::PowerOn,
+            "reset" => Entry::Reset { by_system: true },
+            "power_return" => Entry::MainsLost,
+            "bmc_up" => Entry::Started,
+            _ => return,
+        };
+        if entry == Entry::PowerOff {
+            self.device.watchdog.stop();
+        }
+        self.device.log.write(entry, clock::seconds(SystemTime::now(), self.quirks.clock_offset_s));
     }
 
     /// Remembers a request that changed something or tried to.

@@ -14,6 +14,13 @@ pub fn rfc3339(at: SystemTime, offset_s: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}+00:00", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
+/// Seconds since 1970 by the BMC's clock, as event logs are stamped; `offset_s` is the error of that clock.
+pub fn seconds(at: SystemTime, offset_s: i64) -> u32 {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let seconds = i64::try_from(seconds).unwrap_or(0).saturating_add(offset_s).max(0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
 /// Date of a day number counted from 1970-01-01 (Gregorian, years count from March so that the leap day is last).
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

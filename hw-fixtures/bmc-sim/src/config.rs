@@ -10,6 +10,9 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::quirks::Quirks;
 
+/// Longest BMC key of IPMI, bytes.
+const KEY_MAX: usize = 20;
+
 /// A whole simulator: one process, one control socket, any number of machines.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,8 +33,20 @@ pub struct Config {
 pub struct MachineConfig {
     /// Name in control requests and logs.
     pub name: String,
-    /// Address of the BMC; port 0 takes a free one.
+    /// Address of the BMC's Redfish; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// It speaks Redfish. `false`: neither socket nor certificate, so that thousands of BMCs that speak IPMI alone cost little.
+    #[serde(default = "yes")]
+    pub redfish: bool,
+    /// Address (UDP) at which the same BMC speaks IPMI 2.0; port 0 takes a free one; none: it does not.
+    #[serde(default)]
+    pub ipmi: Option<SocketAddr>,
+    /// File with the BMC key (K_G) of IPMI, one line: text of up to 20 bytes, or `0x` and hexadecimal digits. None: there is no such key.
+    #[serde(default)]
+    pub ipmi_key_file: Option<PathBuf>,
+    /// The BMC key itself: only for simulators started from code.
+    #[serde(skip)]
+    pub ipmi_key: Option<Secret>,
     /// SMBIOS UUID as the BMC tells it.
     pub uuid: String,
     /// Serial number as the BMC tells it.
@@ -140,6 +155,11 @@ impl Default for Hardware {
 pub struct Secret(String);
 
 impl Secret {
+    /// For keyed hashes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// True if this is what was given, in a time that does not tell where they differ.
     pub(crate) fn is(&self, given: &[u8]) -> bool {
         let own = self.0.as_bytes();
@@ -192,6 +212,10 @@ impl RestorePolicy {
     }
 }
 
+fn yes() -> bool {
+    true
+}
+
 fn default_user() -> String {
     "controller".into()
 }
@@ -217,6 +241,12 @@ impl Config {
                     machine.name
                 )));
             }
+            if !machine.redfish && machine.ipmi.is_none() {
+                return Err(Error::Config(format!(
+                    "machine {}: its BMC speaks nothing; leave `redfish` true, or give `ipmi` an address",
+                    machine.name
+                )));
+            }
             machine.quirks.check().map_err(|reason| Error::Config(format!("machine {}: {reason}", machine.name)))?;
         }
         Ok(())
@@ -229,6 +259,10 @@ impl MachineConfig {
         Self {
             name: name.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            redfish: true,
+            ipmi: None,
+            ipmi_key_file: None,
+            ipmi_key: None,
             uuid: uuid::Uuid::new_v4().to_string(),
             serial: format!("TEST-{name}"),
             user: default_user(),
@@ -257,12 +291,39 @@ impl MachineConfig {
         let Some(path) = &self.password_file else {
             return Err(Error::Config(format!("machine {}: no password_file; name a file with one line", self.name)));
         };
+        self.read_line(path).map(|password| Secret::from(password.as_str()))
+    }
+
+    /// The BMC key of IPMI, where there is one.
+    pub(crate) fn read_key(&self) -> Result<Option<Vec<u8>>, Error> {
+        let text = match (&self.ipmi_key, &self.ipmi_key_file) {
+            (Some(key), _) => key.0.clone(),
+            (None, Some(path)) => self.read_line(path)?,
+            (None, None) => return Ok(None),
+        };
+        let fail = || {
+            let length = format!("text of up to {KEY_MAX} bytes, or `0x` and up to {} hexadecimal digits", 2 * KEY_MAX);
+            Error::Config(format!("machine {}: the BMC key is neither {length}", self.name))
+        };
+        let bytes = match text.strip_prefix("0x") {
+            None => text.into_bytes(),
+            Some(digits) => {
+                let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|p| p.len() == 2));
+                let bytes = pairs.map(|pair| pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+                bytes.collect::<Option<Vec<u8>>>().ok_or_else(fail)?
+            }
+        };
+        if bytes.is_empty() || bytes.len() > KEY_MAX { Err(fail()) } else { Ok(Some(bytes)) }
+    }
+
+    /// The one line of a secret's file.
+    fn read_line(&self, path: &std::path::Path) -> Result<String, Error> {
         let text =
-            std::fs::read_to_string(path).map_err(|source| Error::File { action: "cannot read", path: path.clone(), source })?;
-        let password = text.trim_end_matches(['\r', '\n']);
-        if password.is_empty() {
-            return Err(Error::Config(format!("machine {}: {} is empty; write the password into it", self.name, path.display())));
+            std::fs::read_to_string(path).map_err(|source| Error::File { action: "cannot read", path: path.into(), source })?;
+        let line = text.trim_end_matches(['\r', '\n']);
+        if line.is_empty() {
+            return Err(Error::Config(format!("machine {}: {} is empty; write the secret into it", self.name, path.display())));
         }
-        Ok(Secret::from(password))
+        Ok(line.to_owned())
     }
 }

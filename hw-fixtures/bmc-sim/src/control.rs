@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde::Deserialize;
@@ -207,14 +207,17 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
             Ok(json!({}))
         }
         Request::LoseSessions { name } => {
-            control.find(&name)?.state().sessions.clear();
+            control.find(&name)?.state().forget_sessions();
             Ok(json!({}))
         }
         Request::ChangeCertificate { name } => {
             let bmc = control.find(&name)?;
+            if bmc.state().identity.is_none() {
+                return Err(Error::State { name, reason: "it speaks no Redfish, so it has no certificate".into() });
+            }
             let identity = crate::tls::identity(&name, bmc.address)?;
             let pem = identity.pem.clone();
-            bmc.state().identity = identity;
+            bmc.state().identity = Some(identity);
             Ok(json!({ "certificate": pem }))
         }
     }
@@ -238,9 +241,11 @@ fn state(bmc: &Bmc) -> Value {
     let link = *bmc.link.borrow();
     let mut state = bmc.state();
     let timeout = state.session_timeout();
+    let ipmi_timeout = Duration::from_millis(state.quirks.ipmi_session_timeout_ms);
     json!({
         "name": bmc.config.name,
         "address": bmc.address,
+        "ipmi_address": bmc.ipmi,
         "pid": state.pid(),
         "power": if state.process.is_some() { "on" } else { "off" },
         "frozen": state.process.as_ref().is_some_and(|p| p.frozen),
@@ -255,6 +260,9 @@ fn state(bmc: &Bmc) -> Value {
         "restore_policy_pending": state.policy_pending,
         "boot": { "enabled": state.boot.enabled, "target": state.boot.target, "mode": state.boot.mode },
         "sessions": state.sessions.list(timeout).len(),
+        "ipmi_sessions": state.rmcp.count(Instant::now(), ipmi_timeout),
+        "events": state.device.log.len(),
+        "identify": state.device.light_state() != 0,
         "requests": state.requests,
         "recent": state.recent,
         "quirks": state.quirks,

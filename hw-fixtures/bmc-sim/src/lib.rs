@@ -1,4 +1,4 @@
-//! BMCs that do not exist: Redfish over TLS on real sockets, each the parent of a process that plays its machine.
+//! BMCs that do not exist: Redfish over TLS and IPMI 2.0 on real sockets, each the parent of a process that plays its machine.
 //! Must never be honest by accident or lie by accident: without quirks every answer follows the process, with a quirk exactly one thing differs.
 //!
 //! ```no_run
@@ -14,9 +14,12 @@
 
 mod bmc;
 mod clock;
+mod command;
 mod config;
 mod control;
+mod device;
 mod error;
+mod ipmi;
 mod launch;
 mod limits;
 mod lines;
@@ -25,6 +28,7 @@ mod power;
 mod progress;
 mod quirks;
 mod redfish;
+mod rmcp;
 mod server;
 mod sessions;
 mod simulator;
@@ -36,7 +40,7 @@ pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
 pub use error::Error;
 pub use quirks::{
-    EarlyReading, ErrorScope, EtagBehaviour, NoEffect, PowerReading, Quirks, Reach, ResetBehaviour, ResetTimeReading,
-    SettingBehaviour,
+    AccountState, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, NoEffect, PowerReading, Privilege, Quirks, Reach,
+    ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
 };
 pub use simulator::{Handle, Simulator};

@@ -62,3 +62,30 @@ pub const CHANGES_KEPT: usize = 1024;
 pub const DELAY_MAX_MS: u64 = 86_400_000;
 /// Time between the answer to a BMC's own reset and its silence.
 pub const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// IPMI sessions a BMC keeps unless its quirks say otherwise, and the most that quirks may ask for.
+pub const IPMI_SESSIONS: usize = 16;
+/// See above.
+pub const IPMI_SESSIONS_MOST: usize = 64;
+/// IPMI sessions that are being opened at one BMC; the next pushes out the oldest.
+pub const HALF_OPEN_MAX: usize = 8;
+/// One that is not open by then is forgotten.
+pub const HALF_OPEN: Duration = Duration::from_secs(20);
+/// Requests of an IPMI session whose replies are remembered for retransmissions.
+pub const MEMORIES_MAX: usize = 4;
+/// So long a reply is remembered; later the same words are a new question.
+pub const MEMORY: Duration = Duration::from_secs(10);
+/// Packets and work of one BMC that wait (late replies, power commands); more are lost, as on a real BMC.
+pub const WAITING_MAX: usize = 64;
+/// Packets taken in one turn of a BMC's task.
+pub const PACKETS_PER_TURN: usize = 64;
+/// A reply that is to leave after the next one leaves by then, when there is no next one.
+pub const HELD: Duration = Duration::from_millis(500);
+/// Boot flags without boot option 3 are valid for so long, by the specification.
+pub const BOOT_VALID: Duration = Duration::from_secs(60);
+/// Off for so long in a power cycle.
+pub const CYCLE_PAUSE: Duration = Duration::from_secs(1);
+/// The identify light burns so long unless the command says otherwise, by the specification.
+pub const IDENTIFY: Duration = Duration::from_secs(15);
+/// Records of an event log.
+pub const LOG_MAX: usize = 512;

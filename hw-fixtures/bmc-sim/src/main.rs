@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use bmc_sim::{Config, Simulator};
 use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,7 +25,7 @@ const VERBS: &str = r#"Control requests, one JSON object a line; every answer ha
   {"verb":"lose_sessions"|"change_certificate","name":"m1"}
   {"verb":"watch"}                                 changes as they happen, one a line"#;
 
-/// Simulated BMCs: Redfish over TLS, each the parent of its machine's process.
+/// Simulated BMCs: Redfish over TLS and IPMI 2.0, each the parent of its machine's process.
 #[derive(Debug, Parser)]
 #[command(version, after_long_help = VERBS)]
 struct Arguments {
@@ -62,6 +63,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
 }
 
 async fn simulate(config: &std::path::Path) -> anyhow::Result<()> {
+    // A socket a BMC, and there may be thousands.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     // Asked for before the first machine can start, so that no early signal leaves one behind.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let simulator = Simulator::start(Config::read(config)?).await?;

@@ -139,7 +139,8 @@ impl Bmc {
             state.ran_at_loss = state.process.is_some() && state.doom.is_none();
             state.bmc_down = true;
             state.bmc_boots += 1;
-            state.sessions.clear();
+            state.forget_sessions();
+            state.device.restart();
         }
         self.refresh_link();
         self.tell("power_loss", None, "");
@@ -335,8 +336,7 @@ impl Bmc {
             let mut state = self.state();
             let boot = state.boot.clone();
             if boot.enabled == "Once" && !state.quirks.once_stays {
-                state.boot.enabled = "Disabled".into();
-                state.boot.target = "None".into();
+                state.boot.end();
             }
             boot
         };

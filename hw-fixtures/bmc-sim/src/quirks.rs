@@ -16,7 +16,7 @@ pub enum Reach {
     Unreachable,
     /// Nobody listens: connections are refused, open ones closed.
     Refuse,
-    /// Bytes that are not TLS.
+    /// Bytes that are neither TLS nor RMCP.
     Garbage,
 }
 
@@ -144,19 +144,88 @@ pub enum ErrorScope {
     Writes,
 }
 
+/// Whether the account can log in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// As it should.
+    #[default]
+    Usable,
+    /// Somebody has given it another password.
+    OtherPassword,
+    /// Locked.
+    Locked,
+    /// Switched off.
+    Disabled,
+}
+
+/// What the account may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privilege {
+    /// Read.
+    User,
+    /// Command power and settings.
+    Operator,
+    /// Everything.
+    #[default]
+    Administrator,
+}
+
+/// The order of bytes in which IPMI tells the UUID.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuidOrder {
+    /// As SMBIOS.
+    #[default]
+    Smbios,
+    /// As the UUID's text.
+    Text,
+    /// All reversed, as IPMI's specification.
+    Reversed,
+    /// The command does not exist, and the handshake tells zeros.
+    Unknown,
+}
+
+/// Which privilege level goes into the proofs of an IPMI handshake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleHashing {
+    /// That of RAKP message 1, with the mark of a look-up by name: the specification.
+    #[default]
+    AsAsked,
+    /// That of the Open Session request.
+    AsOpened,
+    /// The highest that the account has.
+    Maximum,
+}
+
+/// What becomes of an offer of cipher suite 17.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrongSuite {
+    /// It is taken.
+    #[default]
+    Taken,
+    /// It is refused.
+    Refused,
+    /// It is not answered.
+    Dropped,
+}
+
 /// Every lie a BMC can tell. The default is an honest, quick BMC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quirks {
     /// Whether the port answers.
     pub reach: Reach,
-    /// Each request waits this long before it is looked at, ms.
+    /// Each request (IPMI: each packet) waits this long before it is looked at, ms.
     pub delay_ms: u64,
     /// Each answer waits this long after the work is done, ms.
     pub reply_delay_ms: u64,
-    /// The work is done, the connection closed without an answer (requests that change something only).
+    /// The work is done, the connection closed without an answer, or IPMI's answer lost (requests that change something only).
     pub drop_reply: bool,
-    /// Bodies are bytes that are not JSON.
+    /// Bodies are bytes that are not JSON; the data of IPMI answers is noise.
     pub garbage_body: bool,
     /// Told instead of the serial number.
     pub serial: Option<String>,
@@ -180,11 +249,11 @@ pub struct Quirks {
     pub reset_delay_ms: u64,
     /// What a Reset action does.
     pub reset: ResetBehaviour,
-    /// ForceOff of a machine that is off.
+    /// ForceOff of a machine that is off (IPMI says success, "not in this state", or "invalid field").
     pub force_off_when_off: NoEffect,
     /// On of a machine that is on.
     pub on_when_on: NoEffect,
-    /// Requests are answered with this status.
+    /// Requests are answered with this status; over IPMI with "unspecified error", whatever it is.
     pub error_status: Option<u16>,
     /// Which of them.
     pub error_scope: ErrorScope,
@@ -218,6 +287,46 @@ pub struct Quirks {
     pub bmc_early_ms: u64,
     /// What they read then.
     pub bmc_early_reading: EarlyReading,
+    /// Whether the account can log in.
+    pub account: AccountState,
+    /// What it may do.
+    pub privilege: Privilege,
+    /// So many wrong passwords in a row lock the account; 0: never.
+    pub lockout_after: u32,
+    /// For how long, ms.
+    pub lockout_ms: u64,
+    /// IPMI: nothing is answered, as after an update that switched it off.
+    pub ipmi_off: bool,
+    /// IPMI: presence pings are answered.
+    pub ipmi_ping: bool,
+    /// IPMI: the query for cipher suites is answered.
+    pub ipmi_cipher_query: bool,
+    /// IPMI: what becomes of an offer of cipher suite 17.
+    pub ipmi_suite_17: StrongSuite,
+    /// IPMI: which privilege level goes into the proofs of the handshake.
+    pub ipmi_role: RoleHashing,
+    /// IPMI: in which order of bytes the UUID is told.
+    pub ipmi_guid: GuidOrder,
+    /// IPMI: sessions at once; 0: the table is full.
+    pub ipmi_session_cap: usize,
+    /// IPMI: idle time of a session, ms.
+    pub ipmi_session_timeout_ms: u64,
+    /// IPMI: "node busy" for so long after the BMC started, ms.
+    pub ipmi_busy_ms: u64,
+    /// IPMI: boot option 3 exists.
+    pub ipmi_valid_clearing: bool,
+    /// IPMI: a reply leaves this much later, ms.
+    pub ipmi_late_ms: u64,
+    /// Which share of the replies that is, percent.
+    pub ipmi_late_percent: u8,
+    /// IPMI: share of the packets that are lost, in each direction, percent.
+    pub ipmi_loss_percent: u8,
+    /// IPMI: share of the replies that leave twice, percent.
+    pub ipmi_duplicate_percent: u8,
+    /// IPMI: share of the replies that leave after the next one, percent.
+    pub ipmi_reorder_percent: u8,
+    /// IPMI: seed of the dice for the four above.
+    pub ipmi_seed: u64,
 }
 
 impl Default for Quirks {
@@ -258,6 +367,26 @@ impl Default for Quirks {
             bmc_reboot_ms: 1_000,
             bmc_early_ms: 0,
             bmc_early_reading: EarlyReading::default(),
+            account: AccountState::default(),
+            privilege: Privilege::default(),
+            lockout_after: 0,
+            lockout_ms: 30_000,
+            ipmi_off: false,
+            ipmi_ping: true,
+            ipmi_cipher_query: true,
+            ipmi_suite_17: StrongSuite::default(),
+            ipmi_role: RoleHashing::default(),
+            ipmi_guid: GuidOrder::default(),
+            ipmi_session_cap: limits::IPMI_SESSIONS,
+            ipmi_session_timeout_ms: 60_000,
+            ipmi_busy_ms: 0,
+            ipmi_valid_clearing: true,
+            ipmi_late_ms: 0,
+            ipmi_late_percent: 100,
+            ipmi_loss_percent: 0,
+            ipmi_duplicate_percent: 0,
+            ipmi_reorder_percent: 0,
+            ipmi_seed: 0,
         }
     }
 }
@@ -276,9 +405,22 @@ impl Quirks {
             ("session_timeout_ms", self.session_timeout_ms),
             ("bmc_reboot_ms", self.bmc_reboot_ms),
             ("bmc_early_ms", self.bmc_early_ms),
+            ("lockout_ms", self.lockout_ms),
+            ("ipmi_session_timeout_ms", self.ipmi_session_timeout_ms),
+            ("ipmi_busy_ms", self.ipmi_busy_ms),
+            ("ipmi_late_ms", self.ipmi_late_ms),
         ];
         if let Some((name, _)) = delays.iter().find(|(_, value)| *value > limits::DELAY_MAX_MS) {
             return Err(format!("quirk {name} is longer than a day; say milliseconds"));
+        }
+        let shares = [
+            ("ipmi_late_percent", self.ipmi_late_percent),
+            ("ipmi_loss_percent", self.ipmi_loss_percent),
+            ("ipmi_duplicate_percent", self.ipmi_duplicate_percent),
+            ("ipmi_reorder_percent", self.ipmi_reorder_percent),
+        ];
+        if let Some((name, _)) = shares.iter().find(|(_, value)| *value > 100) {
+            return Err(format!("quirk {name} is more than all; use 0 to 100"));
         }
         if self.error_status.is_some_and(|status| !(400..600).contains(&status)) {
             return Err("quirk error_status is no error; use 400 to 599".into());

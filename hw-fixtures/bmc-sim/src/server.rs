@@ -151,7 +151,8 @@ async fn talk(bmc: Arc<Bmc>, reach: Reach, mut stream: TcpStream) -> Result<(), 
         stream.write_all(&noise).await?;
         return Ok(stream.shutdown().await?);
     }
-    let acceptor = TlsAcceptor::from(Arc::clone(&bmc.state().identity.server));
+    let server = bmc.state().identity.as_ref().map(|identity| Arc::clone(&identity.server)).ok_or("no certificate")?;
+    let acceptor = TlsAcceptor::from(server);
     let stream = tokio::time::timeout(limits::TLS_HANDSHAKE, acceptor.accept(stream)).await??;
     let service = service_fn(move |request| {
         let bmc = Arc::clone(&bmc);

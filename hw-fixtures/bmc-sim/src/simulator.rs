@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use crate::bmc::Bmc;
+use crate::bmc::{Bmc, Faces, Secrets};
 use crate::config::{Config, MachineConfig};
 use crate::control::Control;
 use crate::error::Error;
+use crate::ipmi;
 use crate::limits;
 use crate::server;
 use crate::socket;
@@ -25,14 +27,44 @@ pub struct Simulator;
 /// A running simulator. Dropping it kills its machines and closes its ports.
 #[derive(Debug)]
 pub struct Handle {
-    /// Address of the first BMC (all of them: [`Handle::address_of`]).
+    /// Redfish address of the first BMC (all of them: [`Handle::address_of`]).
     pub address: SocketAddr,
-    /// Certificate of the first BMC, PEM.
+    /// Certificate of the first BMC, PEM; empty if it speaks no Redfish.
     pub certificate_pem: String,
     /// Commands.
     pub control: Control,
     tasks: Vec<JoinHandle<()>>,
     socket: Option<PathBuf>,
+}
+
+/// The sockets of one BMC.
+struct Port {
+    redfish: Option<TcpListener>,
+    ipmi: Option<UdpSocket>,
+}
+
+impl Port {
+    fn open(machine: &MachineConfig) -> Result<Port, Error> {
+        let fail = |address| move |source| Error::Listen { name: machine.name.clone(), address, source };
+        let redfish = machine.redfish.then(|| server::bind(machine.listen).map_err(fail(machine.listen))).transpose()?;
+        let ipmi = machine.ipmi.map(|address| ipmi::bind(address).map_err(fail(address))).transpose()?;
+        Ok(Port { redfish, ipmi })
+    }
+
+    /// Where the BMC is met; makes its certificate.
+    fn faces(&self, machine: &MachineConfig) -> Result<Faces, Error> {
+        let fail = |source| Error::Listen { name: machine.name.clone(), address: machine.listen, source };
+        let ipmi = self.ipmi.as_ref().map(|socket| socket.local_addr().map_err(fail)).transpose()?;
+        let Some(listener) = &self.redfish else {
+            return Ok(Faces { redfish: machine.listen, identity: None, ipmi });
+        };
+        let redfish = listener.local_addr().map_err(fail)?;
+        let identity = tls::identity(&machine.name, redfish)?;
+        if let Some(path) = &machine.certificate {
+            tls::write_pem(path, &identity.pem)?;
+        }
+        Ok(Faces { redfish, identity: Some(identity), ipmi })
+    }
 }
 
 impl Simulator {
@@ -41,20 +73,16 @@ impl Simulator {
         config.check()?;
         let changes = broadcast::Sender::new(limits::CHANGES_KEPT);
         let mut machines = BTreeMap::new();
-        let mut listeners = Vec::new();
+        let mut ports = Vec::new();
         let mut first = None;
         for machine in config.machines {
-            let listen = |source| Error::Listen { name: machine.name.clone(), address: machine.listen, source };
-            let listener = server::bind(machine.listen).map_err(listen)?;
-            let address = listener.local_addr().map_err(listen)?;
-            let password = machine.read_password()?;
-            let identity = tls::identity(&machine.name, address)?;
-            if let Some(path) = &machine.certificate {
-                tls::write_pem(path, &identity.pem)?;
-            }
-            first.get_or_insert_with(|| (address, identity.pem.clone()));
-            let bmc = Bmc::new(machine, password, config.hall_netns.clone(), address, identity, changes.clone());
-            listeners.push((Arc::clone(&bmc), listener));
+            let port = Port::open(&machine)?;
+            let secrets = Secrets { password: machine.read_password()?, key: machine.read_key()? };
+            let faces = port.faces(&machine)?;
+            let pem = faces.identity.as_ref().map(|identity| identity.pem.clone()).unwrap_or_default();
+            first.get_or_insert((faces.redfish, pem));
+            let bmc = Bmc::new(machine, secrets, config.hall_netns.clone(), faces, changes.clone());
+            ports.push((Arc::clone(&bmc), port));
             machines.insert(bmc.config.name.clone(), bmc);
         }
         let (address, certificate_pem) =
@@ -62,7 +90,11 @@ impl Simulator {
         let control = Control::new(machines, changes);
         let socket = config.control.as_ref().map(|path| socket::bind(path)).transpose()?;
         // Nothing below can fail, so no task is left behind by a start that was refused.
-        let mut tasks: Vec<_> = listeners.into_iter().map(|(bmc, listener)| tokio::spawn(server::serve(bmc, listener))).collect();
+        let mut tasks = Vec::new();
+        for (bmc, port) in ports {
+            tasks.extend(port.redfish.map(|listener| tokio::spawn(server::serve(Arc::clone(&bmc), listener))));
+            tasks.extend(port.ipmi.map(|socket| tokio::spawn(ipmi::serve(bmc, socket))));
+        }
         if let Some(listener) = socket {
             tasks.push(tokio::spawn(socket::serve(control.clone(), listener)));
         }
@@ -76,14 +108,20 @@ impl Simulator {
 }
 
 impl Handle {
-    /// Address of a machine's BMC.
+    /// Redfish address of a machine's BMC.
     pub fn address_of(&self, name: &str) -> Result<SocketAddr, Error> {
         Ok(self.control.find(name)?.address)
     }
 
-    /// The certificate a machine's BMC shows now, PEM.
+    /// IPMI address of a machine's BMC.
+    pub fn ipmi_address_of(&self, name: &str) -> Result<SocketAddr, Error> {
+        let refuse = || Error::State { name: name.into(), reason: "it speaks no IPMI; give `ipmi` an address".into() };
+        self.control.find(name)?.ipmi.ok_or_else(refuse)
+    }
+
+    /// The certificate a machine's BMC shows now, PEM; empty if it speaks no Redfish.
     pub fn certificate_of(&self, name: &str) -> Result<String, Error> {
-        Ok(self.control.find(name)?.state().identity.pem.clone())
+        Ok(self.control.find(name)?.state().identity.as_ref().map(|identity| identity.pem.clone()).unwrap_or_default())
     }
 
     /// Closes the ports, kills every machine and waits until all are reaped.

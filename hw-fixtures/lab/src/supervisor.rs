@@ -214,7 +214,8 @@ impl Lab {
     /// Passwords, the simulator's configuration, and a private copy of the firmware's variables for every machine that has some.
     fn write_bmc_files(&self) -> Result<(), Failed> {
         let run = &self.orders.run;
-        let secret = format!("{}\n", uuid::Uuid::new_v4().simple());
+        // `ipmi_sim` takes 16 bytes
+        let secret: String = uuid::Uuid::new_v4().simple().to_string().chars().take(16).chain(['\n']).collect();
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(bmc::password_file(run))?;
         file.write_all(secret.as_bytes())?;
         for machine in (1..=self.orders.machines).map(Machine) {

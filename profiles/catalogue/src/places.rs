@@ -44,11 +44,12 @@ pub struct Places {
     pub holes: bool,
 }
 
-/// Complaints as they are found, no more than [`COMPLAINTS_MAX`].
+/// Complaints as they are found, no more than [`COMPLAINTS_MAX`]. An error takes the place of a warning where there is no room for both.
 #[derive(Default, Debug)]
 pub struct Complaints {
     list: Vec<Complaint>,
-    beyond: usize,
+    /// Errors and warnings that found no room.
+    beyond: (usize, usize),
 }
 
 /// What to say of a place.
@@ -78,9 +79,18 @@ impl Word {
 impl Complaints {
     fn push(&mut self, complaint: Complaint) {
         if self.list.len() < COMPLAINTS_MAX {
-            self.list.push(complaint);
-        } else {
-            self.beyond += 1;
+            return self.list.push(complaint);
+        }
+        if complaint.severity == Severity::Warning {
+            self.beyond.1 += 1;
+            return;
+        }
+        match self.list.iter_mut().rev().find(|kept| kept.severity == Severity::Warning) {
+            Some(kept) => {
+                *kept = complaint;
+                self.beyond.1 += 1;
+            }
+            None => self.beyond.0 += 1,
         }
     }
 
@@ -115,12 +125,15 @@ impl Complaints {
 
     /// All of them, in the order of files, lines and columns.
     pub fn finish(mut self, folder: &Path) -> Vec<Complaint> {
-        if self.beyond > 0 {
-            let message = format!("{} more complaints are not shown", self.beyond);
-            let word = Word::error(crate::codes::TOO_MANY, message, "mend the ones above first, then check again");
-            let beyond = std::mem::take(&mut self.list);
+        let (errors, warnings) = self.beyond;
+        if errors + warnings > 0 {
+            let message = format!("{} more complaints are not shown", errors + warnings);
+            // what is not shown must not hide an error, and warnings alone are no error, however many
+            let word = if errors > 0 { Word::error } else { Word::warning };
+            let word = word(crate::codes::TOO_MANY, message.as_str(), "mend the ones above first, then check again");
+            let shown = std::mem::take(&mut self.list);
             self.about_file(folder, word);
-            self.list.extend(beyond);
+            self.list.extend(shown);
         }
         let place = |c: &Complaint| (c.file.clone(), c.line, c.column, c.severity, c.code);
         self.list.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.message.cmp(&b.message)));

@@ -81,3 +81,32 @@ fn thousands_of_machines() {
     eprintln!("{MACHINES} machines read and checked in {took:?}");
     assert!(took < PATIENCE, "{took:?}");
 }
+
+/// So many warnings that not all are shown hide no error, and are none.
+#[test]
+fn warnings_are_no_error_however_many_and_hide_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("estate.yaml", "estate: many\nvlans: {quarantine: 99, parking: 98, patrol: 97}\n");
+    write("site.yaml", "site: hall\n");
+    let machine = |n: usize| {
+        format!(
+            "machine: m{n}\nserial: B{n}\nuuid: 00000000-0000-4000-8000-{n:012}\nsite: hall\nrack: r1\nfeeds: [a]\n\
+             bmc: {{protocol: redfish, address: '10.1.{}.{}:443', user: u, password: 'env:BMC'}}\nnics: []\n\
+             hardware: {{level: 2, memory: 1GiB, threads: 1, firmware: [bios]}}\n",
+            n >> 8,
+            n & 255
+        )
+    };
+    let machines: Vec<String> = (0..1_200).map(machine).collect();
+    write("machines.yaml", &machines.join("---\n"));
+    let loaded = load_for(folder.path(), Some(Flavor::Production));
+    assert_eq!(loaded.errors(), 0, "{:?}", loaded.complaints.first());
+    assert!(loaded.estate.is_some());
+    assert!(loaded.complaints.iter().any(|complaint| complaint.code.to_string() == "F0040"));
+    // a file that is read last
+    write("zz.yaml", "pool: spares\nmachines: [m0, nobody]\n");
+    let loaded = load_for(folder.path(), Some(Flavor::Production));
+    assert!(loaded.estate.is_none());
+    assert!(loaded.complaints.iter().any(|complaint| complaint.message.contains("nobody")), "an error is shown before warnings");
+}

@@ -6,6 +6,7 @@ use ipmi_rs_core::connection::{CompletionErrorCode, IpmiCommand as _};
 use vocabulary::power::{BootTarget, PowerState, RestorePolicy};
 
 use super::session::{Reply, Request};
+use crate::fault::Kind;
 
 const CHASSIS: u8 = 0x00;
 const APP: u8 = 0x06;
@@ -158,6 +159,11 @@ pub fn is_doubtful(code: CompletionErrorCode) -> bool {
     matches!(code, ProcessingTimeout | Unspecified | CompletionErrorCode::ResponseUnavailable { .. })
 }
 
+/// What a no means to a person.
+pub fn kind(code: CompletionErrorCode) -> Kind {
+    if code == CompletionErrorCode::InsufficientPrivilege { Kind::TooFewRights } else { Kind::Answer }
+}
+
 /// A completion code for people.
 pub fn explained(code: CompletionErrorCode) -> String {
     use CompletionErrorCode as C;
@@ -169,9 +175,7 @@ pub fn explained(code: CompletionErrorCode) -> String {
         C::ParameterOutOfRange | C::InvalidDataFieldInRequest => "the BMC does not take this value",
         C::ResponseUnavailable { .. } => "the BMC is starting, updates itself, or cannot answer now",
         C::DestinationUnavailable => "destination unavailable",
-        C::InsufficientPrivilege => {
-            "the user's rights do not suffice; raise the user's privilege on the BMC and `privilege` of the machine's `bmc`"
-        }
+        C::InsufficientPrivilege => "the user's rights do not suffice",
         C::CannotExecuteCommandInCurrentState => "not possible in the present state",
         C::SubFunctionDisabled => "this function is switched off on the BMC",
         C::Unspecified => "unspecified error",

@@ -33,6 +33,14 @@ impl Suite {
         }
     }
 
+    /// Its number in the specification.
+    pub fn number(self) -> u8 {
+        match self {
+            Suite::Seventeen => 17,
+            Suite::Three => 3,
+        }
+    }
+
     /// Length of a whole hash, bytes.
     pub fn digest(self) -> usize {
         match self {

@@ -1,33 +1,31 @@
 //! Why a session or a request over IPMI came to nothing: one name for each thing that a person would mend in another way.
 //! Must never carry a password or a key, and never call silence anything but silence.
 
+use crate::fault::Kind;
+
 /// What went wrong between this client and one BMC.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Nobody answered in time.
-    #[error("nobody answered {0} in time; check address, network, and that IPMI over LAN is switched on")]
+    #[error("nobody answered {0} in time")]
     Silent(&'static str),
     /// The open session fell silent: it ran out at the BMC, the BMC restarted, or it cannot be reached any more.
     #[error("the open session does not answer any more: it ran out, the BMC restarted, or it cannot be reached")]
     Broken,
     /// The BMC proved that it knows the user under another password. It was not told ours, so no lock-out counts this attempt.
-    #[error("the BMC has another password for this user; check the password of the machine's `bmc`")]
+    #[error("the BMC has another password for this user")]
     WrongPassword,
     /// The BMC does not take the user: unknown, disabled, or locked.
-    #[error(
-        "the BMC does not take this user: unknown, disabled or locked ({0}); check the user of the machine's `bmc`, or wait until the lock ends"
-    )]
+    #[error("the BMC does not take this user: unknown, disabled or locked ({0})")]
     Account(&'static str),
     /// The user exists, but may not do this.
-    #[error(
-        "the user's rights do not suffice ({0}); raise the user's privilege on the BMC, or lower `privilege` of the machine's `bmc`"
-    )]
+    #[error("the user's rights do not suffice ({0})")]
     TooFewRights(&'static str),
     /// The BMC key (K_G) differs.
-    #[error("the BMC has another BMC key (K_G) than the machine's `bmc`; check `key` there, or clear the key on the BMC")]
+    #[error("the BMC has another BMC key (K_G) than `key` of the machine's `bmc`")]
     Key,
     /// All sessions of the BMC are taken.
-    #[error("the BMC has no free session; end other users' sessions or wait until they run out")]
+    #[error("the BMC has no free session")]
     NoSlot,
     /// The session is gone, and what was to go out on it was not sent.
     #[error("the session was lost before the request was sent; nothing was sent")]
@@ -55,6 +53,20 @@ impl Fault {
     /// True if asking again soon would only bring the account nearer to being locked.
     pub fn is_about_the_account(&self) -> bool {
         matches!(self, Fault::WrongPassword | Fault::Account(_) | Fault::Key | Fault::TooFewRights(_))
+    }
+
+    /// What a person would mend.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Fault::Silent(_) => Kind::Silent,
+            Fault::Broken | Fault::Expired => Kind::SessionLost,
+            Fault::WrongPassword | Fault::Key => Kind::WrongPassword,
+            Fault::Account(_) => Kind::AccountRefused,
+            Fault::TooFewRights(_) => Kind::TooFewRights,
+            Fault::NoSlot => Kind::SessionsFull,
+            Fault::Busy => Kind::Restarts,
+            Fault::NoCommonSuite(_) | Fault::Nonsense(_) | Fault::Crowded | Fault::NoSocket(_) => Kind::Answer,
+        }
     }
 
     /// True if nothing can have reached the device.

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
 use super::handshake::Account;
-use super::session::{Event, Heard, Reply, Request, Session, Timing};
+use super::session::{Event, Heard, Reply, Request, Session, Spoken, Timing};
 use super::wire;
 use crate::limits;
 
@@ -28,6 +28,8 @@ pub struct Told {
     pub guid: [u8; 16],
     /// True for a while after a session broke: the BMC may have restarted, which IPMI does not tell, and its Off is not believed.
     pub young: bool,
+    /// How the session is spoken; `None` if it ended with this reply.
+    pub spoken: Option<Spoken>,
     /// The reply itself.
     pub reply: Reply,
 }
@@ -333,7 +335,7 @@ impl Link {
                 self.broke |= matches!(outcome, Err(Fault::Broken));
                 let young = self.young.is_some_and(|until| now < until);
                 let told = match (outcome, self.open) {
-                    (Ok(reply), Some((session, guid))) => Ok(Told { session, guid, young, reply }),
+                    (Ok(reply), Some((session, guid))) => Ok(Told { session, guid, young, spoken: self.session.spoken(), reply }),
                     (Ok(_), None) => Err(Fault::Expired),
                     (Err(fault), _) => Err(fault),
                 };
@@ -380,8 +382,8 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use super::super::commands;
     use super::super::peer::{Peer, account};
+    use super::super::{commands, handshake};
     use super::*;
     use std::time::Duration;
 
@@ -390,6 +392,8 @@ mod tests {
         link: Link,
         peer: Peer,
         now: Instant,
+        /// How often the user's name was tried.
+        tried: u32,
     }
 
     impl Bench {
@@ -402,7 +406,7 @@ mod tests {
             };
             let session = Session::new(Arc::new(account("secret")), timing, random);
             let link = Link::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 623)), session);
-            Bench { link, peer: Peer::new(account("secret")), now: Instant::now() }
+            Bench { link, peer: Peer::new(account("secret")), now: Instant::now(), tried: 0 }
         }
 
         /// It forgets its sessions.
@@ -415,6 +419,7 @@ mod tests {
             for _ in 0..200 {
                 while self.link.drain(self.now) || self.link.advance(self.now) {}
                 if let Some(packet) = self.link.session.poll_out() {
+                    self.tried += u32::from(wire::read_plus(&packet).is_some_and(|(header, _)| header.kind == handshake::RAKP_1));
                     if let Some(reply) = self.peer.receive(&packet) {
                         self.link.session.receive(self.now, &reply);
                     }
@@ -432,6 +437,25 @@ mod tests {
             let (answer, mut answered) = oneshot::channel();
             self.link.enqueue(Waiting { request: commands::chassis_status(), on: None, answer });
             self.run(|_| answered.try_recv().ok()).map(|told| told.young)
+        }
+    }
+
+    #[test]
+    fn an_account_that_was_refused_is_tried_once_within_the_pause() {
+        const POLLS: u32 = 20;
+        for refuses in [None, Some((handshake::RAKP_1, 0x0d))] {
+            let mut bench = Bench::new();
+            (bench.peer, bench.peer.refuses) = (Peer::new(account("another")), refuses);
+            let fault = bench.ask().unwrap_err();
+            assert!(matches!(fault, Fault::WrongPassword | Fault::Account(_)) && bench.tried == 1, "{fault}");
+            let begun = bench.now;
+            for poll in 1..POLLS {
+                bench.now = begun + limits::LOGIN_PAUSE * poll / POLLS;
+                assert_eq!(bench.ask(), Err(fault.clone()));
+            }
+            assert_eq!(bench.tried, 1);
+            bench.now = begun + limits::LOGIN_PAUSE;
+            assert_eq!((bench.ask(), bench.tried), (Err(fault), 2));
         }
     }
 

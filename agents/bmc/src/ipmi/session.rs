@@ -39,6 +39,15 @@ pub enum Event {
     Lost,
 }
 
+/// How an open session is spoken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spoken {
+    /// The cipher suite.
+    pub suite: Suite,
+    /// How the BMC hashes the privilege.
+    pub role: Role,
+}
+
 /// What became of bytes that came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Heard {
@@ -120,6 +129,12 @@ impl Session {
     /// True if questions may be asked now.
     pub fn is_free(&self) -> bool {
         matches!(&self.phase, Phase::Open { live, raising: false } if live.pending.is_none())
+    }
+
+    /// How the present session is spoken; `None` while there is none.
+    pub fn spoken(&self) -> Option<Spoken> {
+        let open = matches!(self.phase, Phase::Open { .. });
+        self.allowed().filter(|_| open).map(|suite| Spoken { suite, role: self.role })
     }
 
     /// True if there is no session and none is being opened.

@@ -8,6 +8,7 @@ use super::http::{Reply, Via};
 use super::layout;
 use super::trouble::Trouble;
 use super::{Link, Redfish, view};
+use crate::fault::{Kind, Refusal};
 use crate::limits;
 
 /// What a BMC answered to a command.
@@ -18,7 +19,7 @@ pub enum Verdict {
     /// 2xx.
     Accepted,
     /// 4xx: nothing was done.
-    Denied(String),
+    Denied(Refusal),
     /// Anything else: whether it was done is unknown.
     Failed(String),
 }
@@ -29,7 +30,8 @@ impl Verdict {
         match reply.status {
             200..=299 => Ok(Verdict::Accepted),
             401 => Err(layout::lost(&link.session.credential, &reply.explained())),
-            400..=499 => Ok(Verdict::Denied(reply.explained())),
+            403 => Ok(Verdict::Denied(Refusal { kind: Kind::TooFewRights, why: reply.explained() })),
+            400..=499 => Ok(Verdict::Denied(Refusal { kind: Kind::Answer, why: reply.explained() })),
             _ => Ok(Verdict::Failed(reply.explained())),
         }
     }
@@ -61,7 +63,8 @@ impl IfMatch {
 pub async fn patch(bmc: &Redfish, link: &Link, settings: Option<&str>, bodies: &[Value]) -> Result<Verdict, Trouble> {
     let mut bodies = bodies.iter().peekable();
     let mut condition = if link.layout.quirks.refuses_if_match() { IfMatch::Nothing } else { IfMatch::Strong };
-    let mut refusal = Verdict::Denied("no form of the request was taken".into());
+    let why = "no form of the request was taken".to_owned();
+    let mut refusal = Verdict::Denied(Refusal { kind: Kind::Answer, why });
     for _ in 0..limits::PATCH_FORMS_MAX {
         let Some(body) = bodies.peek() else { break };
         let pending = match settings {

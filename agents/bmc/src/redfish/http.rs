@@ -32,8 +32,8 @@ pub enum Credential {
     Nobody,
     /// A session.
     Token(Secret),
-    /// The account itself, where the BMC has no free session.
-    Account { user: String, password: Secret },
+    /// The account itself, where the BMC gives no session; `full` where it said that it has no free one.
+    Account { user: String, password: Secret, full: bool },
 }
 
 /// An answer of a BMC, whatever its status.
@@ -120,7 +120,7 @@ impl Http {
         again.map_err(|failure| self.blamed(failure, &Method::GET, path))
     }
 
-    /// POST, PATCH or DELETE; sent at most once. A lost reply is `Silent`: whether it happened is unknown.
+    /// POST, PATCH or DELETE; sent at most once. A lost reply is `BrokenOff`: whether it happened is unknown.
     pub async fn command(
         &self,
         method: Method,
@@ -157,7 +157,7 @@ impl Http {
         request = match who {
             Credential::Nobody => request,
             Credential::Token(token) => request.header("X-Auth-Token", sensitive(token)?),
-            Credential::Account { user, password } => request.basic_auth(user, Some(password.expose())),
+            Credential::Account { user, password, .. } => request.basic_auth(user, Some(password.expose())),
         };
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
@@ -185,11 +185,11 @@ impl Http {
                 Trouble::Silent(format!("connection broke during GET {path} ({why})"))
             }
             Failure::Broken(why) => {
-                Trouble::Silent(format!("connection broke during {method} {path} ({why}); whether it was done is unknown"))
+                Trouble::BrokenOff(format!("connection broke during {method} {path} ({why}); whether it was done is unknown"))
             }
             Failure::Slow(wait) if method == Method::GET => Trouble::Silent(format!("no answer to GET {path} within {wait:?}")),
             Failure::Slow(wait) => {
-                Trouble::Silent(format!("no answer to {method} {path} within {wait:?}; whether it was done is unknown"))
+                Trouble::BrokenOff(format!("no answer to {method} {path} within {wait:?}; whether it was done is unknown"))
             }
             Failure::Unusable(why) => Trouble::Answer(format!("{method} {path}: {why}")),
         }

@@ -10,6 +10,7 @@ use super::identity::{self, Likeness};
 use super::session::SESSIONS;
 use super::trouble::Trouble;
 use super::view;
+use crate::fault::Kind;
 use crate::quirks::{Platform, Quirks};
 
 /// Where the service root is, by the specification.
@@ -48,8 +49,6 @@ pub struct Layout {
     pub manager: Option<String>,
     /// Reset types by the ActionInfo resource, where there is one.
     pub resets: Option<Vec<String>>,
-    /// Who the BMC says it is.
-    pub platform: Platform,
     /// What it does otherwise.
     pub quirks: Quirks,
 }
@@ -73,8 +72,19 @@ impl Root {
     }
 }
 
+/// The host, as it was when it was found; for people.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Who the BMC says it is.
+    pub platform: Platform,
+    /// The system's own words.
+    pub system: Value,
+    /// How many systems are behind the BMC.
+    pub of: usize,
+}
+
 /// Follows the links from the root to everything that readings and commands need.
-pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choice) -> Result<Layout, Trouble> {
+pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choice) -> Result<(Layout, Host), Trouble> {
     let members = view::members(&resource(http, &root.systems, who).await?);
     let systems = join_all(members.into_iter().map(|path| async move {
         let system = resource(http, &path, who).await;
@@ -83,6 +93,7 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
     .await
     .into_iter()
     .collect::<Result<Vec<_>, Trouble>>()?;
+    let behind = systems.len();
     let (path, system) = choose(systems, choice)?;
     let links = system.get("Links");
     let chassis = view::links(links.and_then(|l| l.get("Chassis")));
@@ -101,7 +112,7 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
     let quirks = platform.quirks();
     let chassis = quirks.host_rail().and_then(|rail| chassis.into_iter().find(|path| view::id(path) == rail));
     tracing::debug!(%platform, ?quirks, system = path, "BMC discovered");
-    Ok(Layout { system: path, chassis, manager, resets: resets?, platform, quirks })
+    Ok((Layout { system: path, chassis, manager, resets: resets?, quirks }, Host { platform, system, of: behind }))
 }
 
 /// Picks the wanted system.
@@ -143,7 +154,7 @@ pub async fn resource(http: &Http, path: &str, who: &Credential) -> Result<Value
     match reply.status {
         401 => Err(lost(who, &reply.explained())),
         _ if reply.is_success() => Ok(reply.body),
-        _ => Err(Trouble::Answer(format!("GET {path} is answered {}", reply.explained()))),
+        _ => Err(Trouble::of(reply.status, path, &reply.explained())),
     }
 }
 
@@ -151,7 +162,7 @@ pub async fn resource(http: &Http, path: &str, who: &Credential) -> Result<Value
 pub async fn optional(http: &Http, path: Option<&str>, who: &Credential) -> Result<Value, Trouble> {
     let Some(path) = path else { return Ok(Value::Null) };
     match resource(http, path, who).await {
-        Err(Trouble::Answer(why)) => {
+        Err(Trouble::Answer(why) | Trouble::Rights(why) | Trouble::Busy(why)) => {
             tracing::debug!(why, "taken as not told");
             Ok(Value::Null)
         }
@@ -163,7 +174,11 @@ pub async fn optional(http: &Http, path: Option<&str>, who: &Credential) -> Resu
 pub fn lost(who: &Credential, explained: &str) -> Trouble {
     match who {
         Credential::Token(_) => Trouble::SessionLost,
-        Credential::Nobody | Credential::Account { .. } => Trouble::Account(explained.to_owned()),
+        Credential::Account { full: true, .. } => {
+            let why = format!("no session is free, and without one it is answered {explained}");
+            Trouble::Account(Kind::SessionsFull, why)
+        }
+        Credential::Nobody | Credential::Account { .. } => Trouble::Account(Kind::WrongPassword, explained.to_owned()),
     }
 }
 

@@ -9,8 +9,9 @@ use serde_json::json;
 use vocabulary::Secret;
 
 use super::http::{Credential, Http, Reply};
-use super::trouble::Trouble;
+use super::trouble::{self, Trouble};
 use super::view;
+use crate::fault::Kind;
 use crate::limits;
 
 /// Where sessions are made on every BMC whose service root does not say otherwise.
@@ -57,13 +58,20 @@ impl Session {
     /// Opens a session; falls back to the account itself where the BMC refuses a session for any reason but the account.
     pub async fn open(http: &Http, sessions: &str, account: &Account, numbers: &Numbers) -> Result<Session, Trouble> {
         let body = json!({ "UserName": account.user, "Password": account.password.expose() });
-        let reply = http.command(Method::POST, sessions, &Credential::Nobody, Some(&body), None).await?;
+        let asked = http.command(Method::POST, sessions, &Credential::Nobody, Some(&body), None).await;
+        // a log-in changes nothing that could be half done
+        let reply =
+            asked.map_err(|trouble| if let Trouble::BrokenOff(why) = trouble { Trouble::Silent(why) } else { trouble })?;
         let (credential, uri) = match (reply.status, reply.token.clone()) {
             (200..=299, Some(token)) => (Credential::Token(token), session_uri(&reply)),
-            (401 | 403, _) => return Err(Trouble::Account(reply.explained())),
             _ => {
-                tracing::warn!(answer = %reply.explained(), "the BMC gives no session; each request carries the account instead");
-                (Credential::Account { user: account.user.clone(), password: account.password.clone() }, None)
+                if let Some(refused) = Trouble::of_login(reply.status, &reply.body, reply.explained()) {
+                    return Err(refused);
+                }
+                let full = trouble::is_full(&reply.body);
+                let code = if full { Kind::SessionsFull.code() } else { Kind::Answer.code() };
+                tracing::warn!(%code, answer = %reply.explained(), "the BMC gives no session; each request carries the account instead");
+                (Credential::Account { user: account.user.clone(), password: account.password.clone(), full }, None)
             }
         };
         Ok(Session { credential, number: AtomicU64::new(numbers.next()), uri, made: Instant::now() })
@@ -72,6 +80,17 @@ impl Session {
     /// True for a session of the BMC's own, false where the account stands in for one.
     pub fn is_kept(&self) -> bool {
         matches!(self.credential, Credential::Token(_))
+    }
+
+    /// How this client is logged in, for people.
+    pub fn shown(&self) -> String {
+        match &self.credential {
+            Credential::Account { full: true, .. } => {
+                format!("{}: the BMC has no free session; each request carries the account itself", Kind::SessionsFull.code())
+            }
+            Credential::Account { full: false, .. } => "the BMC gives no session; each request carries the account itself".into(),
+            Credential::Token(_) | Credential::Nobody => "a session of its own".into(),
+        }
     }
 
     /// True if a proper session should be asked for again.
@@ -122,7 +141,8 @@ mod tests {
     fn an_account_is_never_an_unbroken_session() {
         let numbers = Numbers::default();
         let of = |credential| Session { credential, number: AtomicU64::new(7), uri: None, made: Instant::now() };
-        let account = of(Credential::Account { user: "u".into(), password: Secret::new("p") });
+        let account = of(Credential::Account { user: "u".into(), password: Secret::new("p"), full: true });
+        assert!(account.shown().starts_with("F1013: "), "{}", account.shown());
         assert_ne!(account.number(&numbers), account.number(&numbers));
         let kept = of(Credential::Token(Secret::new("t")));
         assert_eq!(kept.number(&numbers), kept.number(&numbers));

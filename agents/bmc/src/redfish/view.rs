@@ -184,6 +184,18 @@ pub fn explanation(body: &Value) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// Everything that an error body says, in lower case and bounded: keys and texts, for telling one refusal from another.
+pub fn said(body: &Value) -> String {
+    let Some(error) = body.get("error") else { return String::new() };
+    let extended = error.get("@Message.ExtendedInfo").and_then(Value::as_array).into_iter().flatten().take(limits::LINKS_MAX);
+    let of = |value: &Value, keys: [&str; 2]| {
+        let texts = keys.into_iter().filter_map(|key| value.get(key).and_then(Value::as_str));
+        texts.map(|text| clean(text, limits::EXPLANATION_MAX)).collect::<Vec<_>>().join(" ")
+    };
+    let head = of(error, ["code", "message"]);
+    extended.map(|info| of(info, ["MessageId", "Message"])).fold(head, |all, one| all + " " + &one).to_lowercase()
+}
+
 #[cfg(test)]
 #[path = "view_tests.rs"]
 pub(super) mod tests;

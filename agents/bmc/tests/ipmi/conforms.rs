@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bmc::Driver;
+use bmc::findings::{Can, name};
 use contract::bmc::Bmc;
 use contract::conformance::{self, BmcFixture};
 use vocabulary::boot::Firmware;
@@ -113,5 +114,11 @@ async fn a_probe_tells_who_is_there_and_changes_nothing() {
     let sim = Sim::start(OTHER_UUID);
     let found = bmc::probe(&door(sim.address)).await.unwrap();
     assert_eq!((found.matches, found.reading.identity.uuid.as_str()), (false, OTHER_UUID));
-    assert!(found.platform.contains("firmware 9.08") && sim.commands() == 0, "{}", found.platform);
+    let findings = &found.findings;
+    assert!(findings.platform.contains("firmware 9.08") && sim.commands() == 0, "{findings:?}");
+    assert!(findings.session.contains("cipher suite 3") && findings.quirks.is_empty(), "{findings:?}");
+    let can = |name| findings.abilities.iter().find(|ability| ability.name == name).unwrap().can;
+    assert_eq!((can(name::POWER_OFF), can(name::BOOT_HTTP), can(name::RAIL)), (Can::Untold, Can::No, Can::No));
+    let driver = bmc::open(&door(sim.address)).unwrap();
+    assert_eq!(driver.found(), None, "nobody was asked yet");
 }

@@ -25,7 +25,8 @@ async fn a_wrong_password_is_named_and_not_tried_again_at_once() {
     let mut door = door(proxy.address);
     door.password = Secret::new("wrong");
     let driver = bmc::open(&door).unwrap();
-    assert!(reason(driver.read().await).contains("another password"));
+    let said = reason(driver.read().await);
+    assert!(said.starts_with("F1009: BMC ") && said.contains("another password"), "{said}");
     let asked = proxy.with(|orders| orders.asked);
     for outcome in [driver.read().await, driver.power_off().await, driver.power_on().await] {
         assert!(reason(outcome).contains("another password"));
@@ -40,7 +41,7 @@ async fn a_user_who_is_locked_or_unknown_is_named() {
         let mut door = door(sim.address);
         door.bmc.user = user.into();
         let said = reason(bmc::open(&door).unwrap().read().await);
-        assert!(said.contains("does not take this user"), "{user}: {said}");
+        assert!(said.starts_with("F1010: ") && said.contains("does not take this user"), "{user}: {said}");
     }
 }
 
@@ -140,7 +141,7 @@ async fn a_full_table_of_sessions_is_named() {
         }
         assert!(drivers.len() < 100, "the simulator has no end of sessions");
     };
-    assert!(said.contains("no free session"), "after {}: {said}", drivers.len());
+    assert!(said.contains("F1013: ") && said.contains("no free session"), "after {}: {said}", drivers.len());
     // one goes, one comes
     drivers.pop().unwrap().close().await;
     bmc::open(&door(sim.address)).unwrap().read().await.unwrap();

@@ -3,6 +3,8 @@
 //! Must never reach further than loopback.
 
 #[cfg(test)]
+mod account;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod replay;

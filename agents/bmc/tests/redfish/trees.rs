@@ -153,6 +153,12 @@ async fn replay_machine(tree: Tree) -> usize {
         assert_eq!(reading.system_power == PowerState::On, system["PowerState"] == "On", "{path}");
         assert_eq!(reading.identity.uuid, text("UUID").to_lowercase(), "{path}");
         assert!(reading.health.is_some(), "{path}");
+        let commands = || server.asked("POST").into_iter().filter(|asked| !asked.path.ends_with("/Sessions")).count();
+        let before = commands();
+        let found = bmc::probe(&door).await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
+        assert!(found.matches && found.findings.abilities.len() == 8, "{path}: {found:?}");
+        assert_eq!((commands(), server.asked("PATCH").len()), (before, 0), "{path}: a look changes nothing");
+        println!("{path}: {:#?}", found.findings);
         let before = server.asked("POST").len();
         let cut = driver.power_off().await;
         let resets = server.asked("POST").len() - before;

@@ -3,8 +3,9 @@
 use super::words::{Complaint, Words};
 use super::{Expectation, Numbered, Scenario, Setup, Step};
 use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
-use lab::names::{MACHINES, MACHINES_MAX};
+use lab::names::{MACHINES, MACHINES_MAX, Machine};
 use std::collections::BTreeSet;
+use vocabulary::MachineId;
 use vocabulary::boot::{BootMethod, Firmware};
 
 /// A fault of a scenario's text.
@@ -30,6 +31,7 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         method: BootMethod::Kernel,
         machines: MACHINES,
         settings: Vec::new(),
+        over_ipmi: BTreeSet::new(),
         address_lease: None,
     };
     let (mut title, mut steps, mut faults) = (None, Vec::<Numbered>::new(), Vec::new());
@@ -116,7 +118,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
 const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, release, restart, reboot, by hand, expect";
 
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
-    matches!(verb, "firmware" | "method" | "machines" | "set") || (verb == "lease" && words.clone().take(&["addresses"]))
+    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "set") || (verb == "lease" && words.clone().take(&["addresses"]))
 }
 
 fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Complaint> {
@@ -141,6 +143,11 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
                 return Err(format!("there can be {MACHINES} to {MACHINES_MAX} machines"));
             }
             setup.machines = count;
+        }
+        "ipmi" => {
+            let machine: MachineId = words.parsed("a machine")?;
+            let known = (1..=MACHINES_MAX).map(Machine).find(|one| one.name() == machine.as_str());
+            setup.over_ipmi.insert(known.ok_or_else(|| format!("`{machine}` is no machine of a data centre"))?.0);
         }
         "lease" => {
             words.word("addresses")?;

@@ -2,6 +2,7 @@
 
 mod enroll;
 mod list;
+mod probe;
 mod release;
 mod show;
 
@@ -14,6 +15,7 @@ pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
     match verb {
         Machine::List => list::list(session).await,
         Machine::Show { machine } => show::show(session, &machine).await,
+        Machine::Probe(asked) => probe::probe(session, asked).await,
         Machine::Enroll { machines, wait } => enroll::enroll(session, &machines, wait).await,
         Machine::Release { machine, yes, wait } => release::release(session, &machine, yes, wait).await,
     }

@@ -1,19 +1,30 @@
 //! `understudy machine show`: one machine in full.
 
 use crate::exit::Failure;
-use crate::render::{length, table};
+use crate::render::{clean, length, table};
 use crate::session::Session;
+use api::bmc::{BmcView, MachineFullView};
 use api::view::MachineView;
 use vocabulary::MachineId;
 
 /// Shows it.
 pub async fn show(session: &Session, machine: &MachineId) -> Result<(), Failure> {
-    let seen = session.view::<MachineView>(&format!("/v1/machines/{machine}")).await?;
+    let seen = session.view::<MachineFullView>(&format!("/v1/machines/{machine}")).await?;
     session.show(&seen, text)
 }
 
+/// What was found out of a BMC, as rows.
+pub fn bmc(bmc: &BmcView) -> Vec<(&'static str, String)> {
+    let quirks =
+        if bmc.quirks.is_empty() { "none: it is taken to keep to the standard".to_owned() } else { bmc.quirks.join(", ") };
+    let abilities = bmc.abilities.iter().map(|able| ("ability", format!("{}: {} ({})", able.name, able.can, able.detail)));
+    let rows = [("platform", bmc.platform.clone()), ("quirk record", quirks), ("session", bmc.session.clone())];
+    rows.into_iter().chain(abilities).map(|(name, value)| (name, clean(&value))).collect()
+}
+
 /// A machine in full.
-pub fn text(machine: &MachineView) -> String {
+pub fn text(full: &MachineFullView) -> String {
+    let machine = &full.machine;
     let age = machine.read_ms_ago.map_or("never read".to_owned(), |ms| format!("read {} ago", length(ms)));
     let mut rows = vec![
         ["machine", &machine.name].map(str::to_owned),
@@ -38,6 +49,7 @@ pub fn text(machine: &MachineView) -> String {
     for order in &machine.standing_orders {
         add("to confirm", order.clone());
     }
+    full.bmc.iter().flat_map(bmc).for_each(|(name, value)| add(name, value));
     let mut rows = rows.into_iter().map(Vec::from).collect::<Vec<_>>();
     let header: Vec<String> = rows.remove(0);
     table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows, None)

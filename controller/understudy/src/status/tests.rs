@@ -1,7 +1,7 @@
 //! The screen, drawn from fixed views.
 
 use super::*;
-use api::view::HeldView;
+use api::view::{HeldView, LateView, PollsView};
 use std::collections::BTreeMap;
 
 pub(crate) const NOW: u64 = 1_767_225_600_000;
@@ -60,7 +60,8 @@ fn plan(id: &str, kind: &str) -> PlanSummary {
 fn view(servers: Vec<ServerView>, machines: Vec<MachineView>) -> StatusView {
     let plans = servers.iter().filter_map(|server| server.plan.clone()).collect();
     let estate = "6d2c7b1e-0000-4000-8000-000000000000".into();
-    StatusView { estate, revision: 57, blind: false, servers, machines, plans, standing_orders: Vec::new(), dropped: 0 }
+    let (standing_orders, polls) = (Vec::new(), PollsView::default());
+    StatusView { estate, revision: 57, blind: false, servers, machines, plans, standing_orders, dropped: 0, polls }
 }
 
 #[test]
@@ -120,4 +121,16 @@ fn it_never_outgrows_the_screen_and_counts_what_it_leaves_out() {
 fn only_our_commands_are_taken_from_a_text() {
     assert_eq!(command_in("`rm -rf x`, or `understudy server restart web1`").as_deref(), Some("understudy server restart web1"));
     assert_eq!(command_in("by itself"), None);
+}
+
+#[test]
+fn watching_that_does_not_keep_up_is_told() {
+    let class = |at_most_ms, polls| LateView { at_most_ms, polls };
+    let mut seen = view(Vec::new(), Vec::new());
+    seen.polls.late = vec![class(Some(1_000), 990), class(Some(2_000), 10), class(None, 0)];
+    assert!(!text(&seen, NOW, Look::default()).contains("late"));
+    seen.polls.late = vec![class(Some(1_000), 980), class(Some(2_000), 20), class(None, 0)];
+    assert!(text(&seen, NOW, Look::default()).contains("one in a hundred by more than 1.0 s"));
+    seen.polls.late = vec![class(Some(1_000), 980), class(Some(2_000), 0), class(None, 20)];
+    assert!(text(&seen, NOW, Look::default()).contains("one in a hundred by more than 1.0 s"));
 }

@@ -4,5 +4,6 @@
 
 mod controller;
 mod files;
+mod probe;
 mod support;
 mod usage;

@@ -84,8 +84,14 @@ pub struct Controller {
 impl Controller {
     /// A fresh lab, served.
     pub fn start() -> Controller {
+        Controller::start_with(|_| ())
+    }
+
+    /// A fresh lab whose files were changed first, served.
+    pub fn start_with(change: impl FnOnce(&Path)) -> Controller {
         let folder = tempfile::tempdir().unwrap();
         loopback_lab(&folder.path().join("estate"));
+        change(&folder.path().join("estate"));
         let (estate, state) = (folder.path().join("estate"), folder.path().join("state"));
         run(understudy().args(["estate", "init"]).arg(&estate).arg("--state").arg(&state).arg("--lab")).expect(0);
         let child = serve(folder.path());

@@ -13,6 +13,9 @@ fn what_is_not_understood_is_usage() {
         &["server", "show", "Web 1"],
         &["plan", "show", "x"],
         &["machine", "enroll"],
+        &["machine", "probe", "127.0.0.1", "--protocol", "redfish", "--user", "u"],
+        &["machine", "probe", "127.0.0.1", "--protocol", "redfish", "--user", "u", "--password-env", "A", "--password-file", "b"],
+        &["machine", "probe", "bmc1", "--protocol", "redfish", "--user", "u", "--password-env", "A"],
         &["server", "start", "web1", "--deadline", "5"],
         &["server", "start", "web1", "--deadline", "5s", "--no-wait"],
         &["status", "--address", "https://example.org"],
@@ -38,7 +41,14 @@ fn help_shows_only_what_exists_and_gives_examples() {
     }
     let serve = run(understudy().args(["serve", "--help"])).expect(0).stdout;
     assert!(serve.contains("Examples:") && !serve.contains("crash-after"), "{serve}");
-    for verb in [&["watch"][..], &["estate", "init"], &["machine", "enroll"], &["failover", "start"], &["agent", "enroll"]] {
+    for verb in [
+        &["watch"][..],
+        &["estate", "init"],
+        &["machine", "enroll"],
+        &["machine", "probe"],
+        &["failover", "start"],
+        &["agent", "enroll"],
+    ] {
         let help = run(understudy().args(verb).arg("--help")).expect(0).stdout;
         assert!(help.contains("Example"), "{verb:?}");
     }
@@ -99,7 +109,7 @@ fn shells_get_their_completion() {
         assert!(script.contains("UNDERSTUDY_COMPLETE"), "{shell}: {script}");
     }
     let verbs = candidates(&mut understudy(), &["understudy", "machine", ""]);
-    assert_eq!(verbs.lines().take(4).collect::<Vec<_>>(), ["list", "show", "enroll", "release"]);
+    assert_eq!(verbs.lines().take(5).collect::<Vec<_>>(), ["list", "show", "probe", "enroll", "release"]);
 }
 
 /// What bash would be offered for the last of these words.

@@ -51,6 +51,7 @@ pub const TABLE: &[Wanted] = &[
     wanted("parted", "partition tables of the servers' root disks"),
     wanted("openipmi", "ipmi_sim, a BMC nobody here wrote"),
     wanted("ipmitool", "a second opinion on IPMI"),
+    wanted("freeipmi-tools", "ipmipower, against which the watching of BMCs is measured"),
     wanted("zstd", "packed initial RAM disks"),
     wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];

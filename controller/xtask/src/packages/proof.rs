@@ -23,6 +23,7 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/zstd",
     "usr/bin/ipmi_sim",
     "usr/bin/ipmitool",
+    "usr/sbin/ipmipower",
     "usr/bin/grub-mkimage",
     "usr/lib/grub/i386-pc/grub-bios-setup",
 ];

@@ -2,7 +2,7 @@
 //! Must never power a machine in another way than `power.rs` does, nor say why a log-in failed.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use hyper::StatusCode;
 use serde_json::{Map, Value};
@@ -13,9 +13,10 @@ use super::route::Route;
 use super::view::{MANAGER_RESET_TYPES, RESET_TYPES, session_body};
 use crate::bmc::Bmc;
 use crate::clock::rfc3339;
-use crate::error::Error;
-use crate::power::Outcome;
-use crate::quirks::{NoEffect, ResetBehaviour};
+use crate::command::{Answered, Reset};
+
+/// What the reset types of the System mean.
+const RESETS: [Reset; 5] = [Reset::On, Reset::ForceOff, Reset::GracefulShutdown, Reset::ForceRestart, Reset::PushPowerButton];
 
 /// A POST with a JSON object.
 pub async fn post(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>) -> Answer {
@@ -49,7 +50,7 @@ fn open_session(bmc: &Bmc, body: &Map<String, Value>) -> Answer {
         }
     }
     let text = |name| body.get(name).and_then(Value::as_str).unwrap_or_default();
-    if text("UserName") != bmc.config.user || !bmc.password.is(text("Password").as_bytes()) {
+    if !bmc.knows(text("UserName").as_bytes(), text("Password").as_bytes()) {
         let path = "/redfish/v1/SessionService/Sessions";
         return error(StatusCode::UNAUTHORIZED, "ResourceAtUriUnauthorized", &[path, "Invalid username or password"]);
     }
@@ -85,54 +86,16 @@ fn reset_type<'a>(body: &'a Map<String, Value>, action: &str, allowed: &[&str]) 
 
 async fn reset_system(bmc: &Arc<Bmc>, body: &Map<String, Value>) -> Answer {
     let wanted = match reset_type(body, "ComputerSystem.Reset", &RESET_TYPES) {
-        Ok(wanted) => wanted.to_owned(),
+        Ok(wanted) => RESETS.into_iter().find(|reset| reset.word() == wanted).unwrap_or(Reset::GracefulShutdown),
         Err(refusal) => return refusal,
     };
-    let quirks = bmc.state().quirks.clone();
-    match quirks.reset {
-        ResetBehaviour::Ignored => return Answer::no_content(),
-        ResetBehaviour::Fails => return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &[]),
-        ResetBehaviour::Obeys | ResetBehaviour::FailsAfterwards => {}
-    }
-    let done = if quirks.reset_delay_ms > 0 {
-        let (bmc, wanted) = (Arc::clone(bmc), wanted.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(quirks.reset_delay_ms)).await;
-            if let Err(e) = perform(&bmc, &wanted).await {
-                tracing::warn!(error = %e, "delayed reset");
-            }
-        });
-        Ok(Outcome::Done)
-    } else {
-        perform(bmc, &wanted).await
-    };
-    if quirks.reset == ResetBehaviour::FailsAfterwards {
-        return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &[]);
-    }
-    let refusal = |status| error(status, "ActionParameterValueConflict", &["ResetType", &wanted]);
-    match done {
-        Ok(Outcome::Done) => Answer::no_content(),
-        Ok(Outcome::Conflict) => refusal(StatusCode::CONFLICT),
-        Ok(Outcome::NoEffect) => match (wanted.as_str(), quirks.on_when_on, quirks.force_off_when_off) {
-            ("On", NoEffect::NoContent, _) | ("ForceOff", _, NoEffect::NoContent) => Answer::no_content(),
-            ("On", NoEffect::BadRequest, _) | ("ForceOff", _, NoEffect::BadRequest) => refusal(StatusCode::BAD_REQUEST),
-            _ => refusal(StatusCode::CONFLICT),
-        },
-        Err(e) => {
-            tracing::error!(error = %e, reset = wanted, "reset failed");
-            error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &[])
-        }
-    }
-}
-
-async fn perform(bmc: &Arc<Bmc>, wanted: &str) -> Result<Outcome, Error> {
-    const CAUSE: &str = "ManagementCommand";
-    match wanted {
-        "On" => bmc.power_on(CAUSE).await,
-        "ForceOff" => Ok(bmc.force_off().await),
-        "ForceRestart" => bmc.force_restart(CAUSE).await,
-        "PushPowerButton" => bmc.press_button().await,
-        _ => Ok(bmc.graceful_off().await),
+    let answered = bmc.command(wanted).await;
+    let refusal = |status| error(status, "ActionParameterValueConflict", &["ResetType", wanted.word()]);
+    match answered {
+        Answered::Accepted => Answer::no_content(),
+        Answered::Conflict => refusal(StatusCode::CONFLICT),
+        Answered::Refused => refusal(StatusCode::BAD_REQUEST),
+        Answered::Failed => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &[]),
     }
 }
 
@@ -140,15 +103,6 @@ fn reset_manager(bmc: &Arc<Bmc>, body: &Map<String, Value>) -> Answer {
     if let Err(refusal) = reset_type(body, "Manager.Reset", &MANAGER_RESET_TYPES) {
         return refusal;
     }
-    let (away, early) = {
-        let state = bmc.state();
-        (Duration::from_millis(state.quirks.bmc_reboot_ms), Duration::from_millis(state.quirks.bmc_early_ms))
-    };
-    let bmc = Arc::clone(bmc);
-    tokio::spawn(async move {
-        // The answer leaves before the BMC does.
-        tokio::time::sleep(crate::limits::LAST_WORDS).await;
-        bmc.restart_bmc(away, early, "Manager.Reset");
-    });
+    bmc.restart_soon("Manager.Reset");
     Answer::no_content()
 }

@@ -12,7 +12,7 @@ const REGISTRY: &str = "Base.1.15";
 /// Key, text (with %1, %2), severity, resolution.
 type Message = (&'static str, &'static str, &'static str, &'static str);
 
-const MESSAGES: [Message; 24] = [
+const MESSAGES: [Message; 25] = [
     ("Success", "The request completed successfully.", "OK", "None."),
     (
         "GeneralError",
@@ -62,6 +62,12 @@ const MESSAGES: [Message; 24] = [
         "There is no valid session established with the implementation.",
         "Critical",
         "Establish a session before attempting any operations.",
+    ),
+    (
+        "InsufficientPrivilege",
+        "There are insufficient privileges for the account or credentials associated with the current session to perform the requested operation.",
+        "Critical",
+        "Either abandon the operation or change the associated access rights and resubmit the request if the operation failed.",
     ),
     (
         "ResourceAtUriUnauthorized",

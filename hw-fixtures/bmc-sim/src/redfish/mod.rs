@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::bmc::{Bmc, Recent};
 use crate::clock;
 use crate::limits;
-use crate::quirks::{ErrorScope, EtagBehaviour, Quirks};
+use crate::quirks::{ErrorScope, EtagBehaviour, Privilege, Quirks};
 use route::Route;
 
 /// An answer under construction.
@@ -151,6 +151,10 @@ async fn decide(bmc: &Arc<Bmc>, asked: &Asked) -> Answer {
     {
         return refusal;
     }
+    // who only reads may end a session all the same
+    if !reads && !login && quirks.privilege == Privilege::User && !matches!(route, Route::Session(_)) {
+        return message::error(StatusCode::FORBIDDEN, "InsufficientPrivilege", &[]);
+    }
     let allowed = route.methods(&quirks);
     match asked.method.as_str() {
         "GET" | "HEAD" if allowed.contains(&"GET") => get(bmc, &route, asked, &quirks).await,
@@ -209,7 +213,7 @@ fn identify(bmc: &Bmc, asked: &Asked, quirks: &Quirks) -> Result<(), Answer> {
     let mut pair = decoded.splitn(2, |byte| *byte == b':');
     let user = pair.next().unwrap_or_default();
     let password = pair.next().unwrap_or_default();
-    if user == bmc.config.user.as_bytes() && bmc.password.is(password) { Ok(()) } else { Err(refuse()) }
+    if bmc.knows(user, password) { Ok(()) } else { Err(refuse()) }
 }
 
 fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Full<Bytes>> {

@@ -31,7 +31,8 @@ pub async fn patch(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>, hea
     if let Err(refusal) = check_match(headers, etag.as_deref(), quirks) {
         return refusal;
     }
-    let before = bmc.state().boot.clone();
+    // what is set here ends with a start alone
+    let before = Boot { expires: None, ..bmc.state().boot.clone() };
     let known = current.as_ref().and_then(Value::as_object);
     match wish(body, known, before, quirks) {
         Ok(wish) => {

@@ -125,6 +125,16 @@ impl Bench {
         tokio::time::timeout(SETTLES, settled).await.unwrap_or_else(|_| panic!("{key} did not become {wanted}"));
     }
 
+    /// The same for a number.
+    pub async fn settles_at(&self, key: &str, wanted: u64) {
+        let settled = async {
+            while self.state().await[key] != wanted {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SETTLES, settled).await.unwrap_or_else(|_| panic!("{key} did not become {wanted}"));
+    }
+
     /// Resets that reached the BMC.
     pub async fn resets(&self, kind: &str) -> usize {
         self.sent("POST").await.iter().filter(|(sent, _)| sent.as_deref() == Some(kind)).count()

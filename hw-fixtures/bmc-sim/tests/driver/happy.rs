@@ -130,9 +130,12 @@ async fn a_probe_tells_who_is_there_and_sends_nothing() {
     bench.door.pin = None;
     let found = bmc::probe(&bench.door).await.unwrap();
     assert!(found.matches);
-    assert_eq!(found.certificate, fingerprint(&bench.sim.certificate_pem));
-    assert_eq!(found.reading.certificate, Some(found.certificate.clone()));
-    assert!(found.platform.contains("Understudy Laboratory"), "{}", found.platform);
+    assert_eq!(found.certificate, Some(fingerprint(&bench.sim.certificate_pem)));
+    assert_eq!(found.reading.certificate, found.certificate);
+    let findings = &found.findings;
+    assert!(findings.platform.contains("Understudy Laboratory") && findings.quirks == ["laboratory"], "{findings:?}");
+    let able = |ability: &bmc::findings::Ability| ability.can == bmc::findings::Can::Yes;
+    assert!(findings.abilities.len() == 8 && findings.abilities.iter().all(able), "{findings:?}");
     bench.door.identity = identity("", "OTHER");
     let other = bmc::probe(&bench.door).await.unwrap();
     assert!(!other.matches);

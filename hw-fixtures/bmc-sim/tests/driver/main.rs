@@ -1,4 +1,4 @@
-//! The Redfish driver against simulated BMCs on real TLS sockets, every quirk in turn, and the contract's own suite.
+//! The Redfish and IPMI drivers against simulated BMCs on real sockets, every quirk in turn, and the contract's own suite.
 //! It lives here because the simulator lies above the driver. Must never reach further than loopback.
 
 #[cfg(test)]
@@ -9,3 +9,9 @@ mod conformance;
 mod faults;
 #[cfg(test)]
 mod happy;
+#[cfg(test)]
+mod ipmi;
+#[cfg(test)]
+mod ipmi_common;
+#[cfg(test)]
+mod ipmi_conformance;

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic: that is how they fail")]
 
+mod account;
 mod faults;
+mod ipmitool;
 mod monitor;
 mod power;
 mod process;
 mod redfish;
 mod scale;
 mod support;
+mod thousands;

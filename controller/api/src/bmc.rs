@@ -1,0 +1,57 @@
+//! What was found out of a machine's BMC, as `machine show` and `machine probe` tell it. Fields are only ever added.
+//! Must never hold a secret: of the account only how it is logged in is told.
+
+use crate::view::MachineView;
+use engine::Findings;
+use serde::{Deserialize, Serialize};
+
+/// A machine, and what was found out of its BMC.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MachineFullView {
+    /// The machine as every list shows it.
+    #[serde(flatten)]
+    pub machine: MachineView,
+    /// `null` while the BMC was not read since the controller's start.
+    #[serde(default)]
+    pub bmc: Option<BmcView>,
+}
+
+/// What was found out of a BMC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BmcView {
+    /// Make, model and firmware.
+    pub platform: String,
+    /// The quirk records that apply; none: it is taken to keep to the standard.
+    pub quirks: Vec<String>,
+    /// How it is logged in to.
+    pub session: String,
+    /// What it can do, and what it lacks.
+    pub abilities: Vec<AbilityView>,
+}
+
+/// One thing that Understudy asks of a BMC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbilityView {
+    /// What.
+    pub name: String,
+    /// `yes`, `no`, or `untold`: then it is tried when it is needed, and read back.
+    pub can: String,
+    /// By which values, or why not.
+    pub detail: String,
+}
+
+impl From<&Findings> for BmcView {
+    fn from(findings: &Findings) -> BmcView {
+        let abilities = findings.abilities.iter().map(|ability| AbilityView {
+            name: ability.name.to_owned(),
+            can: ability.can.word().to_owned(),
+            detail: ability.detail.clone(),
+        });
+        BmcView {
+            platform: findings.platform.clone(),
+            quirks: findings.quirks.clone(),
+            session: findings.session.clone(),
+            abilities: abilities.collect(),
+        }
+    }
+}

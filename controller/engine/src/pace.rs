@@ -1,0 +1,110 @@
+//! When a BMC is looked at next: at the estate's interval; less often where its own answers take long, or where it has been silent for a
+//! while. Each BMC has a pace of its own, so that none delays another. Pure: it is told what happened and how long it took.
+
+use crate::limits;
+use std::time::Duration;
+
+/// How a look ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// Something answered, be it a refusal.
+    Answered,
+    /// Nothing did.
+    Silent,
+}
+
+/// The pace of one BMC. Its size does not grow with its history.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    interval: Duration,
+    /// How long its answers take: a quarter of the newest one, three of all before.
+    usual: Duration,
+    /// Looks in a row that met silence.
+    silent: u32,
+}
+
+impl Pace {
+    /// Of a BMC of which nothing is known yet.
+    pub fn new(interval: Duration) -> Pace {
+        Pace { interval, usual: Duration::ZERO, silent: 0 }
+    }
+
+    /// A look has ended. How long a silence took says nothing of the answers: it took as long as we wait.
+    pub fn looked(&mut self, took: Duration, look: Look) {
+        match look {
+            Look::Answered => {
+                self.silent = 0;
+                self.usual = (self.usual * 3 + took) / 4;
+            }
+            Look::Silent => self.silent = self.silent.saturating_add(1),
+        }
+    }
+
+    /// From the start of one look to the start of the next. Never less than the interval; never more than
+    /// [`limits::SILENT_INTERVALS_MAX`] intervals or [`limits::BUSY_SHARE`] times the usual answer.
+    pub fn gap(&self) -> Duration {
+        let own = self.interval.max(self.usual * limits::BUSY_SHARE);
+        let doublings = self.silent.saturating_sub(limits::SILENT_LOOKS).min(limits::SILENT_INTERVALS_MAX.ilog2() + 1);
+        let spared = self.interval.saturating_mul(1 << doublings);
+        own.max(spared.min(self.interval.saturating_mul(limits::SILENT_INTERVALS_MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn after(looks: &[(Duration, Look)]) -> Duration {
+        let mut pace = Pace::new(5 * SECOND);
+        looks.iter().for_each(|(took, look)| pace.looked(*took, *look));
+        pace.gap()
+    }
+
+    #[test]
+    fn a_quick_bmc_is_looked_at_at_the_interval() {
+        assert_eq!(after(&[]), 5 * SECOND);
+        assert_eq!(after(&[(SECOND / 100, Look::Answered); 50]), 5 * SECOND);
+    }
+
+    #[test]
+    fn a_slow_bmc_has_half_of_its_time_for_itself() {
+        let gap = after(&[(4 * SECOND, Look::Answered); 50]);
+        assert!(gap > 7 * SECOND && gap <= 8 * SECOND, "{gap:?}");
+        // one slow answer changes little
+        assert_eq!(after(&[(4 * SECOND, Look::Answered)]), 5 * SECOND);
+    }
+
+    #[test]
+    fn a_silent_bmc_is_spared_and_is_back_at_its_first_answer() {
+        let silent = (8 * SECOND, Look::Silent);
+        // what the detection counts on comes at the usual pace
+        assert_eq!(after(&[silent; 5]), 5 * SECOND);
+        assert_eq!(after(&[silent; 6]), 10 * SECOND);
+        assert_eq!(after(&[silent; 7]), 20 * SECOND);
+        assert_eq!(after(&[silent; 8]), 30 * SECOND);
+        assert_eq!(after(&[silent; 1000]), 30 * SECOND);
+        let mut back = vec![silent; 1000];
+        back.push((SECOND / 10, Look::Answered));
+        assert_eq!(after(&back), 5 * SECOND);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_bounded_whatever_happens(
+            interval_ms in 1u64..600_000,
+            looks in proptest::collection::vec((0u64..100_000, any::<bool>()), 0..60),
+        ) {
+            let interval = Duration::from_millis(interval_ms);
+            let mut pace = Pace::new(interval);
+            for (took_ms, answered) in &looks {
+                pace.looked(Duration::from_millis(*took_ms), if *answered { Look::Answered } else { Look::Silent });
+            }
+            let slowest = looks.iter().map(|(took_ms, _)| *took_ms).max().unwrap_or_default();
+            let most = (interval * limits::SILENT_INTERVALS_MAX).max(Duration::from_millis(slowest) * limits::BUSY_SHARE);
+            prop_assert!(pace.gap() >= interval && pace.gap() <= most, "{:?}", pace.gap());
+        }
+    }
+}

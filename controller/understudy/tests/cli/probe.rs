@@ -1,0 +1,164 @@
+//! `machine probe` against simulated BMCs over real TLS sockets, without a controller.
+
+use crate::support::{Controller, Ran, run, understudy};
+use bmc_sim::{Handle, MachineConfig, Simulator};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const UUID: &str = "00000000-0000-4000-8000-000000000001";
+const PASSWORD: &str = "a password that nobody prints";
+/// The controller has read a BMC by then.
+const READ: Duration = Duration::from_secs(30);
+
+/// A BMC, and the runtime that it lives in.
+struct Bench {
+    runtime: tokio::runtime::Runtime,
+    sim: Handle,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut machine = MachineConfig::for_test("m1");
+        machine.uuid = UUID.into();
+        machine.serial = "LAB0001".into();
+        machine.password = Some(PASSWORD.into());
+        let sim = runtime.block_on(Simulator::start_one(machine)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("right"), format!("{PASSWORD}\n")).unwrap();
+        std::fs::write(folder.path().join("wrong"), "hunter2\n").unwrap();
+        Bench { runtime, sim, folder }
+    }
+
+    fn probe(&self, password: &str, words: &[&str]) -> Ran {
+        let mut command = understudy();
+        command.args(["machine", "probe", &self.sim.address.to_string(), "--protocol", "redfish", "--user", "controller"]);
+        let ran =
+            run(command.arg("--password-file").arg(self.folder.path().join(password)).args(words).env("UNDERSTUDY_LOG", "trace"));
+        assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(PASSWORD), "a password is never printed");
+        ran
+    }
+
+    /// A controller for the lab with this BMC as that of m1.
+    fn controller(&self, password: &str) -> Controller {
+        let (bmc, file) = (self.sim.address.to_string(), self.folder.path().join(password));
+        Controller::start_with(|estate| {
+            let document = estate.join("machines/m1.yaml");
+            let text = std::fs::read_to_string(&document).unwrap();
+            assert!(text.contains("127.254.0.11:443"), "{text}");
+            std::fs::write(document, text.replace("127.254.0.11:443", &bmc)).unwrap();
+            std::fs::copy(file, estate.join("secrets/bmc")).unwrap();
+        })
+    }
+
+    fn state(&self) -> serde_json::Value {
+        self.runtime.block_on(self.sim.control.state("m1")).unwrap()
+    }
+}
+
+#[test]
+fn a_bmc_of_no_estate_is_told_in_full_and_nothing_is_changed() {
+    let bench = Bench::new();
+    let shown = bench.probe("right", &[]).expect(0).stdout;
+    for said in [
+        "LAB0001",
+        UUID,
+        "Understudy Laboratory",
+        "quirk record    laboratory",
+        "a session of its own",
+        "power off: yes (ForceOff, of: ",
+        "boot by UEFI HTTP: yes (UefiHttp, of: ",
+        "the only one",
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    let view = bench.probe("right", &["--output", "json"]).expect(0).json();
+    assert_eq!(
+        (&view["power"], &view["chassis_power"], &view["restore_policy"]),
+        (&json!("off"), &json!("off"), &json!("last-state"))
+    );
+    assert_eq!(view["quirks"], json!(["laboratory"]), "{view}");
+    assert!(view["abilities"].as_array().unwrap().iter().all(|ability| ability["can"] == "yes"), "{view}");
+    let certificate = view["certificate"].as_str().unwrap().to_owned();
+    bench.probe("right", &["--certificate", &certificate]).expect(0);
+    let state = bench.state();
+    assert_eq!(state["sessions"], 0, "{state}");
+    let methods =
+        ["PATCH", "PUT"].map(|method| state["recent"].as_array().unwrap().iter().filter(|r| r["method"] == method).count());
+    assert_eq!((methods, &state["system_power"]), ([0, 0], &json!("Off")));
+}
+
+/// What `machine show m1` says once its BMC was asked.
+fn shown(controller: &Controller) -> serde_json::Value {
+    let until = Instant::now() + READ;
+    loop {
+        let view = controller.run(&["machine", "show", "m1", "--output", "json"]).expect(0).json();
+        if !view["trouble"].is_null() || !view["bmc"].is_null() {
+            return view;
+        }
+        assert!(Instant::now() < until, "{view}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_machine_of_the_estate_shows_what_its_bmc_was_found_able_to_do() {
+    let bench = Bench::new();
+    let controller = bench.controller("right");
+    let view = shown(&controller);
+    assert_eq!((&view["name"], &view["bmc"]["quirks"]), (&json!("m1"), &json!(["laboratory"])), "{view}");
+    let text = controller.run(&["machine", "show", "m1"]).expect(0).stdout;
+    for said in [
+        "platform      Understudy Laboratory",
+        "quirk record  laboratory",
+        "power off: yes (ForceOff, of: ",
+        "a session of its own",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let never = controller.run(&["machine", "show", "m2", "--output", "json"]).expect(0).json();
+    assert!(never["bmc"].is_null(), "{never}");
+}
+
+#[test]
+fn a_wrong_password_shows_as_what_it_is_and_is_not_tried_into_a_lock_out() {
+    let bench = Bench::new();
+    let controller = bench.controller("wrong");
+    let trouble = shown(&controller)["trouble"].as_str().unwrap().to_owned();
+    assert!(trouble.contains("F1009: BMC ") && !trouble.contains("hunter2"), "{trouble}");
+    for words in [&["machine", "show", "m1"][..], &["machine", "list"], &["status"]] {
+        let text = controller.run(words).expect(0).stdout;
+        assert!(text.contains("F1009: BMC "), "{words:?} {text}");
+    }
+    // a cadence of 5 s: the second and third poll come within the pause
+    std::thread::sleep(Duration::from_secs(12));
+    let tried = bench.state()["recent"].as_array().unwrap().iter().filter(|asked| asked["method"] == "POST").count();
+    assert_eq!(tried, 1);
+}
+
+#[test]
+fn what_a_bmc_lacks_is_told_with_a_word_why() {
+    let bench = Bench::new();
+    let lies = json!({ "restore_policy": "unsupported", "allowable_values": false, "session_cap": 0 });
+    bench.runtime.block_on(bench.sim.control.set_quirks("m1", lies)).unwrap();
+    let shown = bench.probe("right", &[]).expect(0).stdout;
+    assert!(shown.contains("stay off after a power loss: no (it tells no restore policy"), "{shown}");
+    assert!(shown.contains("power off: untold (it lists no reset types; ForceOff is tried when it is needed)"), "{shown}");
+    assert!(shown.contains("F1013: the BMC has no free session"), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_with_the_account_or_the_way_has_its_code_and_exit_1() {
+    let bench = Bench::new();
+    let wrong = bench.probe("wrong", &["--output", "json"]).expect(1);
+    let fault = wrong.fault();
+    assert_eq!(fault["code"], "F1009", "{fault}");
+    assert!(fault["remedy"].as_str().unwrap().contains("password") && wrong.stdout.is_empty(), "{fault}");
+    assert!(!wrong.stderr.contains("hunter2"));
+    assert_eq!(bench.probe("right", &["--certificate", &"ab".repeat(32), "--output", "json"]).expect(1).fault()["code"], "F1016");
+    assert_eq!(bench.probe("right", &["--certificate", "ab", "--output", "json"]).expect(1).fault()["code"], "F1007");
+    assert!(bench.probe("none", &[]).expect(1).stderr.contains("cannot be read"));
+    bench.runtime.block_on(bench.sim.control.set_quirks("m1", json!({ "reach": "refuse" }))).unwrap();
+    assert_eq!(bench.probe("right", &["--output", "json"]).expect(1).fault()["code"], "F1015");
+}

@@ -1,0 +1,109 @@
+//! The sensor data repository: which sensors there are and how to read them.
+//! Must never list a sensor that cannot be read.
+
+use super::app::SUPPORTS;
+use super::events::VERSION;
+use super::sensor::{COLD, POWER_UNIT, TEMPERATURE, UPPER_CRITICAL, UPPER_NON_CRITICAL, WARM, WATCHDOG};
+use super::{Call, Told, code};
+
+/// Kinds of records.
+const FULL: u8 = 0x01;
+const COMPACT: u8 = 0x02;
+const INVENTORY: u8 = 0x11;
+const CONTROLLER: u8 = 0x12;
+/// The BMC's address.
+const BMC: u8 = 0x20;
+/// It can be reserved; records are not changed.
+const OPERATIONS: u8 = 0x02;
+/// Its room, bytes; nothing can be added.
+const ROOM: u16 = 0;
+/// A text of 8-bit characters.
+const TEXT: u8 = 0xc0;
+/// Parts of a machine.
+const SYSTEM_BOARD: u8 = 0x07;
+const AIR_INLET: u8 = 0x37;
+const FIRMWARE: u8 = 0x2e;
+
+pub fn info(_: &Call<'_>) -> Told {
+    let mut told = vec![VERSION];
+    told.extend(u16::try_from(records().len()).unwrap_or(u16::MAX).to_le_bytes());
+    told.extend(ROOM.to_le_bytes());
+    // never added to, never erased
+    told.extend([0; 8]);
+    told.push(OPERATIONS);
+    Ok(told)
+}
+
+pub fn reserve(call: &Call<'_>) -> Told {
+    let mut state = call.bmc.state();
+    state.device.repository = state.device.repository.wrapping_add(1).max(1);
+    Ok(state.device.repository.to_le_bytes().to_vec())
+}
+
+pub fn get(call: &Call<'_>) -> Told {
+    let [r, s, i, j, offset, count] = call.exactly()?;
+    let (reservation, id) = (u16::from_le_bytes([r, s]), u16::from_le_bytes([i, j]));
+    if offset != 0 && (reservation == 0 || reservation != call.bmc.state().device.repository) {
+        return Err(code::RESERVATION);
+    }
+    let records = records();
+    let at = match id {
+        0 => 0,
+        u16::MAX => records.len().saturating_sub(1),
+        id => usize::from(id).saturating_sub(1),
+    };
+    let record = records.get(at).ok_or(code::ABSENT)?;
+    let part = record.get(usize::from(offset)..).filter(|part| !part.is_empty()).ok_or(code::RANGE)?;
+    let next = if at + 1 < records.len() { u16::try_from(at + 2).unwrap_or(u16::MAX) } else { u16::MAX };
+    Ok(next.to_le_bytes().into_iter().chain(part.iter().take(usize::from(count)).copied()).collect())
+}
+
+fn records() -> [Vec<u8>; 5] {
+    [
+        record(1, COMPACT, &discrete(POWER_UNIT, SYSTEM_BOARD, 0x09, 0x0001, "Host Power")),
+        record(2, FULL, &temperature()),
+        record(3, COMPACT, &discrete(WATCHDOG, SYSTEM_BOARD, 0x23, 0x000f, "Watchdog")),
+        // device 0 of the BMC, which is a logical one
+        record(4, INVENTORY, &named(&[BMC, 0, 0x80, 0, 0, 0x10, 0, SYSTEM_BOARD, 1, 0], "System Board")),
+        record(5, CONTROLLER, &named(&[BMC, 0, 0, SUPPORTS, 0, 0, 0, FIRMWARE, 1, 0], "BMC")),
+    ]
+}
+
+fn record(id: u16, kind: u8, body: &[u8]) -> Vec<u8> {
+    let [low, high] = id.to_le_bytes();
+    [&[low, high, VERSION, kind, u8::try_from(body.len()).unwrap_or(0)], body].concat()
+}
+
+fn named(head: &[u8], name: &str) -> Vec<u8> {
+    [head, &[TEXT | u8::try_from(name.len()).unwrap_or(0)], name.as_bytes()].concat()
+}
+
+/// A sensor whose states are those of its type.
+fn discrete(number: u8, part: u8, kind: u8, states: u16, name: &str) -> Vec<u8> {
+    let [low, high] = states.to_le_bytes();
+    let mut head = vec![BMC, 0, number, part, 1];
+    // scanned from the start, re-arms itself; the sensor's type names its states
+    head.extend([0x63, 0x40, kind, 0x6f]);
+    // states that make events, the same for their end, states that can be read
+    head.extend([low, high, low, high, low, high]);
+    // no number to read; no sensor shares this record; hysteresis, reserved, maker's own
+    head.extend([0xc0, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0]);
+    named(&head, name)
+}
+
+fn temperature() -> Vec<u8> {
+    let mut head = vec![BMC, 0, TEMPERATURE, AIR_INLET, 1];
+    // scanned from the start, re-arms itself, thresholds can be read; a temperature with thresholds
+    head.extend([0x7f, 0x44, 0x01, 0x01]);
+    // no events; the two upper thresholds can be read, none can be set
+    head.extend([0, 0, 0, 0, 0x18, 0x00]);
+    // an unsigned number of degrees Celsius, linear
+    head.extend([0x00, 0x01, 0x00, 0x00]);
+    // factor 1, offset 0, no exponents, accuracy not told
+    head.extend([1, 0, 0, 0, 0, 0]);
+    // nominal, highest and lowest normal reading are told; greatest and least possible
+    head.extend([0x07, WARM, UPPER_NON_CRITICAL, COLD, 0xff, 0x00]);
+    // thresholds from the highest to the lowest, hysteresis, reserved, maker's own
+    head.extend([0, UPPER_CRITICAL, UPPER_NON_CRITICAL, 0, 0, 0, 2, 2, 0, 0, 0]);
+    named(&head, "Inlet Temp")
+}

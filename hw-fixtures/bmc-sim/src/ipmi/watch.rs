@@ -1,0 +1,91 @@
+//! The watchdog at work: a real timer, and its action on the machine's process.
+//! Must never act for settings that were replaced, nor leave more than one timer behind a setting.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::{Call, Told, code};
+use crate::bmc::Bmc;
+use crate::clock;
+use crate::device::{Action, Entry};
+
+/// The cause told of what it does, in Redfish's words.
+const CAUSE: &str = "WatchdogExpiration";
+
+pub fn get(call: &Call<'_>) -> Told {
+    Ok(call.bmc.state().device.watchdog.told(Instant::now()))
+}
+
+pub fn set(call: &Call<'_>) -> Told {
+    let settings = call.exactly()?;
+    if !call.bmc.state().device.watchdog.set(settings, Instant::now()) {
+        return Err(code::FIELD);
+    }
+    follow(call.bmc);
+    Ok(Vec::new())
+}
+
+pub fn kick(call: &Call<'_>) -> Told {
+    /// "Attempt to start a watchdog that was never set."
+    const NOT_SET: u8 = 0x80;
+    if !call.bmc.state().device.watchdog.kick(Instant::now()) {
+        return Err(NOT_SET);
+    }
+    follow(call.bmc);
+    Ok(Vec::new())
+}
+
+/// Sees to it that a timer follows the present setting, if it runs. Within one setting the deadline only moves away.
+fn follow(bmc: &Arc<Bmc>) {
+    let setting = {
+        let mut state = bmc.state();
+        let dog = &mut state.device.watchdog;
+        if dog.deadline().is_none() || dog.followed {
+            return;
+        }
+        dog.followed = true;
+        dog.setting
+    };
+    let bmc = Arc::clone(bmc);
+    tokio::spawn(async move {
+        while let Some(at) = deadline(&bmc, setting) {
+            if at <= Instant::now() {
+                return expire(&bmc).await;
+            }
+            tokio::time::sleep_until(at.into()).await;
+        }
+    });
+}
+
+/// The deadline of a setting; None, and nobody follows it any more, if it was replaced or stopped.
+fn deadline(bmc: &Bmc, setting: u64) -> Option<Instant> {
+    let mut state = bmc.state();
+    let dog = &mut state.device.watchdog;
+    if dog.setting != setting {
+        return None;
+    }
+    dog.followed = dog.deadline().is_some();
+    dog.deadline()
+}
+
+async fn expire(bmc: &Arc<Bmc>) {
+    let action = {
+        let mut state = bmc.state();
+        state.device.watchdog.followed = false;
+        let (action, bits, timer_use, logged) = state.device.watchdog.expire();
+        if logged {
+            let at = clock::seconds(SystemTime::now(), state.quirks.clock_offset_s);
+            state.device.log.write(Entry::WatchdogExpired { action: bits, timer_use }, at);
+        }
+        action
+    };
+    let outcome = match action {
+        Action::Nothing => return,
+        Action::Reset => bmc.force_restart(CAUSE).await,
+        Action::Off => Ok(bmc.force_off().await),
+        Action::Cycle => bmc.cycle(CAUSE).await,
+    };
+    if let Err(e) = outcome {
+        tracing::warn!(error = %e, "watchdog");
+    }
+}
