@@ -329,3 +329,29 @@ fn a_release_that_comes_before_the_standing_order_lifts_what_it_barred_itself() 
     let barred: Vec<&Resource> = world.barred.iter().filter(of_m1).collect();
     assert!(barred.is_empty(), "{barred:?}: {}", world.story());
 }
+
+/// Somebody switches the machine on after its bars were lifted and before its ports are parked: it is cut off again, and what is handed
+/// back in the end bears no bar.
+#[test]
+fn a_machine_that_is_switched_on_while_it_is_released_is_handed_back_without_a_bar() {
+    let mut world = up(3, 1);
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m3", 30_000);
+    world.run(5_000);
+    world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    let power = Resource::Machine(id("m1"));
+    while world.barred.contains(&power) {
+        world.run(1);
+        assert!(world.now < 120_000, "{}", world.story());
+    }
+    let switch = Agent::Switch(id("sw1"));
+    world.dead_agents.insert(switch.clone());
+    world.power_on(&id("m1"));
+    world.run(3_000);
+    assert_eq!(world.machines[&id::<MachineId>("m1")].power, PowerState::Off, "it was cut off again: {}", world.story());
+    world.dead_agents.remove(&switch);
+    world.run(20_000);
+    assert_eq!(world.state().ledger.standing(&id("m1")), Standing::Free, "{}", world.story());
+    let barred: Vec<&Resource> = world.barred.iter().filter(|resource| resource.to_string().contains("m1")).collect();
+    assert!(barred.is_empty(), "{barred:?}: {}", world.story());
+}

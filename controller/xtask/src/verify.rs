@@ -61,17 +61,13 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
         rows = lab_scenarios(tree)?;
         Ok(())
     });
-    let mut measures = Vec::new();
-    for name in ["failover", "poll"] {
-        let measured = result_file(tree, &format!("bench-{name}.json"));
-        in_lab(&mut steps, programs, &format!("bench {name}"), || {
-            remove_stale(&measured)?;
-            let mut command = prepare::scenario_command(tree, &format!("bench-{name}"));
-            run::succeed(command.arg("--json").arg(&measured))
-        });
-        measures.extend(report::read_measures(&measured));
-    }
-    println!("{}", report::specification(&rows, &measures));
+    let measured = result_file(tree, "bench-failover.json");
+    in_lab(&mut steps, programs, "bench failover", || {
+        remove_stale(&measured)?;
+        let mut command = prepare::scenario_command(tree, "bench-failover");
+        run::succeed(command.arg("--json").arg(&measured))
+    });
+    println!("{}", report::specification(&rows, &report::read_measures(&measured)));
     finish(&steps)
 }
 

@@ -182,6 +182,9 @@ fn release(state: &mut State, work: &mut Work, out: &mut Out) {
     let proven = work.confirmed(&Key::Power(machine.clone()))
         && work.tasks.iter().all(|(key, task)| !matches!(key, Key::Permit(..) | Key::Port(..)) || task.is_confirmed());
     if !proven {
+        // what is proven anew is barred anew: bars that were lifted are lifted again, and ports parked again
+        let of_release = |key: &Key| matches!(key, Key::Unbar(_) | Key::Park(_));
+        work.tasks.retain(|key, task| !of_release(key) || matches!(task.progress, Progress::InFlight(..)));
         return expire(state, work, out, "F0904", "the machine is not proven off and cut off");
     }
     let barred = barred_at(state, &machine);

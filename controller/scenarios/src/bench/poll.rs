@@ -33,6 +33,8 @@ const FROZEN: usize = 20;
 const PAIRS: usize = 3;
 /// Sizes at which the cost of one poll is compared.
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
+/// A file of an estate has a largest size.
+const MACHINES_PER_FILE: usize = 1_000;
 /// How often each BMC is polled: the default of an estate.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How long is measured.
@@ -228,7 +230,7 @@ impl Hall<'_> {
         serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(at(&log, fs::File::create(&log))?);
         prepare(&mut serve, Preparation { die_with_parent: Some(Signal::SIGKILL), ..Preparation::default() });
         let child = serve.spawn().map_err(|source| Trouble::Start { program, source })?;
-        Ok(Controller { child, product })
+        Ok(Controller { child, product, log })
     }
 }
 
@@ -241,6 +243,7 @@ fn at_least(what: &str, ours: f64, least: f64) -> Row {
 struct Controller {
     child: Child,
     product: Product,
+    log: PathBuf,
 }
 
 impl Drop for Controller {
@@ -267,10 +270,16 @@ impl Controller {
                 Ok((polls, read)) => {
                     Err(format!("{read} of {count} were read; {} polls answered, {} silent", polls.answered, polls.silent))
                 }
-                Err(trouble) => Err(trouble.to_string()),
+                Err(trouble) => Err(format!("{trouble}; its log ends: {}", self.last_words())),
             })
         })?;
         signals::sleep(SETTLE)
+    }
+
+    /// The last line of its log: the namespaces' files are gone when this ends.
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().next_back().unwrap_or("(no words)").to_owned()
     }
 
     fn watched(&self, count: usize) -> Done<Watched> {
@@ -338,10 +347,12 @@ fn write_estate(folder: &Path, kind: Kind, count: usize) -> Done {
     let files = [
         ("estate.yaml", estate),
         ("site.yaml", "site: hall\ndescription: Very many BMCs\n".to_owned()),
-        ("machines.yaml", machines.join("---\n")),
         ("secrets/bmc", format!("{}\n", crowd::PASSWORD)),
     ];
-    for (name, text) in files {
+    let files = files.map(|(name, text)| (name.to_owned(), text)).into_iter();
+    let machines = machines.chunks(MACHINES_PER_FILE).enumerate();
+    let machines = machines.map(|(number, some)| (format!("machines-{number}.yaml"), some.join("---\n")));
+    for (name, text) in files.chain(machines) {
         let path = folder.join(name);
         at(&path, fs::write(&path, text))?;
     }

@@ -275,7 +275,7 @@ async fn a_command_that_is_not_answered_in_time_is_not_sent_again() {
     bench.switch_on().await;
     let driver = bench.open();
     driver.read().await.unwrap();
-    bench.quirks(json!({ "reset_delay_ms": 0, "reply_delay_ms": 500 })).await;
+    bench.quirks(json!({ "reset_delay_ms": 0, "reply_delay_ms": 250 })).await;
     // Each answer comes late, the command's as well, but within the patience: slow is not dead.
     driver.power_off().await.unwrap();
     bench.quirks(json!({ "reply_delay_ms": 1500 })).await;

@@ -247,3 +247,23 @@ async fn rights_and_accounts_are_those_of_the_moment() {
     has(&tool.says(&["power", "status"]).await, &["is on"]);
     assert_eq!(tool.pid(), before, "the machine runs on");
 }
+
+/// FreeIPMI shares no code with `ipmitool`.
+#[tokio::test]
+async fn freeipmi_switches_power_with_both_suites() {
+    let tool = tool().await;
+    let host = tool.simulator.ipmi_address_of("m1").unwrap().to_string();
+    for suite in ["3", "17"] {
+        for (order, word, on) in [("--on", "ok", true), ("--stat", "on", true), ("--off", "ok", false), ("--stat", "off", false)]
+        {
+            let mut command = tokio::process::Command::new(tool.packages.join("usr/sbin/ipmipower"));
+            command.env("LD_LIBRARY_PATH", tool.packages.join("usr/lib/x86_64-linux-gnu"));
+            command.args(["-h", &host, "-D", "LAN_2_0", "-u", "controller", "-p", "lab", "-l", "OPERATOR"]);
+            command.args(["-I", suite, order]).kill_on_drop(true);
+            let output = tokio::time::timeout(SOON, command.output()).await.unwrap().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(said.trim().ends_with(&format!(": {word}")), "suite {suite}, {order}: {said}");
+            tool.until("the process follows", |pid| pid.is_some() == on).await;
+        }
+    }
+}
