@@ -20,6 +20,9 @@ pub const CANARY_DEADLINE: Duration = Duration::from_millis(900);
 pub const JITTER_PERCENT: u64 = 10;
 /// A BMC is left alone for as long as its own answers usually take: from one look to the next it is so many times that long at least.
 pub const BUSY_SHARE: u32 = 2;
+/// But one that answers is looked at at least once in so many intervals: the detection takes no reading for the present one that is older
+/// than four.
+pub const SLOW_INTERVALS_MAX: u32 = 3;
 /// After so many looks in a row that met silence a BMC is looked at less often, each time half as often as before. The detection needs
 /// fewer to call it unreachable.
 pub const SILENT_LOOKS: u32 = 5;

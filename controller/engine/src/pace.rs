@@ -40,10 +40,12 @@ impl Pace {
         }
     }
 
-    /// From the start of one look to the start of the next. Never less than the interval; never more than
-    /// [`limits::SILENT_INTERVALS_MAX`] intervals or [`limits::BUSY_SHARE`] times the usual answer.
+    /// From the start of one look to the start of the next. Never less than the interval; of a BMC that answers never more than
+    /// [`limits::SLOW_INTERVALS_MAX`] intervals, so that its last reading is not too old for the detection when the next one comes; of a
+    /// silent one never more than [`limits::SILENT_INTERVALS_MAX`].
     pub fn gap(&self) -> Duration {
-        let own = self.interval.max(self.usual * limits::BUSY_SHARE);
+        let slowest = self.interval.saturating_mul(limits::SLOW_INTERVALS_MAX);
+        let own = self.interval.max((self.usual * limits::BUSY_SHARE).min(slowest));
         let doublings = self.silent.saturating_sub(limits::SILENT_LOOKS).min(limits::SILENT_INTERVALS_MAX.ilog2() + 1);
         let spared = self.interval.saturating_mul(1 << doublings);
         own.max(spared.min(self.interval.saturating_mul(limits::SILENT_INTERVALS_MAX)))
@@ -73,6 +75,8 @@ mod tests {
     fn a_slow_bmc_has_half_of_its_time_for_itself() {
         let gap = after(&[(4 * SECOND, Look::Answered); 50]);
         assert!(gap > 7 * SECOND && gap <= 8 * SECOND, "{gap:?}");
+        // but its readings stay young enough to be believed
+        assert_eq!(after(&[(60 * SECOND, Look::Answered); 50]), 15 * SECOND);
         // one slow answer changes little
         assert_eq!(after(&[(4 * SECOND, Look::Answered)]), 5 * SECOND);
     }
@@ -102,9 +106,9 @@ mod tests {
             for (took_ms, answered) in &looks {
                 pace.looked(Duration::from_millis(*took_ms), if *answered { Look::Answered } else { Look::Silent });
             }
-            let slowest = looks.iter().map(|(took_ms, _)| *took_ms).max().unwrap_or_default();
-            let most = (interval * limits::SILENT_INTERVALS_MAX).max(Duration::from_millis(slowest) * limits::BUSY_SHARE);
-            prop_assert!(pace.gap() >= interval && pace.gap() <= most, "{:?}", pace.gap());
+            let answers = looks.last().is_none_or(|(_, answered)| *answered);
+            let intervals = if answers { limits::SLOW_INTERVALS_MAX } else { limits::SILENT_INTERVALS_MAX };
+            prop_assert!(pace.gap() >= interval && pace.gap() <= interval * intervals, "{:?}", pace.gap());
         }
     }
 }

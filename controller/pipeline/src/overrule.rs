@@ -1,6 +1,6 @@
 //! When an agent's gate knows more than this store: a higher epoch than was ever drawn here, another store, another plan of the same epoch,
-//! a grant that was never made here. Then this store was rolled back or doubled, and the agent's devices are only observed. Never draws an epoch to overtake a gate, and
-//! never lets time end it: another hello does, or an operator.
+//! a grant that was never made here. Then this store was rolled back or doubled, and the agent's devices are only observed. Never draws
+//! an epoch to overtake a gate, and never lets time end it: another hello does, or an operator.
 
 use crate::effect::Agent;
 use crate::ledger::Ledger;

@@ -355,3 +355,26 @@ fn a_machine_that_is_switched_on_while_it_is_released_is_handed_back_without_a_b
     let barred: Vec<&Resource> = world.barred.iter().filter(|resource| resource.to_string().contains("m1")).collect();
     assert!(barred.is_empty(), "{barred:?}: {}", world.story());
 }
+
+/// What the gates hold is the placement's for as long as it stands, whatever other plans did on it since: no rival, over restarts of all.
+#[test]
+fn what_is_held_for_a_placement_is_no_rival_after_a_restart() {
+    let mut world = up(3, 1);
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m3", 30_000);
+    for server in ["web1", "web2"] {
+        world.intent(Intent::RestartServer { server: id(server) });
+        world.run(60_000);
+    }
+    for agent in ["sw1", "store1", "boot1"] {
+        world.restart_agent(agent);
+    }
+    world.boot_core();
+    for agent in ["sw1", "store1", "boot1"] {
+        let hello = world.hello(agent);
+        world.tell(hello);
+    }
+    world.run(10_000);
+    assert!(world.state().ledger.overruled.is_empty(), "{}", world.story());
+    assert!(world.gates.holds.len() >= 8, "two servers hold ports, volumes and permits: {:?}", world.gates.holds);
+}
