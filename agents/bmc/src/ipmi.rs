@@ -19,14 +19,14 @@ pub mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use ipmi_rs_core::connection::CompletionErrorCode;
 use vocabulary::WallTime;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::{CipherSuite, IpmiPrivilege};
-use vocabulary::power::{BootTarget, MachineReading, PowerState, RestorePolicy};
+use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::AgentError;
 use zeroize::Zeroizing;
 
@@ -58,6 +58,8 @@ pub(crate) struct Ipmi {
     /// The only firmware mode of the machine, where it has only one.
     firmware: Option<Firmware>,
     privilege: IpmiPrivilege,
+    /// Who answered last, on which session, and when that was asked.
+    met: Mutex<Option<(u64, Identity, Instant)>>,
     /// The device was asked who made it; asked once, whatever came of it.
     asked: AtomicBool,
     found: Mutex<Option<Findings>>,
@@ -220,8 +222,8 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
     };
     let line = Line::new(door.bmc.address, Arc::new(account), timing).map_err(|fault| Trouble::from(fault).told(&address))?;
     let firmware = if door.firmware.len() == 1 { door.firmware.first().copied() } else { None };
-    let (asked, found) = (AtomicBool::new(false), Mutex::default());
-    Ok(Arc::new(Ipmi { address, line, expected, purpose, patience, firmware, privilege, asked, found }))
+    let (met, asked, found) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
+    Ok(Arc::new(Ipmi { address, line, expected, purpose, patience, firmware, privilege, met, asked, found }))
 }
 
 impl Ipmi {
@@ -235,11 +237,25 @@ impl Ipmi {
         }
     }
 
-    /// A fresh reading; once more on a new session if the kept one is gone.
+    /// A fresh reading.
     async fn see(&self) -> Result<MachineReading, Trouble> {
+        self.in_time(self.look()).await
+    }
+
+    /// A reading of how it is, where who it is was asked for not long ago on a session that is still open; else a fresh one.
+    async fn glance(&self) -> Result<MachineReading, Trouble> {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match met.filter(|(_, _, at)| at.elapsed() < limits::IPMI_IDENTITY) {
+            Some((session, identity, _)) => self.in_time(self.status(identity, session)).await,
+            None => self.see().await,
+        }
+    }
+
+    /// A reading within its time; a fresh one on a new session if the kept one is gone.
+    async fn in_time(&self, first: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, Trouble> {
         let wait = self.patience.reading;
         let seen = tokio::time::timeout(wait, async {
-            match self.look().await {
+            match first.await {
                 Err(Trouble::Fault(Fault::Broken | Fault::Expired)) => self.look().await,
                 outcome => outcome,
             }
@@ -263,8 +279,14 @@ impl Ipmi {
         {
             return Err(Trouble::Identity(strange));
         }
-        let chassis = self.need("the chassis status", commands::chassis_status(), Some(told.session)).await?;
-        let chassis = commands::read_chassis(&chassis.reply.data).ok_or(Fault::Nonsense("a chassis status that is cut short"))?;
+        *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((told.session, identity.clone(), Instant::now()));
+        self.status(identity, told.session).await
+    }
+
+    /// How the box is that answers on this session.
+    async fn status(&self, identity: Identity, session: u64) -> Result<MachineReading, Trouble> {
+        let told = self.need("the chassis status", commands::chassis_status(), Some(session)).await?;
+        let chassis = commands::read_chassis(&told.reply.data).ok_or(Fault::Nonsense("a chassis status that is cut short"))?;
         Ok(MachineReading {
             session: told.session,
             identity,
@@ -460,6 +482,14 @@ impl contract::bmc::Bmc for Ipmi {
             tracing::debug!(bmc = %self.address, %trouble, "the BMC does not tell who made it");
         }
         Ok(reading)
+    }
+
+    async fn watch(&self) -> Result<MachineReading, AgentError> {
+        // what is asked but once is asked with the first reading
+        if !self.asked.load(Ordering::Relaxed) {
+            return self.read().await;
+        }
+        self.glance().await.map_err(|trouble| trouble.told(&self.address))
     }
 
     async fn power_off(&self) -> Result<MachineReading, AgentError> {

@@ -55,6 +55,13 @@ pub const PATCH_FORMS_MAX: u32 = 4;
 pub const IPMI_PAUSES_PER_STEP: u32 = 4;
 /// An IPMI session on which nothing was heard for so long is kept alive by a small question; BMCs end idle ones after 60 s.
 pub const IPMI_KEEP_ALIVE: Duration = Duration::from_secs(40);
+/// A routine look does without asking again who answers for so long, on one and the same session, which only the BMC that was asked can
+/// go on with.
+pub const IPMI_IDENTITY: Duration = Duration::from_secs(60);
+/// After it has sent to several BMCs, the task that speaks IPMI lets their answers gather for so long: each would wake it by itself.
+pub const IPMI_GATHER: Duration = Duration::from_millis(2);
+/// Orders and packets taken in one go: their answers fit into the socket's buffer while they gather.
+pub const IPMI_BATCH_MAX: usize = 64;
 /// Requests that may wait for one BMC.
 pub const IPMI_QUEUE_MAX: usize = 16;
 /// Handshakes tried again within one opening, where the BMC forgot the first or hashes otherwise.

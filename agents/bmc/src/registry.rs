@@ -114,6 +114,7 @@ impl contract::Device for Fleet {
     async fn perform(&self, action: &Action) -> Result<Answer, AgentError> {
         let reading = match action {
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
+            Action::WatchMachine { machine } => self.of(machine)?.watch().await,
             Action::PowerOff { machine } => self.of(machine)?.power_off().await,
             Action::PowerOn { machine } => self.of(machine)?.power_on().await,
             Action::ShutDown { machine } => self.of(machine)?.shut_down().await,

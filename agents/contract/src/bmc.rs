@@ -11,6 +11,12 @@ use vocabulary::request::AgentError;
 pub trait Bmc: Send + Sync {
     /// A fresh reading on the kept session.
     async fn read(&self) -> Result<MachineReading, AgentError>;
+    /// A routine look for the detection, which thousands of machines get every few seconds: power and health are as fresh as those of
+    /// [`Bmc::read`], but who answers may have been asked up to a minute before, on the same session. Nothing is proven and nothing
+    /// is commanded by it.
+    async fn watch(&self) -> Result<MachineReading, AgentError> {
+        self.read().await
+    }
     /// ForceOff (never graceful, never a cycle). Ok means accepted or already off; the reading may still say On.
     async fn power_off(&self) -> Result<MachineReading, AgentError>;
     /// On. Ok means accepted; a machine that is on already is left alone.

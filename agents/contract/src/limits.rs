@@ -78,7 +78,7 @@ pub fn deadline(action: &Action) -> Duration {
         Action::BarPort { .. } | Action::JoinPort { .. } | Action::ParkPort { .. } => PORT,
         Action::ReadVolume { .. } => PERMIT,
         Action::RevokeVolume { .. } | Action::GrantVolume { .. } => VOLUME,
-        Action::ReadMachine { .. } => MACHINE_READ,
+        Action::ReadMachine { .. } | Action::WatchMachine { .. } => MACHINE_READ,
         Action::PowerOff { .. }
         | Action::PowerOn { .. }
         | Action::ShutDown { .. }

@@ -18,6 +18,8 @@ pub const CANARY_EVERY: Duration = Duration::from_secs(2);
 pub const CANARY_DEADLINE: Duration = Duration::from_millis(900);
 /// Polls are spread over their interval by up to this share, in percent.
 pub const JITTER_PERCENT: u64 = 10;
+/// BMCs that are due within this part of the interval are looked at together: a processor that is woken once for several spends a fraction.
+pub const SLOTS_PER_INTERVAL: u32 = 100;
 /// A BMC is left alone for as long as its own answers usually take: from one look to the next it is so many times that long at least.
 pub const BUSY_SHARE: u32 = 2;
 /// But one that answers is looked at at least once in so many intervals: the detection takes no reading for the present one that is older

@@ -26,6 +26,7 @@ struct Eyes {
     agents: Arc<Agents>,
     mouth: Mouth,
     polls: Arc<Polls>,
+    begun: tokio::time::Instant,
 }
 
 /// Tells the core what was seen, and never waits for it: what it has no room for is dropped and counted, since it is seen again soon.
@@ -68,7 +69,7 @@ fn other<T>(answer: &Answer) -> Result<T, AgentError> {
 
 /// Starts every watcher of the estate on the current runtime.
 pub fn start(estate: &Estate, agents: &Arc<Agents>, mouth: Mouth, polls: Arc<Polls>) -> Vec<tokio::task::JoinHandle<()>> {
-    let eyes = Eyes { agents: agents.clone(), mouth, polls };
+    let eyes = Eyes { agents: agents.clone(), mouth, polls, begun: tokio::time::Instant::now() };
     let detection = &estate.settings.detection;
     let mut watchers = Vec::new();
     for machine in estate.machines.keys() {
@@ -115,6 +116,13 @@ where
     })
 }
 
+/// The end of the slot in which this moment lies. All that have slots of one length have the same slots.
+fn slot(begun: tokio::time::Instant, length: Duration, at: tokio::time::Instant) -> tokio::time::Instant {
+    let length_ns = length.as_nanos().max(1);
+    let over_ns = at.saturating_duration_since(begun).as_nanos() % length_ns;
+    at + Duration::from_nanos(u64::try_from(length_ns - over_ns).unwrap_or_default())
+}
+
 /// A little less than this, at random: what began at the same time does not stay together.
 fn spread_out(gap: Duration) -> Duration {
     let most_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX).saturating_mul(limits::JITTER_PERCENT) / 100;
@@ -131,8 +139,9 @@ async fn greet(agents: Arc<Agents>) {
 
 /// One BMC, at its own pace, one look at a time.
 async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
-    let mut pace = Pace::new(Duration::from_millis(interval.0.max(1)));
-    tokio::time::sleep(Duration::from_millis(rand::random_range(0..interval.0.max(1)))).await;
+    let interval = Duration::from_millis(interval.0.max(1));
+    let mut pace = Pace::new(interval);
+    tokio::time::sleep(interval.mul_f64(rand::random())).await;
     let (mut due, mut answered_before) = (tokio::time::Instant::now(), false);
     loop {
         let started = tokio::time::Instant::now();
@@ -147,13 +156,13 @@ async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
         pace.looked(ended - started, look);
         eyes.tell(Observation::Machine { machine: machine.clone(), reading });
         // what its own BMC took too long for is not late
-        due = (started + spread_out(pace.gap())).max(ended);
+        due = slot(eyes.begun, interval / limits::SLOTS_PER_INTERVAL, (started + spread_out(pace.gap())).max(ended));
         tokio::time::sleep_until(due).await;
     }
 }
 
 async fn poll_machine(eyes: &Eyes, machine: MachineId) -> Result<MachineReading, AgentError> {
-    match eyes.agents.read(&Agent::Bmc, Action::ReadMachine { machine }, limits::POLL_DEADLINE).await? {
+    match eyes.agents.read(&Agent::Bmc, Action::WatchMachine { machine }, limits::POLL_DEADLINE).await? {
         Answer::Machine(reading) => Ok(reading),
         answer => other(&answer),
     }
@@ -242,6 +251,15 @@ async fn ask_canaries(eyes: Eyes, canaries: Vec<std::net::SocketAddr>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_due_at_about_the_same_time_is_due_together_and_never_early() {
+        let begun = tokio::time::Instant::now();
+        let (length, ms) = (Duration::from_millis(50), |ms| begun + Duration::from_millis(ms));
+        assert_eq!([101, 120, 149].map(|at| slot(begun, length, ms(at))), [ms(150); 3]);
+        assert_eq!((slot(begun, length, ms(150)), slot(begun, length, begun)), (ms(200), ms(50)));
+        assert!(slot(begun, Duration::ZERO, ms(7)) > ms(7), "no division by zero");
+    }
 
     /// A queue that is full neither blocks who tells nor grows, and what was dropped is counted.
     #[test]

@@ -84,6 +84,8 @@ pub enum Action {
     Hello,
     /// One machine through its BMC, fresh.
     ReadMachine { machine: MachineId },
+    /// A routine look at one machine: who answers may have been asked up to a minute ago. Not for plans.
+    WatchMachine { machine: MachineId },
     /// One port from forwarding state, fresh.
     ReadPort { port: PortId },
     /// One volume from the target, fresh.
@@ -134,6 +136,7 @@ impl Action {
             self,
             Action::Hello
                 | Action::ReadMachine { .. }
+                | Action::WatchMachine { .. }
                 | Action::ReadPort { .. }
                 | Action::ReadVolume { .. }
                 | Action::ReadPermit { .. }
@@ -168,6 +171,7 @@ impl Action {
         match self {
             Action::Hello | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
             Action::ReadMachine { machine }
+            | Action::WatchMachine { machine }
             | Action::PowerOff { machine }
             | Action::SetBootTarget { machine, .. }
             | Action::PowerOn { machine }
@@ -229,7 +233,7 @@ pub struct AgentHello {
 pub enum Answer {
     /// To `Hello`.
     Hello(AgentHello),
-    /// To `ReadMachine` and after every power, boot target and restore policy action: what was read back.
+    /// To `ReadMachine`, `WatchMachine` and after every power, boot target and restore policy action: what was read back.
     Machine(MachineReading),
     /// To `ReadPort` and after every port action: what was read back.
     Port(PortReading),

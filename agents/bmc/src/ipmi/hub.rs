@@ -129,7 +129,29 @@ async fn run(mut inbox: mpsc::UnboundedReceiver<Order>) {
             came = receive(&hub.six, &mut six) => hub.came(came, &six).await,
             () = until(next) => hub.tick().await,
         }
+        // all that is there is taken at once
+        for _ in 0..limits::IPMI_BATCH_MAX {
+            match inbox.try_recv() {
+                Ok(order) => hub.order(order).await,
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => return,
+            }
+        }
+        if std::mem::take(&mut hub.sent) > 1 {
+            // the thread is this task's alone; asleep within the runtime each packet would wake it
+            std::thread::sleep(limits::IPMI_GATHER);
+        }
+        for _ in 0..limits::IPMI_BATCH_MAX {
+            let Some(came) = there(&hub.four, &mut four) else { break };
+            hub.came(came, &four).await;
+        }
     }
+}
+
+/// A packet that has come already.
+fn there(socket: &Option<UdpSocket>, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
+    let came = socket.as_ref()?.try_recv_from(buffer);
+    (!came.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)).then_some(came)
 }
 
 async fn receive(socket: &Option<UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -174,6 +196,8 @@ struct Hub {
     links: HashMap<u64, Link>,
     peers: HashMap<SocketAddr, Vec<u64>>,
     timers: BTreeSet<(Instant, u64)>,
+    /// Packets sent since it was last looked.
+    sent: usize,
 }
 
 impl Hub {
@@ -287,6 +311,7 @@ impl Hub {
             Some(socket) => socket,
             None => socket.insert(UdpSocket::bind(any).await?),
         };
+        self.sent += 1;
         socket.send_to(packet, peer).await
     }
 }

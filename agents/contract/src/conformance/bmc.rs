@@ -55,6 +55,8 @@ async fn settles(fixture: &dyn BmcFixture, wanted: PowerState) -> Verdict {
         let reading = must("a machine can be read", fixture.bmc().read()).await?;
         let told = reading.system_power == wanted;
         if told {
+            let look = must("a machine can be watched", fixture.bmc().watch()).await?;
+            ensure(look.system_power == wanted, "a routine look is as fresh as a reading", look.system_power)?;
             let truth = fixture.truth().await;
             return ensure(truth.is_none_or(|t| t == wanted), "what is read is what is", (reading.system_power, truth));
         }
@@ -69,6 +71,9 @@ async fn readings(fixture: &dyn BmcFixture) -> Verdict {
     let first = must("a machine can be read", fixture.bmc().read()).await?;
     let second = must("a machine can be read again", fixture.bmc().read()).await?;
     ensure(first.identity == fixture.identity(), "a reading names the box that answered", &first.identity)?;
+    let look = must("a machine can be watched", fixture.bmc().watch()).await?;
+    let same = look.identity == second.identity && look.session == second.session && look.read_at >= second.read_at;
+    ensure(same, "a routine look names the box that answered, on the kept session, and is taken when it is asked for", &look)?;
     ensure(first.session == second.session, "two readings in a row are taken on one session", (first.session, second.session))?;
     ensure(first.read_at <= second.read_at, "a reading is taken when it is asked for", (first.read_at, second.read_at))
 }
@@ -133,6 +138,9 @@ async fn no_power_told(fixture: &dyn BmcFixture) -> Verdict {
         let unknown = reading.system_power == PowerState::Unknown && !reading.all_off();
         ensure(unknown, "no power state told is Unknown, never Off", reading.system_power)?;
     }
+    if let Ok(look) = bounded("`watch` ends", fixture.bmc().watch()).await? {
+        ensure(look.system_power == PowerState::Unknown, "nor is it Off for a routine look", look.system_power)?;
+    }
     fixture.mend().await;
     Ok(())
 }
@@ -161,6 +169,8 @@ async fn silence(fixture: &dyn BmcFixture) -> Verdict {
     }
     let read = bounded("`read` ends though nobody answers", fixture.bmc().read()).await?;
     ensure(matches!(read, Err(AgentError::Unreachable { .. })), "silence is Unreachable, never a reading", read)?;
+    let look = bounded("`watch` ends though nobody answers", fixture.bmc().watch()).await?;
+    ensure(matches!(look, Err(AgentError::Unreachable { .. })), "silence is Unreachable for a routine look too", look)?;
     let off = bounded("`power_off` ends though nobody answers", fixture.bmc().power_off()).await?;
     ensure(matches!(off, Err(AgentError::Unreachable { .. })), "silence is Unreachable, never a yes", off)?;
     fixture.mend().await;

@@ -229,6 +229,28 @@ async fn off_may_come_late_early_or_never() {
     assert!(is_rejected(&driver.read().await) || is_unreachable(&driver.read().await));
 }
 
+/// What thousands of machines cost every few seconds is one question each; whatever commands or proves asks who answers first.
+#[tokio::test]
+async fn a_routine_look_asks_who_answers_once_a_session_and_a_reading_each_time() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    let asked = async || bench.state().await["requests"].as_u64().unwrap();
+    let (first, before) = (driver.watch().await.unwrap(), asked().await);
+    for _ in 0..3 {
+        let look = driver.watch().await.unwrap();
+        assert_eq!((look.session, &look.identity), (first.session, &first.identity));
+    }
+    assert_eq!(asked().await, before + 3, "how it is");
+    driver.read().await.unwrap();
+    assert_eq!(asked().await, before + 5, "who it is, and how it is");
+    // on a new session it is asked again: another box may have taken the address
+    driver.close().await;
+    assert_ne!(driver.watch().await.unwrap().session, first.session);
+    driver.close().await;
+    bench.quirks(json!({ "uuid": "00000000-0000-4000-8000-00000000dead" })).await;
+    assert!(is_rejected(&driver.watch().await));
+}
+
 #[tokio::test]
 async fn silence_garbage_and_a_closed_port_are_no_answer() {
     let mut bench = bench(honest()).await;
