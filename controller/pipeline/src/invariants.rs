@@ -32,6 +32,10 @@ fn one_server_a_machine(state: &State, found: &mut Vec<String>) {
 
 /// One open plan per server and per machine.
 fn one_open_plan(state: &State, found: &mut Vec<String>) {
+    let open = state.ledger.plans.values().filter(|row| row.is_open());
+    if !open.map(|row| row.plan.id()).eq(state.ledger.open_plans().map(|row| row.plan.id())) {
+        found.push("the open plans are not those that are not closed".to_owned());
+    }
     let mut machines = BTreeSet::new();
     let mut servers = BTreeSet::new();
     for row in state.ledger.open_plans() {

@@ -27,6 +27,8 @@ pub struct Ledger {
     pub agents: BTreeSet<AgentId>,
     /// All plans.
     pub plans: BTreeMap<PlanId, PlanRow>,
+    /// Those that are open: who looks for one does not walk through years of others.
+    open: BTreeSet<PlanId>,
     /// Parts of fences that are not confirmed yet, with the reason.
     pub orders: BTreeMap<(PlanId, MachineId, String), String>,
     /// The highest epoch that an agent's gate ever confirmed to keep, by agent and resource.
@@ -185,7 +187,7 @@ impl Ledger {
     }
     /// All open plans.
     pub fn open_plans(&self) -> impl Iterator<Item = &PlanRow> {
-        self.plans.values().filter(|row| row.is_open())
+        self.open.iter().filter_map(|plan| self.plans.get(plan))
     }
     /// A server's placement.
     pub fn placement(&self, server: &ServerId) -> Option<&Placement> {
@@ -330,6 +332,7 @@ impl Ledger {
             times: (at, None),
         };
         self.plans.insert(plan.id(), row);
+        self.open.insert(plan.id());
     }
 
     fn apply_owned(&mut self, ownership: &Ownership) {
@@ -353,6 +356,7 @@ impl Ledger {
 
     fn apply_closed(&mut self, plan: &PlanId, result: &Result<String, Ended>, at: WallTime) {
         let Some(row) = self.plans.get_mut(plan) else { return };
+        self.open.remove(plan);
         row.closed = Some(result.clone());
         row.times.1 = Some(at);
         let (target, begun, fence) = (row.plan.target().clone(), row.begun, row.plan.body().fence.clone());

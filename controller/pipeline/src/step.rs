@@ -2,6 +2,7 @@
 
 use crate::effect::Effect;
 use crate::event::{Event, Observation, What};
+use crate::ledger::Standing;
 use crate::out::Out;
 use crate::plan::Plan;
 use crate::record::Fact;
@@ -115,9 +116,8 @@ fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
             if let Ok(reading) = reading {
                 s9_return::quarantined(state, out, machine, reading);
             }
-            let server =
-                state.ledger.servers.iter().find(|(_, row)| row.placement.as_ref().is_some_and(|p| &p.machine == machine));
-            if let Some(server) = server.map(|(id, _)| id.clone()) {
+            // not by a walk over all servers: thousands of machines are looked at every few seconds
+            if let Standing::Bearing(server) = state.ledger.standing(machine) {
                 conclude(state, out, &server);
             }
         }
