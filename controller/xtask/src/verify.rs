@@ -28,9 +28,12 @@ const LAW_CRATES: &[&str] = &["pipeline", "vocabulary", "contract"];
 const LONG_TESTS: [(&str, &str, &str, &str); 2] =
     [("pipeline", "mayhem", "PROPTEST_CASES", "3000"), ("journal", "powercut", "UNDERSTUDY_POWER_CUTS", "3000")];
 
+/// Benchmarks, by their subcommand.
+const BENCHES: [&str; 2] = ["bench-failover", "bench-poll"];
+
 /// How long it takes on two cores, clean and warm.
 const TEST_MINUTES: &str = "about 30 minutes on a clean checkout, 8 once built";
-const NIGHTLY_MINUTES: &str = "about an hour";
+const NIGHTLY_MINUTES: &str = "about 70 minutes";
 
 /// `cargo xtask test`
 pub fn test(tree: &Tree, consent: Consent) -> Result<ExitCode> {
@@ -61,13 +64,17 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
         rows = lab_scenarios(tree)?;
         Ok(())
     });
-    let measured = result_file(tree, "bench-failover.json");
-    in_lab(&mut steps, programs, "bench failover", || {
-        remove_stale(&measured)?;
-        let mut command = prepare::scenario_command(tree, "bench-failover");
-        run::succeed(command.arg("--json").arg(&measured))
-    });
-    println!("{}", report::specification(&rows, &report::read_measures(&measured)));
+    let mut measures = Vec::new();
+    for name in BENCHES {
+        let measured = result_file(tree, &format!("{name}.json"));
+        in_lab(&mut steps, programs, name, || {
+            remove_stale(&measured)?;
+            let mut command = prepare::scenario_command(tree, name);
+            run::succeed(command.arg("--json").arg(&measured))
+        });
+        measures.extend(report::read_measures(&measured));
+    }
+    println!("{}", report::specification(&rows, &measures));
     finish(&steps)
 }
 
