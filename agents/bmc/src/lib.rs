@@ -15,3 +15,8 @@ pub mod registry;
 pub use findings::Findings;
 pub use limits::Patience;
 pub use registry::{Door, Driver, Fleet, Probe, open, probe};
+
+/// Unit tests count what a decoder holds.
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: hostile::Counting = hostile::Counting;
