@@ -12,6 +12,18 @@ fn folder(group: &Group) -> PathBuf {
     Path::new(group.home).join("tests/corpus").join(group.name)
 }
 
+/// A group that no fuzzer knows is half a group.
+pub fn expect_target(group: &Group) {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hw-fixtures/fuzz");
+    let target = format!("fuzz_targets/{}.rs", group.name);
+    let named = std::fs::read_to_string(fuzz.join("Cargo.toml")).is_ok_and(|text| text.contains(&format!("\"{target}\"")));
+    assert!(
+        named && fuzz.join(&target).is_file(),
+        "no fuzz target for {}: add {target} and its [[bin]] in hw-fixtures/fuzz",
+        group.name
+    );
+}
+
 /// The files of a group, in the order of their names.
 pub fn read(group: &Group) -> Vec<(PathBuf, Vec<u8>)> {
     let mut paths: Vec<PathBuf> =

@@ -26,6 +26,7 @@ thread_local! {
 
 /// Tries a group. Panics with the decoder, the reason, the seed and the file of the smallest input that fails.
 pub fn run(group: &Group) {
+    corpus::expect_target(group);
     run_for(group, number(SECONDS).map_or(limits::RUN, Duration::from_secs));
 }
 

@@ -2,12 +2,19 @@
 
 use super::shelf::*;
 use crate::agent::{Client, Readopt};
-use crate::wire::{AnswerReply, ReadoptReply};
 use vocabulary::Epoch;
-use vocabulary::request::{Action, Request};
+use vocabulary::request::{Action, AgentError, Request};
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap()
+}
+
+/// As the wire writes it.
+fn reply<T: serde::Serialize>(answer: &Result<T, AgentError>) -> Vec<u8> {
+    json(&match answer {
+        Ok(answer) => serde_json::json!({ "ok": answer }),
+        Err(error) => serde_json::json!({ "error": error }),
+    })
 }
 
 #[tokio::test]
@@ -30,7 +37,7 @@ async fn a_plans_life_for_the_corpus() {
     ] {
         let request = Request { token, action };
         inputs.push((format!("request-{name}"), json(&request)));
-        inputs.push((format!("answer-{name}"), json(&AnswerReply::from(bench.gate.call(request).await))));
+        inputs.push((format!("answer-{name}"), reply(&bench.gate.call(request).await)));
     }
     let file = bench.disk.content.lock().unwrap().clone();
     inputs.push(("gate-body".into(), file.splitn(3, |byte| *byte == b'\n').nth(1).unwrap().to_vec()));
@@ -38,7 +45,7 @@ async fn a_plans_life_for_the_corpus() {
     let entries = bench.gate.entries();
     let ledger = Readopt { estate: estate(), lineage: token.lineage, floor: Epoch(9), entries, ports: vec![bar_port()] };
     inputs.push(("ledger".into(), json(&ledger)));
-    inputs.push(("ledger-answer".into(), json(&ReadoptReply::from(bench.gate.readopt(ledger).await))));
+    inputs.push(("ledger-answer".into(), reply(&bench.gate.readopt(ledger).await)));
     let inputs: Vec<(&str, Vec<u8>)> = inputs.iter().map(|(name, input)| (name.as_str(), input.clone())).collect();
     hostile::capture(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/agents_wire"), &inputs);
 }
