@@ -134,7 +134,7 @@ impl Mutator {
         let count = input.iter().skip(begins).take_while(|byte| byte.is_ascii_digit()).count();
         let number = match self.numbers.below(3) {
             0 => u64::from(self.numbers.of(&EDGES).copied().unwrap_or(0)),
-            1 => self.numbers.next(),
+            1 => self.numbers.draw(),
             _ => u64::MAX,
         };
         input.splice(begins..begins + count, number.to_string().into_bytes());

@@ -191,9 +191,12 @@ fn quiet_panics() {
     });
 }
 
+/// Since when which decoder works on what.
+type UnderWay = (Instant, &'static str, Vec<u8>);
+
 /// Looks from another thread whether an input is through: one that never ends cannot tell itself.
 struct Watch {
-    under_way: Arc<Mutex<Option<(Instant, &'static str, Vec<u8>)>>>,
+    under_way: Arc<Mutex<Option<UnderWay>>>,
     over: Arc<AtomicBool>,
 }
 

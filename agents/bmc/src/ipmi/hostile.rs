@@ -24,7 +24,7 @@ pub const PACKETS: Group = Group {
     memory_max: 16 * 1024,
     words: &[&[0x06, 0x00, 0xff, 0x07], &[0x06, 0x00, 0xff, 0x06], &[0x00, 0x00, 0x11, 0xbe], &[wire::SEALED], &[0x81, 0x1c]],
     decoders: &[
-        decoder("pong", |input| wire::is_pong(input)),
+        decoder("pong", wire::is_pong),
         decoder("packet without a session", bare),
         decoder("packet of 2.0", plus),
         decoder("answer", answer),

@@ -186,7 +186,7 @@ fn branch(rest: &mut impl Iterator<Item = u8>, depth: u8) -> Value {
     match what % 8 {
         0 => Value::Null,
         1 => Value::Bool(count > 3),
-        2 => Value::from(Numbers::new(u64::from(rest.next().unwrap_or(0))).next().cast_signed()),
+        2 => Value::from(Numbers::new(u64::from(rest.next().unwrap_or(0))).draw().cast_signed()),
         3 | 4 => Value::String(text(rest)),
         5 if depth < DEEPEST => (0..count).map(|_| branch(rest, depth + 1)).collect::<Vec<_>>().into(),
         _ if depth < DEEPEST => Value::Object(Map::from_iter((0..count).map(|_| (text(rest), branch(rest, depth + 1))))),
@@ -199,7 +199,7 @@ fn text(rest: &mut impl Iterator<Item = u8>) -> String {
     match WORDS.get(which) {
         Some(word) => (*word).to_owned(),
         // now and then a long one, now and then an odd one
-        None => char::from_u32(0x20 + Numbers::new(which as u64).next() as u32 % 0x3000)
+        None => char::from_u32(0x20 + Numbers::new(which as u64).draw() as u32 % 0x3000)
             .unwrap_or('\u{0}')
             .to_string()
             .repeat(which % 64 * 8),
