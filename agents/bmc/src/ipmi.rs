@@ -7,6 +7,8 @@ pub mod commands;
 pub mod crypto;
 pub mod fault;
 mod handshake;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 mod hub;
 mod identity;
 mod live;

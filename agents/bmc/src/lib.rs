@@ -14,4 +14,11 @@ pub mod registry;
 
 pub use findings::Findings;
 pub use limits::Patience;
+#[cfg(feature = "hostile")]
+pub use redfish::hostile as hostile_redfish;
 pub use registry::{Door, Driver, Fleet, Probe, open, probe};
+
+/// Unit tests count what a decoder holds.
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: hostile::Counting = hostile::Counting;

@@ -71,6 +71,9 @@ pub const SOCKET_PAUSE: Duration = Duration::from_millis(10);
 
 /// Largest body taken from a BMC, bytes.
 pub const BODY_MAX: usize = 1024 * 1024;
+/// Most values in one body (counted as `{`, `[` and `,`). The largest resource that was recorded has a sixth of it; as objects they take
+/// 20 MB, where [`BODY_MAX`] alone would let a hostile BMC have 130 MB.
+pub const VALUES_MAX: usize = 32_768;
 /// Longest text taken from a BMC's answer, characters.
 pub const TEXT_MAX: usize = 128;
 /// Longest explanation taken from a BMC's error body, characters.

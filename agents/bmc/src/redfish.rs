@@ -5,6 +5,8 @@
 mod abilities;
 mod boot;
 mod command;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 mod http;
 mod identity;
 mod layout;

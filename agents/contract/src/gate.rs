@@ -9,7 +9,7 @@ pub mod clock;
 mod confirm;
 mod disk;
 mod inner;
-mod memory;
+pub(crate) mod memory;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@ pub mod boot;
 pub mod check;
 pub mod conformance;
 pub mod gate;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 pub mod limits;
 pub mod storage;
 pub mod switch;
@@ -16,3 +18,8 @@ pub mod wire;
 pub use agent::{Client, Device, Readopt, Standing};
 pub use gate::Gate;
 pub use vocabulary::request::{Action, AgentError, Answer, Request};
+
+/// Unit tests count what a decoder holds.
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: ::hostile::Counting = ::hostile::Counting;

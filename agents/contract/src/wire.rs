@@ -22,7 +22,7 @@ pub const READOPT_PATH: &str = "/v1/readopt";
 /// The body of every answer: `{"ok": ...}` or `{"error": ...}`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Reply<T> {
+pub(crate) enum Reply<T> {
     Ok(T),
     Error(AgentError),
 }
@@ -46,9 +46,9 @@ impl<T> From<Reply<T>> for Result<T, AgentError> {
 }
 
 /// The answer to a request.
-type AnswerReply = Reply<Answer>;
+pub(crate) type AnswerReply = Reply<Answer>;
 /// The answer to a ledger.
-type ReadoptReply = Reply<AgentHello>;
+pub(crate) type ReadoptReply = Reply<AgentHello>;
 
 /// Why the wire does not come up.
 #[derive(Debug, thiserror::Error)]

@@ -31,6 +31,10 @@ const LONG_TESTS: [(&str, &str, &str, &str); 2] =
 /// Benchmarks, by their subcommand.
 const BENCHES: [&str; 2] = ["bench-failover", "bench-poll"];
 
+/// Crates whose decoders are tried with hostile bytes, and for how many seconds a group in a nightly run.
+const HOSTILE_CRATES: [&str; 4] = ["bmc", "contract", "boot", "bmc-sim"];
+const HOSTILE_SECONDS: &str = "60";
+
 /// How long it takes on two cores, clean and warm.
 const TEST_MINUTES: &str = "about 30 minutes on a clean checkout, 8 once built";
 const NIGHTLY_MINUTES: &str = "about 70 minutes";
@@ -59,6 +63,13 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
             run::tests(run::cargo(tree).args(["test", "-p", package, "--test", test]).env(variable, cases))
         });
     }
+    steps.run_tests(&format!("hostile bytes, {HOSTILE_SECONDS} s a group"), || {
+        let packages = HOSTILE_CRATES.iter().flat_map(|name| ["-p", name]);
+        let mut command = run::cargo(tree);
+        run::tests(
+            command.arg("test").args(packages).args(["--lib", "hostile"]).env("UNDERSTUDY_HOSTILE_SECONDS", HOSTILE_SECONDS),
+        )
+    });
     let mut rows = Vec::new();
     in_lab(&mut steps, programs, "lab scenarios", || {
         rows = lab_scenarios(tree)?;

@@ -39,8 +39,15 @@ pub use self::bmc::Change;
 pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
 pub use error::Error;
+#[cfg(any(test, feature = "hostile"))]
+pub use ipmi::hostile;
 pub use quirks::{
     AccountState, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, NoEffect, PowerReading, Privilege, Quirks, Reach,
     ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
 };
 pub use simulator::{Handle, Simulator};
+
+/// Unit tests count what a decoder holds.
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: ::hostile::Counting = ::hostile::Counting;

@@ -21,7 +21,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use vocabulary::boot::{BootMethod, BootStep, Permit};
 
@@ -107,18 +107,24 @@ impl Http {
 }
 
 async fn connection(desk: Arc<Desk>, stream: TcpStream, place: Place) {
-    let peer = place.peer;
+    if let Err(error) = converse(desk, stream, place.peer).await {
+        tracing::debug!(%error, peer = %place.peer, "HTTP connection ended");
+    }
+    drop(place);
+}
+
+/// Answers what comes over a stream from this address, until it ends or its time is over.
+pub(crate) async fn converse<S>(desk: Arc<Desk>, stream: S, peer: IpAddr) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = hyper::service::service_fn(move |request| {
         let desk = desk.clone();
         async move { Ok::<_, Infallible>(answer(&desk, &request, peer).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HTTP_HEAD).max_headers(64);
-    let served = tokio::time::timeout(HTTP_CONNECTION, builder.serve_connection(TokioIo::new(stream), service)).await;
-    if let Ok(Err(error)) = served {
-        tracing::debug!(%error, %peer, "HTTP connection ended");
-    }
-    drop(place);
+    tokio::time::timeout(HTTP_CONNECTION, builder.serve_connection(TokioIo::new(stream), service)).await.unwrap_or(Ok(()))
 }
 
 async fn answer(desk: &Arc<Desk>, request: &Request<Incoming>, peer: IpAddr) -> Response<Body> {

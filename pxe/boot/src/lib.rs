@@ -14,6 +14,8 @@ pub mod error;
 mod examples;
 mod files;
 mod frames;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 pub mod http;
 pub mod limits;
 pub mod permits;
@@ -30,3 +32,8 @@ pub use config::Config;
 pub use desk::Desk;
 pub use device::BootDevice;
 pub use error::BootError;
+
+/// Unit tests count what a decoder holds.
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: ::hostile::Counting = ::hostile::Counting;

@@ -223,10 +223,6 @@ impl Failure {
 }
 
 async fn read(mut response: Response, wait: Duration) -> Result<Reply, Failure> {
-    let status = response.status().as_u16();
-    let header = |name: &str| text_of(response.headers(), name);
-    let (etag, location) = (header(ETAG.as_str()), header(LOCATION.as_str()));
-    let token = header("x-auth-token").filter(|t| t.len() <= limits::TOKEN_MAX).map(Secret::new);
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
@@ -236,11 +232,24 @@ async fn read(mut response: Response, wait: Duration) -> Result<Reply, Failure> 
             Err(error) => return Err(Failure::of(&error, wait)),
         }
     }
-    let body = match serde_json::from_slice(&bytes) {
+    understood(response.status().as_u16(), response.headers(), &bytes).map_err(Failure::Unusable)
+}
+
+/// What an answer says, from its pieces; else why it is none. Total, and bounded in what it makes of few bytes.
+pub(super) fn understood(status: u16, headers: &HeaderMap, bytes: &[u8]) -> Result<Reply, String> {
+    let header = |name: &str| text_of(headers, name);
+    let (etag, location) = (header(ETAG.as_str()), header(LOCATION.as_str()));
+    let token = header("x-auth-token").filter(|t| t.len() <= limits::TOKEN_MAX).map(Secret::new);
+    // each of these bytes can begin a value, which takes up to a hundred times its own length in memory
+    let values = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count();
+    if values > limits::VALUES_MAX {
+        return Err(format!("the answer has more than {} values", limits::VALUES_MAX));
+    }
+    let body = match serde_json::from_slice(bytes) {
         Ok(body) => body,
         // An error page or an empty success needs no JSON; a resource does.
         Err(_) if bytes.is_empty() || !(200..300).contains(&status) => Value::Null,
-        Err(error) => return Err(Failure::Unusable(format!("the answer is not JSON ({error})"))),
+        Err(error) => return Err(format!("the answer is not JSON ({error})")),
     };
     let etag = etag.or_else(|| body.get("@odata.etag").and_then(Value::as_str).map(str::to_owned)).filter(|e| usable(e));
     Ok(Reply { status, etag, token, location, body })

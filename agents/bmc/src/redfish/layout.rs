@@ -116,7 +116,7 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
 }
 
 /// Picks the wanted system.
-fn choose(systems: Vec<(String, Value)>, choice: &Choice) -> Result<(String, Value), Trouble> {
+pub(super) fn choose(systems: Vec<(String, Value)>, choice: &Choice) -> Result<(String, Value), Trouble> {
     let (Choice::Expected(expected) | Choice::Look(expected)) = choice;
     let told: Vec<Identity> = systems.iter().map(|(_, body)| view::identity(body)).collect();
     let wanted = told.iter().position(|told| identity::likeness(expected, told) == Likeness::Same);

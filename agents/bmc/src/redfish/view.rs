@@ -122,9 +122,10 @@ pub fn action_info(info: &Value, parameter: &str) -> Option<Vec<String>> {
     values(named.get("AllowableValues")?)
 }
 
-/// An empty list says nothing: it is taken as not told.
+/// An empty list says nothing: it is taken as not told. They are kept as long as the session, so a text that no value has is none.
 fn values(list: &Value) -> Option<Vec<String>> {
-    let texts = list.as_array()?.iter().take(limits::ALLOWABLE_MAX).filter_map(Value::as_str).map(str::to_owned);
+    let texts = list.as_array()?.iter().take(limits::ALLOWABLE_MAX).filter_map(Value::as_str);
+    let texts = texts.filter(|text| text.len() <= limits::TEXT_MAX).map(str::to_owned);
     Some(texts.collect::<Vec<_>>()).filter(|values| !values.is_empty())
 }
 

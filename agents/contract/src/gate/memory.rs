@@ -172,13 +172,7 @@ impl Memory {
 
     /// The file's bytes.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let body = serde_json::to_vec(self)?;
-        let header = Header { version: FORMAT_VERSION, length: body.len() as u64, sha256: sha256_hex(&body) };
-        let mut bytes = serde_json::to_vec(&header)?;
-        bytes.push(b'\n');
-        bytes.extend_from_slice(&body);
-        bytes.push(b'\n');
-        Ok(bytes)
+        framed(&serde_json::to_vec(self)?)
     }
 
     /// Reads a file's bytes.
@@ -197,6 +191,12 @@ impl Memory {
         }
         serde_json::from_slice(body).map_err(|_| Unreadable::Torn)
     }
+}
+
+/// A body in the file's form.
+pub(crate) fn framed(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let header = Header { version: FORMAT_VERSION, length: body.len() as u64, sha256: sha256_hex(body) };
+    Ok([&serde_json::to_vec(&header)?, b"\n".as_slice(), body, b"\n"].concat())
 }
 
 #[derive(Serialize, Deserialize)]

@@ -83,6 +83,16 @@ fn a_dependency_across_a_floor_is_found() {
 }
 
 #[test]
+fn fuzz_targets_may_use_every_room_and_nobody_uses_them() {
+    let house = House::sound("fuzz");
+    house.krate("pxe/boot", "boot", "");
+    house.krate("hw-fixtures/fuzz", "fuzz", "boot.workspace = true");
+    assert_eq!(house.found(), []);
+    house.krate("controller/engine", "engine", "fuzz.workspace = true");
+    house.expect(Law::Floors, "controller/engine/Cargo.toml", 4);
+}
+
+#[test]
 fn a_core_that_grows_a_dependency_is_found() {
     let house = House::sound("core");
     house.krate("controller/pipeline", "pipeline", "vocabulary.workspace = true\ntokio.workspace = true");

@@ -6,6 +6,8 @@ mod boot;
 mod chassis;
 mod events;
 mod fru;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 mod port;
 mod repository;
 mod sensor;

@@ -2,6 +2,8 @@
 //! Must never take more than a bounded body, nor do work for a caller that did not say who it is.
 
 mod act;
+#[cfg(test)]
+mod corpus;
 mod message;
 mod patch;
 mod route;

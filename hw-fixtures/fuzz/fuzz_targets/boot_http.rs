@@ -1,0 +1,4 @@
+//! HTTP, a whole connection. Must never do anything but feed the group.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| boot::hostile::HTTP.feed(input));
