@@ -59,6 +59,16 @@ pub const IPMI_KEEP_ALIVE: Duration = Duration::from_secs(40);
 pub const IPMI_QUEUE_MAX: usize = 16;
 /// Handshakes tried again within one opening, where the BMC forgot the first or hashes otherwise.
 pub const HANDSHAKES_MAX: u8 = 3;
+/// Bytes of an inventory, a sensor record or a log asked for at once. BMCs that cannot give so much refuse, and it is halved.
+pub const IPMI_PIECE: usize = 32;
+/// A BMC that gives less than this at once gives nothing, bytes.
+pub const IPMI_PIECE_MIN: usize = 4;
+/// Questions for one area of an inventory.
+pub const INVENTORY_QUESTIONS_MAX: usize = 256;
+/// Fields looked at in one area of an inventory.
+pub const INVENTORY_FIELDS_MAX: usize = 16;
+/// A whole survey: inventory, sensors, watchdog, log.
+pub const SURVEY: Duration = Duration::from_secs(30);
 /// After an error of a socket, so long nothing is read from it.
 pub const SOCKET_PAUSE: Duration = Duration::from_millis(10);
 

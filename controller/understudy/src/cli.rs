@@ -185,10 +185,16 @@ pub enum Machine {
     /// All machines
     List,
     /// One machine
+    #[command(after_help = "Examples:
+  understudy machine show m1            from what is known
+  understudy machine show m1 --facts    asks its BMC now for serial numbers, sensors and watchdog; takes some seconds")]
     Show {
         /// Its name
         #[arg(add = ArgValueCompleter::new(names::machines))]
         machine: MachineId,
+        /// Ask its BMC for inventory, sensors and watchdog
+        #[arg(long)]
+        facts: bool,
     },
     /// Look at a BMC that is in no estate, without a controller: who it is, how it is, what it can do. Changes nothing
     #[command(after_help = "Examples:

@@ -112,7 +112,7 @@ async fn boot_flags_that_do_not_read_back_as_set_are_unconfirmed() {
 #[tokio::test]
 async fn a_probe_tells_who_is_there_and_changes_nothing() {
     let sim = Sim::start(OTHER_UUID);
-    let found = bmc::probe(&door(sim.address)).await.unwrap();
+    let found = bmc::probe(&door(sim.address), bmc::Scope::Facts).await.unwrap();
     assert_eq!((found.matches, found.reading.identity.uuid.as_str()), (false, OTHER_UUID));
     let findings = &found.findings;
     assert!(findings.platform.contains("firmware 9.08") && sim.commands() == 0, "{findings:?}");

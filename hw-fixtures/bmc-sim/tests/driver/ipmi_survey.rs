@@ -1,0 +1,95 @@
+//! What a BMC tells by IPMI beyond its readings, over real UDP sockets: inventory, sensors, watchdog, event log, and every quirk in the way.
+
+use bmc::{Door, Scope, Survey};
+use serde_json::{Value, json};
+
+use crate::common::{Bench, NAME, SERIAL, UUID, honest, identity, is_rejected};
+use crate::ipmi_common::{bench, controls};
+
+/// The door to a machine that the estate tells by this UUID and serial.
+fn named(bench: &Bench, uuid: &str, serial: &str) -> Door {
+    Door { identity: identity(uuid, serial), ..bench.door.clone() }
+}
+
+/// What is told under this name.
+fn told(survey: &Survey, name: &str) -> String {
+    let found = survey.facts.iter().find(|fact| fact.name == name);
+    found.unwrap_or_else(|| panic!("nothing is told of {name}: {survey:?}")).value.clone()
+}
+
+async fn clear(bench: &Bench, quirks: Value) {
+    bench.perform(bmc_sim::Request::ClearQuirks { name: NAME.into() }).await;
+    bench.quirks(quirks).await;
+}
+
+#[tokio::test]
+async fn a_machine_without_a_usable_guid_is_known_by_its_serial_number() {
+    let bench = bench(honest()).await;
+    let ours = named(&bench, UUID, SERIAL);
+    for quirks in [
+        json!({ "ipmi_guid": "unknown" }),
+        json!({ "uuid": "ffffffff-ffff-ffff-ffff-ffffffffffff" }),
+        json!({ "uuid": "03000200-0400-0500-0006-000700080009" }),
+        json!({ "ipmi_guid": "unknown", "ipmi_piece_max": 4 }),
+        json!({ "ipmi_guid": "unknown", "ipmi_inventory": "short" }),
+        json!({ "ipmi_guid": "unknown", "ipmi_inventory": "no_product_serial" }),
+    ] {
+        clear(&bench, quirks.clone()).await;
+        let driver = bmc::open(&ours).unwrap();
+        // the second one reads where the first has found it
+        for outcome in [driver.power_on().await, driver.power_off().await] {
+            let seen = outcome.unwrap_or_else(|error| panic!("{quirks}: {error}"));
+            assert_eq!(seen.identity.serial, SERIAL, "{quirks}");
+        }
+        bench.settles("power", "off").await;
+        let before = controls(&bench, "On").await;
+        // another box is put behind the address
+        bench.quirks(json!({ "serial": "LAB0009" })).await;
+        assert!(is_rejected(&driver.power_on().await), "{quirks}");
+        assert_eq!(controls(&bench, "On").await, before, "{quirks}");
+    }
+}
+
+#[tokio::test]
+async fn no_serial_number_is_taken_from_a_broken_inventory_nor_one_that_contradicts_the_uuid() {
+    let bench = bench(honest()).await;
+    let ours = named(&bench, UUID, SERIAL);
+    for quirks in [
+        json!({ "ipmi_guid": "unknown", "ipmi_inventory": "broken" }),
+        json!({ "ipmi_guid": "unknown", "ipmi_inventory": "unsupported" }),
+        json!({ "ipmi_guid": "unknown", "ipmi_piece_max": 3 }),
+        json!({ "ipmi_guid": "unknown", "serial": "To be filled by O.E.M." }),
+        // the serial number is right, the UUID is another machine's
+        json!({ "uuid": "99999999-9999-4999-8999-999999999999" }),
+    ] {
+        clear(&bench, quirks.clone()).await;
+        let driver = bmc::open(&ours).unwrap();
+        assert!(is_rejected(&driver.read().await) && is_rejected(&driver.power_on().await), "{quirks}");
+    }
+    assert_eq!(controls(&bench, "On").await, 0);
+    clear(&bench, honest()).await;
+    let by_serial = bmc::open(&named(&bench, "", SERIAL)).unwrap();
+    assert_eq!(by_serial.read().await.unwrap().identity, identity(UUID, SERIAL));
+    assert!(bmc::open(&named(&bench, "", "Default string")).is_err(), "a filler names no machine");
+    assert!(is_rejected(&bmc::open(&named(&bench, "", "LAB0002")).unwrap().read().await));
+}
+
+#[tokio::test]
+async fn the_inventory_is_told_whatever_pieces_it_comes_in() {
+    let bench = bench(honest()).await;
+    for (quirks, words) in [
+        (honest(), "serial LAB0001"),
+        (json!({ "ipmi_piece_max": 5 }), "serial LAB0001"),
+        (json!({ "ipmi_inventory": "short" }), "serial LAB0001"),
+        (json!({ "ipmi_inventory": "broken" }), "its checksum is wrong"),
+    ] {
+        clear(&bench, quirks.clone()).await;
+        let found = bmc::probe(&bench.door, Scope::Facts).await.unwrap();
+        let product = told(&found.survey, "product");
+        assert!(product.contains(words), "{quirks}: {product}");
+        assert_eq!(found.reading.identity.serial == SERIAL, words.contains(SERIAL), "{quirks}");
+    }
+    clear(&bench, json!({ "ipmi_inventory": "unsupported" })).await;
+    let found = bmc::probe(&bench.door, Scope::Facts).await.unwrap();
+    assert!(told(&found.survey, "inventory").contains("does not have this command"));
+}
