@@ -14,9 +14,12 @@ mod inventory;
 mod live;
 #[cfg(test)]
 mod peer;
+mod sensing;
+pub mod sensors;
 pub mod session;
 #[cfg(test)]
 mod session_tests;
+mod states;
 mod survey;
 mod trouble;
 pub mod wire;
@@ -67,6 +70,7 @@ pub(crate) struct Ipmi {
     asked: AtomicBool,
     found: Mutex<Option<Findings>>,
     inventory: Mutex<inventory::Known>,
+    sensors: Mutex<sensing::Cached>,
 }
 
 /// The account in the form that the handshake needs.
@@ -142,6 +146,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         asked: AtomicBool::new(false),
         found: Mutex::default(),
         inventory: Mutex::default(),
+        sensors: Mutex::default(),
     }))
 }
 

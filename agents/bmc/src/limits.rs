@@ -67,6 +67,14 @@ pub const IPMI_PIECE_MIN: usize = 4;
 pub const INVENTORY_QUESTIONS_MAX: usize = 256;
 /// Fields looked at in one area of an inventory.
 pub const INVENTORY_FIELDS_MAX: usize = 16;
+/// Reservations of a sensor repository that may be lost during one walk through it.
+pub const RESERVATIONS_LOST_MAX: u32 = 8;
+/// Records looked at in one sensor repository.
+pub const SENSOR_RECORDS_MAX: usize = 1024;
+/// Questions for one walk through a sensor repository.
+pub const SENSOR_QUESTIONS_MAX: usize = 16 * SENSOR_RECORDS_MAX;
+/// Sensors read in one survey.
+pub const SENSORS_READ_MAX: usize = 64;
 /// A whole survey: inventory, sensors, watchdog, log.
 pub const SURVEY: Duration = Duration::from_secs(30);
 /// After an error of a socket, so long nothing is read from it.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use crate::bmc::{Bmc, Change, Reading};
+use crate::device::Mishap;
 use crate::error::Error;
 use crate::limits;
 use crate::power::Outcome;
@@ -88,6 +89,13 @@ pub enum Request {
         /// How long readings are wrong afterwards, ms (none: quirk `bmc_early_ms`).
         #[serde(default)]
         early_ms: Option<u64>,
+    },
+    /// A part of the machine fails, or is well again: its sensors and the event log tell it.
+    Mishap {
+        /// Machine.
+        name: String,
+        /// What happens.
+        what: Mishap,
     },
     /// Every session is forgotten.
     LoseSessions {
@@ -204,6 +212,10 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
             let time = |asked: Option<u64>, quirk| Duration::from_millis(asked.unwrap_or(quirk).min(limits::DELAY_MAX_MS));
             bmc.restart_bmc(time(away_ms, quirks.bmc_reboot_ms), time(early_ms, quirks.bmc_early_ms), "commanded");
             bmc.settled().await;
+            Ok(json!({}))
+        }
+        Request::Mishap { name, what } => {
+            control.find(&name)?.state().happens(what);
             Ok(json!({}))
         }
         Request::LoseSessions { name } => {

@@ -38,6 +38,7 @@ mod tls;
 pub use self::bmc::Change;
 pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
+pub use device::Mishap;
 pub use error::Error;
 pub use quirks::{
     AccountState, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, NoEffect, PowerReading, Privilege, Quirks, Reach,

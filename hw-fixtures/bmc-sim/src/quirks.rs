@@ -328,6 +328,12 @@ pub struct Quirks {
     pub ipmi_inventory: InventoryReading,
     /// IPMI: bytes of an inventory, sensor record or log record in one answer; more is "out of range".
     pub ipmi_piece_max: u8,
+    /// IPMI: a reservation of the sensor repository is lost after so many parts of records; 0: never.
+    pub ipmi_reservation_reads: u8,
+    /// IPMI: the repository has got one more sensor.
+    pub ipmi_more_sensors: bool,
+    /// IPMI: DCMI tells the power drawn.
+    pub ipmi_dcmi: bool,
     /// IPMI: sessions at once; 0: the table is full.
     pub ipmi_session_cap: usize,
     /// IPMI: idle time of a session, ms.
@@ -399,7 +405,10 @@ impl Default for Quirks {
             ipmi_role: RoleHashing::default(),
             ipmi_guid: GuidOrder::default(),
             ipmi_inventory: InventoryReading::default(),
-            ipmi_piece_max: 200,
+            ipmi_piece_max: u8::MAX,
+            ipmi_reservation_reads: 0,
+            ipmi_more_sensors: false,
+            ipmi_dcmi: true,
             ipmi_session_cap: limits::IPMI_SESSIONS,
             ipmi_session_timeout_ms: 60_000,
             ipmi_busy_ms: 0,

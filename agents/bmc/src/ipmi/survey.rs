@@ -12,6 +12,8 @@ impl Ipmi {
         let on = seen.session;
         let mut survey = Survey { at: Some(seen.read_at), ..Survey::default() };
         survey.add("inventory", self.inventory_facts(on).await)?;
+        survey.add("sensors", self.sensor_facts(on).await)?;
+        survey.add("power drawn", self.power_facts(on).await)?;
         Ok(survey)
     }
 

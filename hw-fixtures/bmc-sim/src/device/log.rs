@@ -1,9 +1,15 @@
 //! The event log: records of what really happened to the machine and its BMC, in the form of a System Event Log.
 //! Must never grow without bound: a full log takes nothing more and says so.
 
+use super::Mishap;
 use crate::limits;
 
 /// Sensor types of the specification.
+const PROCESSOR: u8 = 0x07;
+const POWER_SUPPLY: u8 = 0x08;
+const MEMORY: u8 = 0x0c;
+const CRITICAL_INTERRUPT: u8 = 0x13;
+const OS_STOP: u8 = 0x20;
 const POWER_UNIT: u8 = 0x09;
 const SYSTEM_BOOT: u8 = 0x1d;
 const WATCHDOG: u8 = 0x23;
@@ -12,6 +18,11 @@ const MANAGEMENT: u8 = 0x28;
 pub const POWER_SENSOR: u8 = 0x01;
 pub const WATCHDOG_SENSOR: u8 = 0x03;
 const BOOT_SENSOR: u8 = 0x04;
+const MEMORY_SENSOR: u8 = 0x09;
+const PROCESSOR_SENSOR: u8 = 0x0a;
+const SYSTEM_SENSOR: u8 = 0x0b;
+const INTERRUPT_SENSOR: u8 = 0x0c;
+pub const SUPPLY_SENSOR: u8 = 0x12;
 const SELF_SENSOR: u8 = 0x05;
 /// The event is described by the sensor's type; with this mark it has ended.
 const SPECIFIC: u8 = 0x6f;
@@ -40,6 +51,8 @@ pub enum Entry {
     Started,
     /// The watchdog ran out with this action, used for that.
     WatchdogExpired { action: u8, timer_use: u8 },
+    /// A part of the machine fails, or is well again.
+    Mishap(Mishap),
 }
 
 impl Entry {
@@ -58,6 +71,17 @@ impl Entry {
             Entry::WatchdogExpired { action, timer_use } => {
                 (WATCHDOG, WATCHDOG_SENSOR, SPECIFIC, [0xc0 | action & 0x07, timer_use & 0x07, 0xff])
             }
+            Entry::Mishap(mishap) => match mishap {
+                Mishap::SupplyInputLost => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC, data(0x03)),
+                Mishap::SupplyFailed => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC, data(0x01)),
+                // "presence detected" has ended, or is
+                Mishap::SupplyPulled => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC | ENDED, data(0x00)),
+                Mishap::SupplyMended => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC, data(0x00)),
+                Mishap::MemoryUncorrectable => (MEMORY, MEMORY_SENSOR, SPECIFIC, data(0x01)),
+                Mishap::ProcessorError => (PROCESSOR, PROCESSOR_SENSOR, SPECIFIC, data(0x00)),
+                Mishap::SystemPanic => (OS_STOP, SYSTEM_SENSOR, SPECIFIC, data(0x01)),
+                Mishap::CriticalInterrupt => (CRITICAL_INTERRUPT, INTERRUPT_SENSOR, SPECIFIC, data(0x02)),
+            },
         };
         [kind, sensor, direction, a, b, c]
     }

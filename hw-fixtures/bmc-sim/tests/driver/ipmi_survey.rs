@@ -1,6 +1,7 @@
 //! What a BMC tells by IPMI beyond its readings, over real UDP sockets: inventory, sensors, watchdog, event log, and every quirk in the way.
 
-use bmc::{Door, Scope, Survey};
+use bmc::{Door, Driver, Scope, Survey};
+use bmc_sim::{Mishap, Request};
 use serde_json::{Value, json};
 
 use crate::common::{Bench, NAME, SERIAL, UUID, honest, identity, is_rejected};
@@ -18,7 +19,7 @@ fn told(survey: &Survey, name: &str) -> String {
 }
 
 async fn clear(bench: &Bench, quirks: Value) {
-    bench.perform(bmc_sim::Request::ClearQuirks { name: NAME.into() }).await;
+    bench.perform(Request::ClearQuirks { name: NAME.into() }).await;
     bench.quirks(quirks).await;
 }
 
@@ -92,4 +93,78 @@ async fn the_inventory_is_told_whatever_pieces_it_comes_in() {
     clear(&bench, json!({ "ipmi_inventory": "unsupported" })).await;
     let found = bmc::probe(&bench.door, Scope::Facts).await.unwrap();
     assert!(told(&found.survey, "inventory").contains("does not have this command"));
+}
+
+async fn happens(bench: &Bench, what: Mishap) {
+    bench.perform(Request::Mishap { name: NAME.into(), what }).await;
+}
+
+/// A survey, and how many requests it took.
+async fn counted(bench: &Bench, driver: &dyn Driver) -> (Survey, u64) {
+    let before = bench.requests().await;
+    let survey = driver.survey(Scope::Facts).await.unwrap();
+    (survey, bench.requests().await - before)
+}
+
+#[tokio::test]
+async fn sensors_follow_the_machine_and_its_power_supplies() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    let off = driver.survey(Scope::Facts).await.unwrap();
+    assert_eq!((told(&off, "sensor Pwr Consumption"), told(&off, "power drawn")), ("12 W".into(), "12 W".into()));
+    assert_eq!(told(&off, "sensor Host Power"), "power off");
+    bench.switch_on().await;
+    let on = driver.survey(Scope::Facts).await.unwrap();
+    assert_eq!((told(&on, "sensor Pwr Consumption"), told(&on, "power drawn")), ("212 W".into(), "212 W".into()));
+    assert_eq!((told(&on, "sensor Inlet Temp"), told(&on, "sensor CPU1 Temp")), ("22 °C".into(), "46 °C".into()));
+    assert_eq!((told(&on, "sensor PS Redundancy"), told(&on, "health by sensors")), ("fully redundant".into(), "OK".into()));
+    assert!(on.facts.iter().all(|fact| fact.name != "sensor Watchdog"), "not a sensor that is wanted");
+    for (mishap, supply, health) in [
+        (Mishap::SupplyInputLost, "present, AC lost", "Critical: PSU2 Status present, AC lost"),
+        (Mishap::SupplyFailed, "present, failed", "Critical: PSU2 Status present, failed"),
+        (Mishap::SupplyPulled, "absent", "Warning: PS Redundancy redundancy lost"),
+        (Mishap::SupplyMended, "present", "OK"),
+    ] {
+        happens(&bench, mishap).await;
+        let seen = driver.survey(Scope::Facts).await.unwrap();
+        assert_eq!((told(&seen, "sensor PSU2 Status").as_str(), told(&seen, "health by sensors").as_str()), (supply, health));
+        assert_eq!(told(&seen, "sensor PSU1 Status"), "present");
+    }
+    bench.quirks(json!({ "ipmi_dcmi": false, "chassis_power": "null" })).await;
+    let seen = driver.survey(Scope::Facts).await.unwrap();
+    assert!(told(&seen, "power drawn").starts_with("not told: "));
+    assert_eq!(told(&seen, "sensor Host Power"), "no reading");
+}
+
+#[tokio::test]
+async fn the_repository_is_read_once_as_long_as_it_does_not_change() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    let (_, first) = counted(&bench, &*driver).await;
+    let (again, second) = counted(&bench, &*driver).await;
+    assert!(second + 20 < first, "{first} requests, then {second}");
+    assert!(again.facts.iter().all(|fact| fact.name != "sensor Ambient Outlet"));
+    bench.quirks(json!({ "ipmi_more_sensors": true })).await;
+    let (more, third) = counted(&bench, &*driver).await;
+    assert!(third > first, "{first} requests, then {third}");
+    assert!(told(&more, "sensor Ambient Outlet").ends_with(" °C"));
+    // a poll asks for none of it
+    let before = bench.requests().await;
+    driver.read().await.unwrap();
+    assert!(bench.requests().await - before <= 3);
+}
+
+#[tokio::test]
+async fn lost_reservations_and_small_pieces_do_not_keep_sensors_from_being_read() {
+    let bench = bench(honest()).await;
+    for quirks in [json!({ "ipmi_reservation_reads": 5 }), json!({ "ipmi_piece_max": 9 }), json!({ "ipmi_piece_max": 5 })] {
+        clear(&bench, quirks.clone()).await;
+        let survey = bench.open().survey(Scope::Facts).await.unwrap();
+        assert_eq!(told(&survey, "sensor PSU2 Status"), "present", "{quirks}");
+    }
+    // one that is lost every time ends, too
+    clear(&bench, json!({ "ipmi_reservation_reads": 1 })).await;
+    let survey = bench.open().survey(Scope::Facts).await.unwrap();
+    assert!(told(&survey, "sensors").contains("somebody else keeps changing"), "{survey:?}");
+    assert!(!told(&survey, "product").is_empty(), "what can be told is told all the same");
 }
