@@ -89,6 +89,21 @@ impl Fact {
     }
 }
 
+/// An entry of a BMC's event log. Never a part of a proof: it is as old as it is, by a clock that nobody checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogEntry {
+    /// Its number in the log.
+    pub id: u16,
+    /// When, by the BMC's clock; `None` if it did not know the time.
+    pub at: Option<WallTime>,
+    /// What kind of sensor.
+    pub kind: String,
+    /// What happened.
+    pub what: String,
+    /// `OK`, `Warning` or `Critical`.
+    pub severity: &'static str,
+}
+
 /// All that a BMC tells beyond its readings. For people: never a part of a proof, and never what a decision rests on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Survey {
@@ -96,6 +111,8 @@ pub struct Survey {
     pub at: Option<WallTime>,
     /// Inventory, sensors, watchdog, each with the reason where it is not told.
     pub facts: Vec<Fact>,
+    /// The end of the event log, the oldest first, where it was asked for.
+    pub log: Vec<LogEntry>,
 }
 
 /// A driver: what the contract asks, and an orderly end.

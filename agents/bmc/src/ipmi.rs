@@ -12,6 +12,7 @@ mod hub;
 mod identity;
 mod inventory;
 mod live;
+pub mod log;
 #[cfg(test)]
 mod peer;
 mod sensing;
@@ -22,6 +23,7 @@ mod session_tests;
 mod states;
 mod survey;
 mod trouble;
+pub mod watchdog;
 pub mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,6 +73,7 @@ pub(crate) struct Ipmi {
     found: Mutex<Option<Findings>>,
     inventory: Mutex<inventory::Known>,
     sensors: Mutex<sensing::Cached>,
+    log: Mutex<log::Follower>,
 }
 
 /// The account in the form that the handshake needs.
@@ -147,6 +150,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         found: Mutex::default(),
         inventory: Mutex::default(),
         sensors: Mutex::default(),
+        log: Mutex::default(),
     }))
 }
 

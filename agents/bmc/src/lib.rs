@@ -14,4 +14,4 @@ pub mod registry;
 
 pub use findings::Findings;
 pub use limits::Patience;
-pub use registry::{Door, Driver, Fact, Fleet, Probe, Scope, Survey, open, probe};
+pub use registry::{Door, Driver, Fact, Fleet, LogEntry, Probe, Scope, Survey, open, probe};

@@ -75,6 +75,12 @@ pub const SENSOR_RECORDS_MAX: usize = 1024;
 pub const SENSOR_QUESTIONS_MAX: usize = 16 * SENSOR_RECORDS_MAX;
 /// Sensors read in one survey.
 pub const SENSORS_READ_MAX: usize = 64;
+/// The last entries of an event log that are kept and shown.
+pub const LOG_KEPT: usize = 20;
+/// Entries of an event log read in one look; the rest at the next.
+pub const LOG_ENTRIES_MAX: usize = 512;
+/// Questions for one look at an event log.
+pub const LOG_QUESTIONS_MAX: usize = 8 * LOG_ENTRIES_MAX;
 /// A whole survey: inventory, sensors, watchdog, log.
 pub const SURVEY: Duration = Duration::from_secs(30);
 /// After an error of a socket, so long nothing is read from it.

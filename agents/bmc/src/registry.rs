@@ -10,7 +10,7 @@ use vocabulary::request::{Action, AgentError, Answer, Resource};
 use vocabulary::{Fault, MachineId};
 
 use crate::driver::Purpose;
-pub use crate::driver::{Door, Driver, Fact, Probe, Scope, Survey};
+pub use crate::driver::{Door, Driver, Fact, LogEntry, Probe, Scope, Survey};
 use crate::findings::Findings;
 use crate::{ipmi, redfish};
 

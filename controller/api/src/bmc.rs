@@ -43,6 +43,24 @@ impl From<ScopeWord> for Scope {
 pub struct SurveyView {
     /// Inventory, sensors, watchdog; empty where the protocol tells all that it has in its readings.
     pub facts: Vec<FactView>,
+    /// The end of its event log, the oldest first, where it was asked for.
+    #[serde(default)]
+    pub log: Vec<LogEntryView>,
+}
+
+/// An entry of a BMC's event log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntryView {
+    /// Its number in the log.
+    pub id: u16,
+    /// When, by the BMC's clock, milliseconds since 1970; `null` if it did not know the time.
+    pub at_ms: Option<u64>,
+    /// What kind of sensor.
+    pub kind: String,
+    /// What happened.
+    pub what: String,
+    /// `OK`, `Warning` or `Critical`.
+    pub severity: String,
 }
 
 /// One thing that a BMC tells of its machine.
@@ -57,7 +75,14 @@ pub struct FactView {
 impl From<&Survey> for SurveyView {
     fn from(survey: &Survey) -> SurveyView {
         let facts = survey.facts.iter().map(|fact| FactView { name: fact.name.clone(), value: fact.value.clone() });
-        SurveyView { facts: facts.collect() }
+        let log = survey.log.iter().map(|entry| LogEntryView {
+            id: entry.id,
+            at_ms: entry.at.map(|at| at.0),
+            kind: entry.kind.clone(),
+            what: entry.what.clone(),
+            severity: entry.severity.to_owned(),
+        });
+        SurveyView { facts: facts.collect(), log: log.collect() }
     }
 }
 

@@ -195,6 +195,9 @@ pub enum Machine {
         /// Ask its BMC for inventory, sensors and watchdog
         #[arg(long)]
         facts: bool,
+        /// The same, and the last 20 entries of its event log
+        #[arg(long)]
+        log: bool,
     },
     /// Look at a BMC that is in no estate, without a controller: who it is, how it is, what it can do. Changes nothing
     #[command(after_help = "Examples:
@@ -252,6 +255,9 @@ pub struct Probe {
     /// SHA-256 of the only certificate to speak to, in hex; without it, the one that is shown is printed for comparison
     #[arg(long, value_name = "SHA256")]
     pub certificate: Option<String>,
+    /// Also the last 20 entries of its event log
+    #[arg(long)]
+    pub log: bool,
     /// IPMI: the privilege level to ask for; operator if none is named
     #[arg(long, value_enum)]
     pub privilege: Option<PrivilegeWord>,

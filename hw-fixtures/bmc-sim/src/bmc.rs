@@ -502,7 +502,7 @@ impl State {
         if entry == Entry::PowerOff {
             self.device.watchdog.stop();
         }
-        self.device.log.write(entry, clock::seconds(SystemTime::now(), self.quirks.clock_offset_s));
+        self.device.log.write(entry, clock::seconds(SystemTime::now(), self.quirks.clock_offset_s), self.quirks.ipmi_log_wraps);
     }
 
     /// A part of the machine fails, or is well again.
@@ -510,7 +510,11 @@ impl State {
         if let Some(supply) = mishap.supply() {
             self.device.second_supply = supply;
         }
-        self.device.log.write(Entry::Mishap(mishap), clock::seconds(SystemTime::now(), self.quirks.clock_offset_s));
+        self.device.log.write(
+            Entry::Mishap(mishap),
+            clock::seconds(SystemTime::now(), self.quirks.clock_offset_s),
+            self.quirks.ipmi_log_wraps,
+        );
     }
 
     /// Remembers a request that changed something or tried to.

@@ -332,6 +332,8 @@ pub struct Quirks {
     pub ipmi_reservation_reads: u8,
     /// IPMI: the repository has got one more sensor.
     pub ipmi_more_sensors: bool,
+    /// A full event log loses its oldest record, not the new one.
+    pub ipmi_log_wraps: bool,
     /// IPMI: DCMI tells the power drawn.
     pub ipmi_dcmi: bool,
     /// IPMI: sessions at once; 0: the table is full.
@@ -408,6 +410,7 @@ impl Default for Quirks {
             ipmi_piece_max: u8::MAX,
             ipmi_reservation_reads: 0,
             ipmi_more_sensors: false,
+            ipmi_log_wraps: false,
             ipmi_dcmi: true,
             ipmi_session_cap: limits::IPMI_SESSIONS,
             ipmi_session_timeout_ms: 60_000,

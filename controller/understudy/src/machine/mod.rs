@@ -15,7 +15,10 @@ use api::bmc::ScopeWord;
 pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
     match verb {
         Machine::List => list::list(session).await,
-        Machine::Show { machine, facts } => show::show(session, &machine, facts.then_some(ScopeWord::Facts)).await,
+        Machine::Show { machine, facts, log } => {
+            let survey = if log { Some(ScopeWord::Log) } else { facts.then_some(ScopeWord::Facts) };
+            show::show(session, &machine, survey).await
+        }
         Machine::Probe(asked) => probe::probe(session, asked).await,
         Machine::Enroll { machines, wait } => enroll::enroll(session, &machines, wait).await,
         Machine::Release { machine, yes, wait } => release::release(session, &machine, yes, wait).await,

@@ -62,7 +62,8 @@ pub async fn probe(session: &Session, asked: Probe) -> Result<(), Failure> {
         ipmi: (protocol == BmcProtocol::Ipmi).then_some(ipmi),
     };
     let nobody = Identity { uuid: String::new(), serial: String::new() };
-    let found = bmc::probe(&bmc::Door::new(account, nobody, password, asked.certificate), bmc::Scope::Facts).await.map_err(no)?;
+    let scope = if asked.log { bmc::Scope::FactsAndLog } else { bmc::Scope::Facts };
+    let found = bmc::probe(&bmc::Door::new(account, nobody, password, asked.certificate), scope).await.map_err(no)?;
     let view = view(address, protocol, found);
     if session.json() { out::json(&view) } else { out::line(&text(&view)) }
 }

@@ -1,7 +1,7 @@
 //! `understudy machine show`: one machine in full.
 
 use crate::exit::Failure;
-use crate::render::{clean, length, table};
+use crate::render::{clean, length, table, utc};
 use crate::session::Session;
 use api::bmc::{BmcView, MachineFullView, ScopeWord, SurveyView};
 use api::view::MachineView;
@@ -22,7 +22,11 @@ pub async fn show(session: &Session, machine: &MachineId, survey: Option<ScopeWo
 pub fn survey(survey: &SurveyView) -> Vec<(String, String)> {
     let nothing = survey.facts.is_empty().then(|| ("facts".to_owned(), "none beyond its readings".to_owned()));
     let facts = survey.facts.iter().map(|fact| (clean(&fact.name), clean(&fact.value)));
-    facts.chain(nothing).collect()
+    let log = survey.log.iter().map(|entry| {
+        let at = entry.at_ms.map_or_else(|| "at an unknown time".to_owned(), utc);
+        ("log".to_owned(), clean(&format!("{at}  {}  {}: {}", entry.severity, entry.kind, entry.what)))
+    });
+    facts.chain(nothing).chain(log).collect()
 }
 
 /// What was found out of a BMC, as rows.

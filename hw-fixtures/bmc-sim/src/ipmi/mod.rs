@@ -23,6 +23,7 @@ use crate::quirks::ErrorScope;
 use crate::rmcp::{self, ADMINISTRATOR, Asked, Face, Heard, OPERATOR, USER};
 
 pub(crate) use port::{bind, serve};
+pub(crate) use watch::start as start_watchdog;
 
 /// Network functions.
 const CHASSIS: u8 = 0x00;

@@ -168,3 +168,84 @@ async fn lost_reservations_and_small_pieces_do_not_keep_sensors_from_being_read(
     assert!(told(&survey, "sensors").contains("somebody else keeps changing"), "{survey:?}");
     assert!(!told(&survey, "product").is_empty(), "what can be told is told all the same");
 }
+
+/// What the log tells now, and whether something is missing.
+async fn log(driver: &dyn Driver) -> (Vec<String>, bool) {
+    let survey = driver.survey(Scope::FactsAndLog).await.unwrap();
+    let lost = survey.facts.iter().any(|fact| fact.name == "event log" && fact.value.contains("cleared or wrapped"));
+    (survey.log.iter().map(|entry| format!("{} {}: {}", entry.severity, entry.kind, entry.what)).collect(), lost)
+}
+
+#[tokio::test]
+async fn the_event_log_is_followed_and_tells_what_killed_a_machine() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    bench.switch_on().await;
+    let (entries, lost) = log(&*driver).await;
+    assert_eq!((entries, lost), (vec!["OK power unit, sensor 0x01: ended: power off".to_owned()], false));
+    for mishap in [
+        Mishap::SupplyInputLost,
+        Mishap::SupplyFailed,
+        Mishap::MemoryUncorrectable,
+        Mishap::ProcessorError,
+        Mishap::SystemPanic,
+        Mishap::CriticalInterrupt,
+    ] {
+        happens(&bench, mishap).await;
+    }
+    let before = bench.requests().await;
+    let (entries, _) = log(&*driver).await;
+    let told = [
+        "OK power unit, sensor 0x01: ended: power off",
+        "Critical power supply, sensor 0x12: AC lost",
+        "Critical power supply, sensor 0x12: failed",
+        "Critical memory, sensor 0x09: uncorrectable error",
+        "Critical processor, sensor 0x0a: internal error",
+        "Critical operating system, sensor 0x0b: critical stop at run time (panic)",
+        "Critical critical interrupt, sensor 0x0c: I/O channel check NMI",
+    ];
+    assert_eq!(entries, told);
+    let whole = bench.requests().await - before;
+    let before = bench.requests().await;
+    assert_eq!(log(&*driver).await.0, told, "what was read is kept");
+    let nothing_new = bench.requests().await - before;
+    assert_eq!(whole - nothing_new, 7, "the mark and six new ones");
+    // none of it is evidence: the machine is on
+    assert_eq!(driver.read().await.unwrap().system_power, vocabulary::power::PowerState::On);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cleared_or_has_wrapped_is_told_and_its_end_is_found() {
+    let bench = bench(json!({ "ipmi_log_wraps": true, "ipmi_piece_max": 7 })).await;
+    let driver = bench.open();
+    happens(&bench, Mishap::SupplyFailed).await;
+    assert_eq!(log(&*driver).await, (vec!["Critical power supply, sensor 0x12: failed".into()], false));
+    // more than it holds
+    for _ in 0..600 {
+        happens(&bench, Mishap::MemoryUncorrectable).await;
+    }
+    happens(&bench, Mishap::SystemPanic).await;
+    let (entries, lost) = log(&*driver).await;
+    assert!(lost && entries.len() == bmc::limits::LOG_KEPT, "{entries:?}");
+    assert!(entries.last().unwrap().ends_with("(panic)"), "{entries:?}");
+    bench.perform(Request::ClearLog { name: NAME.into() }).await;
+    happens(&bench, Mishap::ProcessorError).await;
+    let (entries, lost) = log(&*driver).await;
+    assert!(lost && entries.last().unwrap().ends_with("internal error"), "{entries:?}");
+    assert!(!log(&*driver).await.1, "told once");
+}
+
+#[tokio::test]
+async fn a_watchdog_that_will_cycle_the_machine_is_told() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    let watchdog = async || told(&driver.survey(Scope::Facts).await.unwrap(), "watchdog");
+    assert_eq!(watchdog().await, "not running");
+    bench.switch_on().await;
+    bench.perform(Request::Watchdog { name: NAME.into(), period_s: 600 }).await;
+    let shown = watchdog().await;
+    assert!(shown.contains("running for the operating system") && shown.contains("may return by itself"), "{shown}");
+    driver.power_off().await.unwrap();
+    bench.settles("power", "off").await;
+    assert_eq!(watchdog().await, "not running");
+}
