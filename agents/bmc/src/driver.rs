@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::Bmc as Address;
 use vocabulary::power::{Identity, MachineReading};
-use vocabulary::{Fault, Secret};
+use vocabulary::{Fault, Secret, WallTime};
 
 use crate::findings::Findings;
 use crate::limits::Patience;
@@ -58,8 +58,61 @@ pub struct Probe {
     pub certificate: Option<String>,
     /// Platform, quirk records, how this client is logged in, and what the BMC can do.
     pub findings: Findings,
+    /// What it tells beyond that, where it was asked for.
+    pub survey: Survey,
     /// True if it is the expected machine.
     pub matches: bool,
+}
+
+/// How much a survey asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Inventory, sensors, watchdog.
+    Facts,
+    /// And the end of the event log.
+    FactsAndLog,
+}
+
+/// Something that a BMC tells of its machine, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fact {
+    /// What.
+    pub name: String,
+    /// As it was told, with its unit.
+    pub value: String,
+}
+
+impl Fact {
+    /// A fact.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Fact {
+        Fact { name: name.into(), value: value.into() }
+    }
+}
+
+/// An entry of a BMC's event log. Never a part of a proof: it is as old as it is, by a clock that nobody checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogEntry {
+    /// Its number in the log.
+    pub id: u16,
+    /// When, by the BMC's clock; `None` if it did not know the time.
+    pub at: Option<WallTime>,
+    /// What kind of sensor.
+    pub kind: String,
+    /// What happened.
+    pub what: String,
+    /// `OK`, `Warning` or `Critical`.
+    pub severity: &'static str,
+}
+
+/// All that a BMC tells beyond its readings. For people: never a part of a proof, and never what a decision rests on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Survey {
+    /// When it was asked, by the agent's wall clock.
+    pub at: Option<WallTime>,
+    /// Inventory, sensors, watchdog, each with the reason where it is not told.
+    pub facts: Vec<Fact>,
+    /// The end of the event log, the oldest first, where it was asked for.
+    pub log: Vec<LogEntry>,
 }
 
 /// A driver: what the contract asks, and an orderly end.
@@ -67,6 +120,11 @@ pub struct Probe {
 pub trait Driver: contract::bmc::Bmc {
     /// Looks who is there, and changes nothing.
     async fn probe(&self) -> Result<Probe, Fault>;
+    /// Asks for what the BMC tells beyond its readings; costs it many questions, so it is no part of a poll. Changes nothing. A driver
+    /// whose protocol tells all that it has in its readings has nothing to add.
+    async fn survey(&self, _scope: Scope) -> Result<Survey, Fault> {
+        Ok(Survey::default())
+    }
     /// What was found out of the BMC, if it was; asks nobody.
     fn found(&self) -> Option<Findings>;
     /// Ends the session on the BMC. Dropping the driver does the same in the background, where a runtime is there to do it.

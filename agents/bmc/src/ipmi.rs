@@ -6,17 +6,26 @@ mod abilities;
 pub mod commands;
 pub mod crypto;
 pub mod fault;
+pub mod fru;
 mod handshake;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
 mod hub;
 mod identity;
+mod inventory;
 mod live;
+pub mod log;
 #[cfg(test)]
 mod peer;
+mod sensing;
+pub mod sensors;
 pub mod session;
 #[cfg(test)]
 mod session_tests;
+mod states;
+mod survey;
+mod trouble;
+pub mod watchdog;
 pub mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +41,7 @@ use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, Restor
 use vocabulary::request::AgentError;
 use zeroize::Zeroizing;
 
-use crate::driver::{Door, Driver, Probe, Purpose};
+use crate::driver::{Door, Driver, Probe, Purpose, Scope, Survey};
 use crate::fault::{Kind, Refusal};
 use crate::findings::Findings;
 use crate::limits::{self, Patience};
@@ -43,6 +52,7 @@ use fault::Fault;
 pub use handshake::Account;
 use hub::{Line, Told};
 use session::{Request, Timing};
+use trouble::{Setting, Trouble, Verdict};
 
 /// Longest user name of IPMI, bytes.
 const USER_MAX: usize = 16;
@@ -53,8 +63,8 @@ const PASSWORD_MAX: usize = 20;
 pub(crate) struct Ipmi {
     address: String,
     line: Line,
-    /// UUID in lower case.
-    expected: String,
+    /// UUID in lower case, and serial number; empty where the estate names none that tells machines apart.
+    expected: Identity,
     purpose: Purpose,
     patience: Patience,
     /// The only firmware mode of the machine, where it has only one.
@@ -65,101 +75,9 @@ pub(crate) struct Ipmi {
     /// The device was asked who made it; asked once, whatever came of it.
     asked: AtomicBool,
     found: Mutex<Option<Findings>>,
-}
-
-/// Why something did not come to what was asked.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("{0}")]
-    Fault(#[from] Fault),
-    /// The account may not do this.
-    #[error("{0}")]
-    Rights(String),
-    /// A command was sent, and no answer came.
-    #[error("{0}; whether it was done is unknown")]
-    BrokenOff(String),
-    /// Not the expected machine.
-    #[error("{0}")]
-    Identity(String),
-    /// The BMC said no.
-    #[error("{0}")]
-    Answer(String),
-    /// It cannot be done; nothing was sent.
-    #[error("{0}; nothing was sent")]
-    Unsupported(String),
-    /// Sent and answered, but not confirmed.
-    #[error("{1}")]
-    Unconfirmed(Kind, String),
-    /// The whole took too long.
-    #[error("{0}")]
-    Late(String),
-}
-
-impl Trouble {
-    /// What a refusal by completion code means.
-    fn refused(refusal: &Refusal, text: String) -> Trouble {
-        if refusal.kind == Kind::TooFewRights { Trouble::Rights(text) } else { Trouble::Answer(text) }
-    }
-
-    /// What a person would mend.
-    fn kind(&self) -> Kind {
-        match self {
-            Trouble::Fault(fault) => fault.kind(),
-            Trouble::Rights(_) => Kind::TooFewRights,
-            Trouble::BrokenOff(_) => Kind::Restarts,
-            Trouble::Identity(_) => Kind::Stranger,
-            Trouble::Answer(_) | Trouble::Unsupported(_) => Kind::Answer,
-            Trouble::Unconfirmed(kind, _) => *kind,
-            Trouble::Late(_) => Kind::Silent,
-        }
-    }
-
-    fn told(self, address: &str) -> AgentError {
-        let reason = self.kind().reason(address, &self.to_string());
-        match self {
-            Trouble::Fault(Fault::Silent(_) | Fault::Broken | Fault::NoSocket(_)) | Trouble::BrokenOff(_) | Trouble::Late(_) => {
-                AgentError::Unreachable { reason }
-            }
-            Trouble::Unconfirmed(..) => AgentError::Unconfirmed { reason },
-            Trouble::Fault(_) | Trouble::Rights(_) | Trouble::Identity(_) | Trouble::Answer(_) | Trouble::Unsupported(_) => {
-                AgentError::Rejected { reason }
-            }
-        }
-    }
-}
-
-/// What is set, and then read back.
-#[derive(Clone, Copy, Debug)]
-enum Setting {
-    /// The next boot's target, and whether it is a UEFI one.
-    Boot(BootTarget, bool),
-    /// Restore policy AlwaysOff.
-    StayOff,
-}
-
-/// What a BMC answered to a command.
-#[derive(Debug)]
-enum Verdict {
-    /// It reads as wanted already: nothing was sent.
-    NotNeeded,
-    Accepted,
-    /// Nothing was done, because it is not possible in the present state.
-    NotYet(Refusal),
-    /// Nothing was done.
-    Denied(Refusal),
-    /// Whether it was done is unknown.
-    Failed(String),
-}
-
-impl Verdict {
-    /// A setting that was not taken is an error.
-    fn taken(self, what: &str) -> Result<(), Trouble> {
-        match self {
-            Verdict::NotNeeded | Verdict::Accepted => Ok(()),
-            Verdict::NotYet(why) | Verdict::Denied(why) => Err(Trouble::refused(&why, format!("{what} is answered: {why}"))),
-            Verdict::Failed(why) => Err(Trouble::Unconfirmed(Kind::Answer, format!("{what} is answered: {why}"))),
-        }
-    }
+    inventory: Mutex<inventory::Known>,
+    sensors: Mutex<sensing::Cached>,
+    log: Mutex<log::Follower>,
 }
 
 /// The account in the form that the handshake needs.
@@ -209,9 +127,9 @@ fn read_key(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
 pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, AgentError> {
     let address = door.bmc.address.to_string();
     let refuse = |reason: String| AgentError::Rejected { reason: format!("BMC {address}: {reason}") };
-    let expected = identity::expected(&door.identity.uuid);
-    if purpose == Purpose::Act && expected.is_empty() {
-        return Err(refuse("the estate names no usable UUID, the only thing by which IPMI tells machines apart".into()));
+    let expected = identity::expected(&door.identity);
+    if purpose == Purpose::Act && expected.uuid.is_empty() && expected.serial.is_empty() {
+        return Err(refuse("the estate names neither a UUID nor a serial that only this machine can have".into()));
     }
     let account = account(door).map_err(refuse)?;
     let privilege = door.bmc.ipmi.as_ref().map(|access| access.privilege).unwrap_or_default();
@@ -224,8 +142,21 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
     };
     let line = Line::new(door.bmc.address, Arc::new(account), timing).map_err(|fault| Trouble::from(fault).told(&address))?;
     let firmware = if door.firmware.len() == 1 { door.firmware.first().copied() } else { None };
-    let (met, asked, found) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
-    Ok(Arc::new(Ipmi { address, line, expected, purpose, patience, firmware, privilege, met, asked, found }))
+    Ok(Arc::new(Ipmi {
+        address,
+        line,
+        expected,
+        purpose,
+        patience,
+        firmware,
+        privilege,
+        met: Mutex::default(),
+        asked: AtomicBool::new(false),
+        found: Mutex::default(),
+        inventory: Mutex::default(),
+        sensors: Mutex::default(),
+        log: Mutex::default(),
+    }))
 }
 
 impl Ipmi {
@@ -275,7 +206,10 @@ impl Ipmi {
             Err(code) if commands::is_not_ready(code) => return Err(Fault::Busy.into()),
             Err(code) => return Err(no("the GUID", code)),
         };
-        let identity = identity::told(guid, &self.expected);
+        let mut identity = identity::told(guid, &self.expected);
+        if identity::needs_serial(&identity, &self.expected) {
+            identity.serial = self.serial(told.session).await?;
+        }
         if self.purpose == Purpose::Act
             && let Some(strange) = identity::strange(&identity, &self.expected)
         {
@@ -519,12 +453,22 @@ impl contract::bmc::Bmc for Ipmi {
 impl Driver for Ipmi {
     async fn probe(&self) -> Result<Probe, vocabulary::Fault> {
         let look = async {
-            let reading = self.see().await?;
+            let mut reading = self.see().await?;
             let findings = self.find_out(&reading).await?;
+            if reading.identity.serial.is_empty() {
+                reading.identity.serial = self.serial_if_told(reading.session).await?;
+            }
             let matches = identity::strange(&reading.identity, &self.expected).is_none();
-            Ok::<_, Trouble>(Probe { reading, certificate: None, findings, matches })
+            Ok::<_, Trouble>(Probe { reading, certificate: None, findings, survey: Survey::default(), matches })
         };
         look.await.map_err(|trouble| trouble.kind().fault(&self.address, &trouble.to_string()))
+    }
+
+    async fn survey(&self, scope: Scope) -> Result<Survey, vocabulary::Fault> {
+        let wait = limits::SURVEY;
+        let whole = tokio::time::timeout(wait, self.survey_all(scope)).await;
+        let whole = whole.unwrap_or_else(|_| Err(Trouble::Late(format!("not all was told within {wait:?}"))));
+        whole.map_err(|trouble| trouble.kind().fault(&self.address, &trouble.to_string()))
     }
 
     fn found(&self) -> Option<Findings> {

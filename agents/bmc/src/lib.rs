@@ -16,7 +16,7 @@ pub use findings::Findings;
 pub use limits::Patience;
 #[cfg(feature = "hostile")]
 pub use redfish::hostile as hostile_redfish;
-pub use registry::{Door, Driver, Fleet, Probe, open, probe};
+pub use registry::{Door, Driver, Fact, Fleet, LogEntry, Probe, Scope, Survey, open, probe};
 
 /// Unit tests count what a decoder holds.
 #[cfg(test)]

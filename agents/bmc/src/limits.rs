@@ -66,6 +66,30 @@ pub const IPMI_BATCH_MAX: usize = 64;
 pub const IPMI_QUEUE_MAX: usize = 16;
 /// Handshakes tried again within one opening, where the BMC forgot the first or hashes otherwise.
 pub const HANDSHAKES_MAX: u8 = 3;
+/// Bytes of an inventory, a sensor record or a log asked for at once. BMCs that cannot give so much refuse, and it is halved.
+pub const IPMI_PIECE: usize = 32;
+/// A BMC that gives less than this at once gives nothing, bytes.
+pub const IPMI_PIECE_MIN: usize = 4;
+/// Questions for one area of an inventory.
+pub const INVENTORY_QUESTIONS_MAX: usize = 256;
+/// Fields looked at in one area of an inventory.
+pub const INVENTORY_FIELDS_MAX: usize = 16;
+/// Reservations of a sensor repository that may be lost during one walk through it.
+pub const RESERVATIONS_LOST_MAX: u32 = 8;
+/// Records looked at in one sensor repository.
+pub const SENSOR_RECORDS_MAX: usize = 1024;
+/// Questions for one walk through a sensor repository.
+pub const SENSOR_QUESTIONS_MAX: usize = 16 * SENSOR_RECORDS_MAX;
+/// Sensors read in one survey.
+pub const SENSORS_READ_MAX: usize = 64;
+/// The last entries of an event log that are kept and shown.
+pub const LOG_KEPT: usize = 20;
+/// Entries of an event log read in one look; the rest at the next.
+pub const LOG_ENTRIES_MAX: usize = 512;
+/// Questions for one look at an event log.
+pub const LOG_QUESTIONS_MAX: usize = 8 * LOG_ENTRIES_MAX;
+/// A whole survey: inventory, sensors, watchdog, log.
+pub const SURVEY: Duration = Duration::from_secs(30);
 /// After an error of a socket, so long nothing is read from it.
 pub const SOCKET_PAUSE: Duration = Duration::from_millis(10);
 

@@ -27,7 +27,7 @@ use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
 
-use crate::driver::{Door, Driver, Probe, Purpose};
+use crate::driver::{Door, Driver, Probe, Purpose, Survey};
 use crate::fault::Kind;
 use crate::findings::Findings;
 use crate::limits::{self, Patience};
@@ -435,7 +435,13 @@ impl Driver for Redfish {
         let seen = self.see().await.map_err(|trouble| trouble.fault(&self.address))?;
         let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
         let findings = self.found().unwrap_or_default();
-        Ok(Probe { certificate: seen.reading.certificate.clone(), findings, reading: seen.reading, matches })
+        Ok(Probe {
+            certificate: seen.reading.certificate.clone(),
+            findings,
+            reading: seen.reading,
+            survey: Survey::default(),
+            matches,
+        })
     }
 
     fn found(&self) -> Option<Findings> {

@@ -10,7 +10,7 @@ use vocabulary::request::{Action, AgentError, Answer, Resource};
 use vocabulary::{Fault, MachineId};
 
 use crate::driver::Purpose;
-pub use crate::driver::{Door, Driver, Probe};
+pub use crate::driver::{Door, Driver, Fact, LogEntry, Probe, Scope, Survey};
 use crate::findings::Findings;
 use crate::{ipmi, redfish};
 
@@ -29,14 +29,19 @@ pub fn open(door: &Door) -> Result<Arc<dyn Driver>, AgentError> {
     constructor(door.bmc.protocol)(door, Purpose::Act)
 }
 
-/// Looks once who answers at an address: reading, certificate, what the BMC can do, and whether it is the expected machine. Sends no
-/// command, and ends the session that it makes.
-pub async fn probe(door: &Door) -> Result<Probe, Fault> {
+/// Looks once who answers at an address: reading, certificate, what the BMC can do and tells, and whether it is the expected machine.
+/// Sends no command, and ends the session that it makes.
+pub async fn probe(door: &Door, scope: Scope) -> Result<Probe, Fault> {
     let unusable = |error: AgentError| {
         Fault::new(1007, error.to_string(), "correct address, user, password and certificate; the message says which of them")
     };
     let driver = constructor(door.bmc.protocol)(door, Purpose::Look).map_err(unusable)?;
-    let found = driver.probe().await;
+    let found = async {
+        let found = driver.probe().await?;
+        let survey = driver.survey(scope).await?;
+        Ok(Probe { survey, ..found })
+    };
+    let found = found.await;
     driver.close().await;
     found
 }
@@ -86,6 +91,12 @@ impl Fleet {
     /// What was found out of a machine's BMC, if anything was; asks nobody.
     pub fn found(&self, machine: &MachineId) -> Option<Findings> {
         self.driver(machine)?.found()
+    }
+
+    /// Asks a machine's BMC for what it tells beyond its readings.
+    pub async fn survey(&self, machine: &MachineId, scope: Scope) -> Result<Survey, Fault> {
+        let driver = self.of(machine).map_err(|error| Fault::new(1007, error.to_string(), "look at the machine's document"))?;
+        driver.survey(scope).await
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<MachineId, Arc<dyn Driver>>> {

@@ -2,7 +2,7 @@
 //! Must never hold a secret: of the account only how it is logged in is told.
 
 use crate::view::MachineView;
-use engine::Findings;
+use engine::{Findings, Scope, Survey};
 use serde::{Deserialize, Serialize};
 
 /// A machine, and what was found out of its BMC.
@@ -14,6 +14,76 @@ pub struct MachineFullView {
     /// `null` while the BMC was not read since the controller's start.
     #[serde(default)]
     pub bmc: Option<BmcView>,
+    /// `null` unless it was asked for.
+    #[serde(default)]
+    pub survey: Option<SurveyView>,
+}
+
+/// How much of a survey is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScopeWord {
+    /// Inventory, sensors, watchdog.
+    Facts,
+    /// And the end of the event log.
+    Log,
+}
+
+impl From<ScopeWord> for Scope {
+    fn from(word: ScopeWord) -> Scope {
+        match word {
+            ScopeWord::Facts => Scope::Facts,
+            ScopeWord::Log => Scope::FactsAndLog,
+        }
+    }
+}
+
+/// What a BMC told beyond its readings, asked at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurveyView {
+    /// Inventory, sensors, watchdog; empty where the protocol tells all that it has in its readings.
+    pub facts: Vec<FactView>,
+    /// The end of its event log, the oldest first, where it was asked for.
+    #[serde(default)]
+    pub log: Vec<LogEntryView>,
+}
+
+/// An entry of a BMC's event log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntryView {
+    /// Its number in the log.
+    pub id: u16,
+    /// When, by the BMC's clock, milliseconds since 1970; `null` if it did not know the time.
+    pub at_ms: Option<u64>,
+    /// What kind of sensor.
+    pub kind: String,
+    /// What happened.
+    pub what: String,
+    /// `OK`, `Warning` or `Critical`.
+    pub severity: String,
+}
+
+/// One thing that a BMC tells of its machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactView {
+    /// What.
+    pub name: String,
+    /// As it was told, with its unit, or why it was not.
+    pub value: String,
+}
+
+impl From<&Survey> for SurveyView {
+    fn from(survey: &Survey) -> SurveyView {
+        let facts = survey.facts.iter().map(|fact| FactView { name: fact.name.clone(), value: fact.value.clone() });
+        let log = survey.log.iter().map(|entry| LogEntryView {
+            id: entry.id,
+            at_ms: entry.at.map(|at| at.0),
+            kind: entry.kind.clone(),
+            what: entry.what.clone(),
+            severity: entry.severity.to_owned(),
+        });
+        SurveyView { facts: facts.collect(), log: log.collect() }
+    }
 }
 
 /// What was found out of a BMC.

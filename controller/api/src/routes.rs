@@ -1,6 +1,6 @@
 //! The routes: each adds an intent or reads a view.
 
-use crate::bmc::{BmcView, MachineFullView};
+use crate::bmc::{BmcView, MachineFullView, ScopeWord, SurveyView};
 use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
 use crate::present;
 use crate::problem::Problem;
@@ -101,12 +101,27 @@ async fn machines(Extension(context): Extension<Context>) -> Answer<Vec<MachineV
     Ok(Json(context.engine.query(all).await?))
 }
 
-async fn machine(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<MachineFullView> {
+/// What is asked for beyond the machine itself.
+#[derive(Deserialize)]
+struct Wanted {
+    survey: Option<ScopeWord>,
+}
+
+async fn machine(
+    Extension(context): Extension<Context>,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Answer<MachineFullView> {
     let id: MachineId = name(&id, "machine")?;
-    let now = context.now();
+    let (now, asked) = (context.now(), id.clone());
+    let found = context.engine.query(move |state| present::machine(state, &asked, now)).await?;
+    let machine = found.ok_or_else(|| Problem(missing("machine")))?;
+    let survey = match wanted.survey {
+        Some(scope) => Some(SurveyView::from(&context.engine.survey(&id, scope.into()).await?)),
+        None => None,
+    };
     let bmc = context.engine.found(&id).as_ref().map(BmcView::from);
-    let found = context.engine.query(move |state| present::machine(state, &id, now)).await?;
-    found.map(|machine| Json(MachineFullView { machine, bmc })).ok_or_else(|| Problem(missing("machine")))
+    Ok(Json(MachineFullView { machine, bmc, survey }))
 }
 
 async fn spares(Extension(context): Extension<Context>) -> Answer<Vec<SpareView>> {

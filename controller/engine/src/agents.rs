@@ -169,6 +169,11 @@ impl Agents {
         self.fleet.device().found(machine)
     }
 
+    /// Asks a machine's BMC for what it tells beyond its readings.
+    pub async fn survey(&self, machine: &MachineId, scope: bmc::Scope) -> Result<bmc::Survey, Fault> {
+        self.fleet.device().survey(machine, scope).await
+    }
+
     /// Ends the BMC sessions.
     pub async fn close(&self) {
         self.fleet.device().close().await;

@@ -94,6 +94,11 @@ impl Handle {
         self.agents.found(machine)
     }
 
+    /// Asks a machine's BMC now for what it tells beyond its readings; for people, and nothing of it reaches the core.
+    pub async fn survey(&self, machine: &MachineId, scope: bmc::Scope) -> Result<bmc::Survey, Fault> {
+        self.agents.survey(machine, scope).await
+    }
+
     /// All agents, asked now, and judged by what they just said.
     pub async fn agents(&self) -> Vec<AgentView> {
         let mut views = self.agents.views().await;

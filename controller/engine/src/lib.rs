@@ -15,6 +15,6 @@ pub mod start;
 pub mod watch;
 
 pub use agents::AgentView;
-pub use bmc::Findings;
+pub use bmc::{Findings, Scope, Survey};
 pub use handle::Handle;
 pub use start::{Config, Error, start};

@@ -185,10 +185,19 @@ pub enum Machine {
     /// All machines
     List,
     /// One machine
+    #[command(after_help = "Examples:
+  understudy machine show m1            from what is known
+  understudy machine show m1 --facts    asks its BMC now for serial numbers, sensors and watchdog; takes some seconds")]
     Show {
         /// Its name
         #[arg(add = ArgValueCompleter::new(names::machines))]
         machine: MachineId,
+        /// Ask its BMC for inventory, sensors and watchdog
+        #[arg(long)]
+        facts: bool,
+        /// The same, and the last 20 entries of its event log
+        #[arg(long)]
+        log: bool,
     },
     /// Look at a BMC that is in no estate, without a controller: who it is, how it is, what it can do. Changes nothing
     #[command(after_help = "Examples:
@@ -246,6 +255,9 @@ pub struct Probe {
     /// SHA-256 of the only certificate to speak to, in hex; without it, the one that is shown is printed for comparison
     #[arg(long, value_name = "SHA256")]
     pub certificate: Option<String>,
+    /// Also the last 20 entries of its event log
+    #[arg(long)]
+    pub log: bool,
     /// IPMI: the privilege level to ask for; operator if none is named
     #[arg(long, value_enum)]
     pub privilege: Option<PrivilegeWord>,

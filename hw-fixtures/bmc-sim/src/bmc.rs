@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::clock;
 use crate::config::{MachineConfig, RestorePolicy, Secret};
-use crate::device::{Device, Entry};
+use crate::device::{Device, Entry, Mishap};
 use crate::limits;
 use crate::progress::Progress;
 use crate::quirks::{AccountState, EarlyReading, PowerReading, Quirks, Reach, SettingBehaviour};
@@ -502,7 +502,19 @@ impl State {
         if entry == Entry::PowerOff {
             self.device.watchdog.stop();
         }
-        self.device.log.write(entry, clock::seconds(SystemTime::now(), self.quirks.clock_offset_s));
+        self.device.log.write(entry, clock::seconds(SystemTime::now(), self.quirks.clock_offset_s), self.quirks.ipmi_log_wraps);
+    }
+
+    /// A part of the machine fails, or is well again.
+    pub fn happens(&mut self, mishap: Mishap) {
+        if let Some(supply) = mishap.supply() {
+            self.device.second_supply = supply;
+        }
+        self.device.log.write(
+            Entry::Mishap(mishap),
+            clock::seconds(SystemTime::now(), self.quirks.clock_offset_s),
+            self.quirks.ipmi_log_wraps,
+        );
     }
 
     /// Remembers a request that changed something or tried to.

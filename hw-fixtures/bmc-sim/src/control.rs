@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 use serde::Deserialize;
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use crate::bmc::{Bmc, Change, Reading};
+use crate::clock;
+use crate::device::Mishap;
 use crate::error::Error;
 use crate::limits;
 use crate::power::Outcome;
@@ -88,6 +90,25 @@ pub enum Request {
         /// How long readings are wrong afterwards, ms (none: quirk `bmc_early_ms`).
         #[serde(default)]
         early_ms: Option<u64>,
+    },
+    /// A part of the machine fails, or is well again: its sensors and the event log tell it.
+    Mishap {
+        /// Machine.
+        name: String,
+        /// What happens.
+        what: Mishap,
+    },
+    /// The event log is cleared.
+    ClearLog {
+        /// Machine.
+        name: String,
+    },
+    /// The machine's system starts the watchdog: power cycle after this time without a kick.
+    Watchdog {
+        /// Machine.
+        name: String,
+        /// The time, s.
+        period_s: u16,
     },
     /// Every session is forgotten.
     LoseSessions {
@@ -205,6 +226,20 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
             bmc.restart_bmc(time(away_ms, quirks.bmc_reboot_ms), time(early_ms, quirks.bmc_early_ms), "commanded");
             bmc.settled().await;
             Ok(json!({}))
+        }
+        Request::Mishap { name, what } => {
+            control.find(&name)?.state().happens(what);
+            Ok(json!({}))
+        }
+        Request::ClearLog { name } => {
+            let mut state = control.find(&name)?.state();
+            let now = clock::seconds(SystemTime::now(), state.quirks.clock_offset_s);
+            state.device.log.clear(now);
+            Ok(json!({}))
+        }
+        Request::Watchdog { name, period_s } => {
+            let started = crate::ipmi::start_watchdog(control.find(&name)?, Duration::from_secs(u64::from(period_s)));
+            if started { Ok(json!({})) } else { Err(Error::State { name, reason: "no watchdog counts so far".into() }) }
         }
         Request::LoseSessions { name } => {
             control.find(&name)?.state().forget_sessions();

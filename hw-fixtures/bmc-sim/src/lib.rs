@@ -38,6 +38,7 @@ mod tls;
 pub use self::bmc::Change;
 pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
+pub use device::Mishap;
 pub use error::Error;
 #[cfg(any(test, feature = "hostile"))]
 pub use ipmi::hostile;

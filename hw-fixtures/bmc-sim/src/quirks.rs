@@ -200,6 +200,23 @@ pub enum RoleHashing {
     Maximum,
 }
 
+/// What the inventory of IPMI is worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InventoryReading {
+    /// All of it, in pieces as they are asked for.
+    #[default]
+    Truthful,
+    /// Each answer holds half of what was asked for.
+    Short,
+    /// The product's serial number is not told.
+    NoProductSerial,
+    /// The checksums of the areas are wrong.
+    Broken,
+    /// The commands do not exist.
+    Unsupported,
+}
+
 /// What becomes of an offer of cipher suite 17.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -307,6 +324,18 @@ pub struct Quirks {
     pub ipmi_role: RoleHashing,
     /// IPMI: in which order of bytes the UUID is told.
     pub ipmi_guid: GuidOrder,
+    /// IPMI: what the inventory is worth.
+    pub ipmi_inventory: InventoryReading,
+    /// IPMI: bytes of an inventory, sensor record or log record in one answer; more is "out of range".
+    pub ipmi_piece_max: u8,
+    /// IPMI: a reservation of the sensor repository is lost after so many parts of records; 0: never.
+    pub ipmi_reservation_reads: u8,
+    /// IPMI: the repository has got one more sensor.
+    pub ipmi_more_sensors: bool,
+    /// A full event log loses its oldest record, not the new one.
+    pub ipmi_log_wraps: bool,
+    /// IPMI: DCMI tells the power drawn.
+    pub ipmi_dcmi: bool,
     /// IPMI: sessions at once; 0: the table is full.
     pub ipmi_session_cap: usize,
     /// IPMI: idle time of a session, ms.
@@ -377,6 +406,12 @@ impl Default for Quirks {
             ipmi_suite_17: StrongSuite::default(),
             ipmi_role: RoleHashing::default(),
             ipmi_guid: GuidOrder::default(),
+            ipmi_inventory: InventoryReading::default(),
+            ipmi_piece_max: u8::MAX,
+            ipmi_reservation_reads: 0,
+            ipmi_more_sensors: false,
+            ipmi_log_wraps: false,
+            ipmi_dcmi: true,
             ipmi_session_cap: limits::IPMI_SESSIONS,
             ipmi_session_timeout_ms: 60_000,
             ipmi_busy_ms: 0,

@@ -14,10 +14,14 @@ pub fn of(device: &DeviceId, spoken: Option<Spoken>, privilege: IpmiPrivilege, p
     let (major, minor) = (device.major_fw_revision, device.minor_fw_revision);
     let suite =
         spoken.map_or_else(|| "cipher suite unknown".to_owned(), |spoken| format!("cipher suite {}", spoken.suite.number()));
-    let odd = spoken.is_some_and(|spoken| spoken.role == Role::AsOpened);
+    let odd = spoken.and_then(|spoken| match spoken.role {
+        Role::AsAsked => None,
+        Role::AsOpened => Some("hashes the privilege as the session was opened".to_owned()),
+        Role::OfAccount(_) => Some("hashes the highest privilege of the account".to_owned()),
+    });
     Findings {
         platform: format!("manufacturer {}, product {}, firmware {major}.{minor:02}", device.manufacturer_id, device.product_id),
-        quirks: if odd { vec!["hashes the privilege as the session was opened".into()] } else { Vec::new() },
+        quirks: odd.into_iter().collect(),
         session: format!("{suite}, privilege {}", word(privilege)),
         abilities: abilities(privilege, policy),
     }

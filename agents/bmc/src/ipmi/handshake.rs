@@ -37,6 +37,22 @@ pub enum Role {
     AsAsked,
     /// As in the Open Session request, without the mark: several BMCs.
     AsOpened,
+    /// The highest level that the account may have, whatever is asked for, with or without the mark: other BMCs.
+    OfAccount(u8),
+}
+
+impl Role {
+    /// All, the most frequent first. Which one a BMC uses is seen in its own proof, so that trying them costs no attempt.
+    pub const ALL: [Role; 8] = [
+        Role::AsAsked,
+        Role::AsOpened,
+        Role::OfAccount(2),
+        Role::OfAccount(3),
+        Role::OfAccount(4),
+        Role::OfAccount(BY_NAME | 2),
+        Role::OfAccount(BY_NAME | 3),
+        Role::OfAccount(BY_NAME | 4),
+    ];
 }
 
 /// What both sides know of an opening after RAKP message 2.
@@ -100,6 +116,7 @@ impl Account {
         match role {
             Role::AsAsked => BY_NAME | self.privilege,
             Role::AsOpened => self.privilege,
+            Role::OfAccount(level) => level,
         }
     }
 
@@ -121,7 +138,7 @@ impl Account {
 
     /// How the BMC hashed the privilege in RAKP message 2, whose code proves that it knows the password; `None` if it does not.
     pub fn knows(&self, suite: Suite, facts: &Facts, code: &[u8]) -> Option<Role> {
-        [Role::AsAsked, Role::AsOpened].into_iter().find(|role| {
+        Role::ALL.into_iter().find(|role| {
             let ids = [facts.ours.to_le_bytes(), facts.theirs.to_le_bytes()].concat();
             let parts: [&[u8]; 5] = [&ids, &facts.our_nonce, &facts.their_nonce, &facts.guid, &self.name(*role)];
             same(&suite.mac(&self.password, &parts), code)

@@ -121,7 +121,11 @@ impl Peer {
     }
 
     fn name(&self, role: Role, asked: u8) -> Vec<u8> {
-        let role = if role == Role::AsAsked { asked } else { self.privilege };
+        let role = match role {
+            Role::AsAsked => asked,
+            Role::AsOpened => self.privilege,
+            Role::OfAccount(level) => level,
+        };
         [&[role, u8::try_from(self.user.user.len()).unwrap()], self.user.user.as_slice()].concat()
     }
 

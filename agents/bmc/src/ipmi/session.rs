@@ -409,7 +409,7 @@ impl Session {
         (self.facts.their_nonce, self.facts.guid) = (nonce, guid);
         match self.account.knows(suite, &self.facts, code) {
             Some(role) => {
-                if role == Role::AsOpened {
+                if role != Role::AsAsked {
                     self.role = role;
                 }
                 self.phase = Phase::Confirming(self.role);
@@ -421,7 +421,7 @@ impl Session {
     }
 
     fn on_confirmed(&mut self, now: Instant, payload: &[u8], suite: Suite) -> Heard {
-        let agreed = [Role::AsAsked, Role::AsOpened].into_iter().find_map(|role| {
+        let agreed = Role::ALL.into_iter().find_map(|role| {
             let sik = self.account.sik(suite, &self.facts, role);
             handshake::agrees(suite, &sik, &self.facts, payload).then_some(sik)
         });

@@ -184,7 +184,7 @@ fn every_refusal_has_its_own_name() {
 
 #[test]
 fn privileges_hashed_as_opened_are_understood() {
-    for roles in [[Role::AsOpened; 2], [Role::AsAsked, Role::AsOpened]] {
+    for roles in [[Role::AsOpened; 2], [Role::AsAsked, Role::AsOpened], [Role::OfAccount(4); 2], [Role::OfAccount(0x14); 2]] {
         let mut bench = Bench::new(account("secret"), account("secret"));
         bench.peer.roles = roles;
         assert_eq!(bench.open(), Event::Opened(peer::GUID), "{roles:?}");

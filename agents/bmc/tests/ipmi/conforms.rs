@@ -13,7 +13,7 @@ use vocabulary::boot::Firmware;
 use vocabulary::power::{BootTarget, Identity, PowerState};
 
 use crate::proxy::Proxy;
-use crate::sim::{OTHER_UUID, Sim, door, identity};
+use crate::sim::{OTHER_UUID, SERIAL, Sim, door, identity};
 
 struct Fixture {
     sim: Sim,
@@ -112,13 +112,20 @@ async fn boot_flags_that_do_not_read_back_as_set_are_unconfirmed() {
 #[tokio::test]
 async fn a_probe_tells_who_is_there_and_changes_nothing() {
     let sim = Sim::start(OTHER_UUID);
-    let found = bmc::probe(&door(sim.address)).await.unwrap();
+    let found = bmc::probe(&door(sim.address), bmc::Scope::Facts).await.unwrap();
     assert_eq!((found.matches, found.reading.identity.uuid.as_str()), (false, OTHER_UUID));
     let findings = &found.findings;
     assert!(findings.platform.contains("firmware 9.08") && sim.commands() == 0, "{findings:?}");
     assert!(findings.session.contains("cipher suite 3") && findings.quirks.is_empty(), "{findings:?}");
     let can = |name| findings.abilities.iter().find(|ability| ability.name == name).unwrap().can;
     assert_eq!((can(name::POWER_OFF), can(name::BOOT_HTTP), can(name::RAIL)), (Can::Untold, Can::No, Can::No));
+    let told =
+        |name: &str| found.survey.facts.iter().find(|fact| fact.name == name).unwrap_or_else(|| panic!("{:?}", found.survey));
+    assert_eq!(told("product").value, format!("OpenIPMI Simulator, serial {SERIAL}"));
+    assert_eq!(found.reading.identity.serial, SERIAL);
+    assert_eq!(told("sensor Air Inlet").value, "16 °C");
+    assert!(sim.ipmitool(&["sdr", "list"]).contains("Air Inlet        | 16 degrees C"), "{}", sim.ipmitool(&["sdr", "list"]));
+    assert!(sim.ipmitool(&["fru", "print"]).contains("Product Serial        : SIM0042"));
     let driver = bmc::open(&door(sim.address)).unwrap();
     assert_eq!(driver.found(), None, "nobody was asked yet");
 }

@@ -40,6 +40,41 @@ pub struct Sim {
     child: Option<Child>,
 }
 
+/// Serial number of the product in the inventory.
+pub const SERIAL: &str = "SIM0042";
+const INVENTORY_SIZE: usize = 256;
+
+/// An inventory with a product area alone.
+fn inventory() -> Vec<u8> {
+    let seal = |mut bytes: Vec<u8>| {
+        bytes.push(bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte)));
+        bytes
+    };
+    let mut product = vec![1, 5, 25];
+    for text in ["OpenIPMI", "Simulator", "", "", SERIAL] {
+        product.push(0xc0 | u8::try_from(text.len()).unwrap());
+        product.extend(text.bytes());
+    }
+    product.push(0xc1);
+    product.resize(39, 0);
+    [seal(vec![1, 0, 0, 0, 1, 0, 0]), seal(product)].concat()
+}
+
+/// The record of sensor 1: the temperature at the air inlet, half a degree a count.
+fn temperature() -> Vec<u8> {
+    let mut record = vec![0, 0, 0x51, 1, 0, 0x20, 0, 1, 0x37, 1, 0x67, 0x40, 0x01, 0x01];
+    record.extend([0, 0, 0, 0, 0, 0, 0x00, 0x01, 0, 0, 5, 0, 0, 0, 0, 0xf0]);
+    record.extend([0, 0, 0, 0, 0xff, 0]);
+    record.extend([0; 11]);
+    record.extend(b"\xc9Air Inlet");
+    record[4] = u8::try_from(record.len() - 5).unwrap();
+    record
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!(" {byte:#04x}")).collect()
+}
+
 /// The folder with the unpacked packages of the lab.
 pub fn packages() -> PathBuf {
     let root = std::env::var_os("UNDERSTUDY_LAB_PACKAGES")
@@ -80,9 +115,15 @@ impl Sim {
             auths.concat(),
             at("chassis").display(),
         );
+        let inventory = hex(&inventory());
         let emulation = format!(
             "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_set_guid 0x20 {guid}\n\
-             sel_enable 0x20 1000 0x0a\nmc_enable 0x20\n"
+             sel_enable 0x20 1000 0x0a\nmc_add_fru_data 0x20 0 {} data{inventory}\n\
+             sensor_add 0x20 0 1 0x01 0x01\nmain_sdr_add 0x20{}\nsensor_set_event_support 0x20 0 1 enable scanning \
+             per-state{}\nsensor_set_value 0x20 0 1 0x20 0\nmc_enable 0x20\n",
+            INVENTORY_SIZE,
+            hex(&temperature()),
+            " 000000000000000".repeat(4),
         );
         std::fs::write(at("lan.conf"), lan).unwrap();
         std::fs::write(at("sim.emu"), emulation).unwrap();

@@ -177,9 +177,9 @@ async fn a_restart_in_mid_operation_silence_and_a_stranger_are_told_apart() {
 #[tokio::test]
 async fn a_look_tells_the_same_codes_and_says_what_to_do() {
     let server = Replay::start(|asked, _| if is_login(asked) { error(401, "", "Invalid") } else { honest(asked) }).await;
-    let fault = bmc::probe(&door(server.address, None)).await.unwrap_err();
+    let fault = bmc::probe(&door(server.address, None), bmc::Scope::Facts).await.unwrap_err();
     assert_eq!(fault.code.to_string(), "F1009");
     assert!(fault.message.contains("Invalid") && fault.remedy.contains("password"), "{fault:?}");
-    let fault = bmc::probe(&door(server.address, Some("no fingerprint".into()))).await.unwrap_err();
+    let fault = bmc::probe(&door(server.address, Some("no fingerprint".into())), bmc::Scope::Facts).await.unwrap_err();
     assert_eq!(fault.code.to_string(), "F1007");
 }

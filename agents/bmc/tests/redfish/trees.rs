@@ -155,7 +155,7 @@ async fn replay_machine(tree: Tree) -> usize {
         assert!(reading.health.is_some(), "{path}");
         let commands = || server.asked("POST").into_iter().filter(|asked| !asked.path.ends_with("/Sessions")).count();
         let before = commands();
-        let found = bmc::probe(&door).await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
+        let found = bmc::probe(&door, bmc::Scope::Facts).await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
         assert!(found.matches && found.findings.abilities.len() == 8, "{path}: {found:?}");
         assert_eq!((commands(), server.asked("PATCH").len()), (before, 0), "{path}: a look changes nothing");
         println!("{path}: {:#?}", found.findings);

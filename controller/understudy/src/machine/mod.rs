@@ -9,12 +9,16 @@ mod show;
 use crate::cli::Machine;
 use crate::exit::Failure;
 use crate::session::Session;
+use api::bmc::ScopeWord;
 
 /// Runs a verb.
 pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
     match verb {
         Machine::List => list::list(session).await,
-        Machine::Show { machine } => show::show(session, &machine).await,
+        Machine::Show { machine, facts, log } => {
+            let survey = if log { Some(ScopeWord::Log) } else { facts.then_some(ScopeWord::Facts) };
+            show::show(session, &machine, survey).await
+        }
         Machine::Probe(asked) => probe::probe(session, asked).await,
         Machine::Enroll { machines, wait } => enroll::enroll(session, &machines, wait).await,
         Machine::Release { machine, yes, wait } => release::release(session, &machine, yes, wait).await,

@@ -7,7 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::out;
 use crate::render::{clean, table};
 use crate::session::Session;
-use api::bmc::BmcView;
+use api::bmc::{BmcView, SurveyView};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,6 +38,7 @@ struct ProbeView {
     certificate: Option<String>,
     #[serde(flatten)]
     bmc: BmcView,
+    survey: SurveyView,
 }
 
 /// Looks, once.
@@ -61,7 +62,8 @@ pub async fn probe(session: &Session, asked: Probe) -> Result<(), Failure> {
         ipmi: (protocol == BmcProtocol::Ipmi).then_some(ipmi),
     };
     let nobody = Identity { uuid: String::new(), serial: String::new() };
-    let found = bmc::probe(&bmc::Door::new(account, nobody, password, asked.certificate)).await.map_err(no)?;
+    let scope = if asked.log { bmc::Scope::FactsAndLog } else { bmc::Scope::Facts };
+    let found = bmc::probe(&bmc::Door::new(account, nobody, password, asked.certificate), scope).await.map_err(no)?;
     let view = view(address, protocol, found);
     if session.json() { out::json(&view) } else { out::line(&text(&view)) }
 }
@@ -90,6 +92,7 @@ fn view(address: SocketAddr, protocol: BmcProtocol, found: bmc::Probe) -> ProbeV
         bmc_started,
         certificate: found.certificate,
         bmc: BmcView::from(&found.findings),
+        survey: SurveyView::from(&found.survey),
     }
 }
 
@@ -109,6 +112,7 @@ fn text(view: &ProbeView) -> String {
         ("certificate", view.certificate.as_deref().map_or_else(|| "none: the protocol has none".to_owned(), told)),
     ];
     rows.extend(show::bmc(&view.bmc));
-    let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let survey = show::survey(&view.survey).into_iter().map(|(name, value)| vec![name, value]);
+    let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).chain(survey).collect();
     table(&["bmc", &format!("{} by {}", view.address, word(serde_json::to_value(view.protocol)))], rows, None)
 }

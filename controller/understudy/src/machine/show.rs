@@ -1,16 +1,32 @@
 //! `understudy machine show`: one machine in full.
 
 use crate::exit::Failure;
-use crate::render::{clean, length, table};
+use crate::render::{clean, length, table, utc};
 use crate::session::Session;
-use api::bmc::{BmcView, MachineFullView};
+use api::bmc::{BmcView, MachineFullView, ScopeWord, SurveyView};
 use api::view::MachineView;
 use vocabulary::MachineId;
 
 /// Shows it.
-pub async fn show(session: &Session, machine: &MachineId) -> Result<(), Failure> {
-    let seen = session.view::<MachineFullView>(&format!("/v1/machines/{machine}")).await?;
+pub async fn show(session: &Session, machine: &MachineId, survey: Option<ScopeWord>) -> Result<(), Failure> {
+    let wanted = match survey {
+        None => "",
+        Some(ScopeWord::Facts) => "?survey=facts",
+        Some(ScopeWord::Log) => "?survey=log",
+    };
+    let seen = session.view::<MachineFullView>(&format!("/v1/machines/{machine}{wanted}")).await?;
     session.show(&seen, text)
+}
+
+/// What a survey told, as rows.
+pub fn survey(survey: &SurveyView) -> Vec<(String, String)> {
+    let nothing = survey.facts.is_empty().then(|| ("facts".to_owned(), "none beyond its readings".to_owned()));
+    let facts = survey.facts.iter().map(|fact| (clean(&fact.name), clean(&fact.value)));
+    let log = survey.log.iter().map(|entry| {
+        let at = entry.at_ms.map_or_else(|| "at an unknown time".to_owned(), utc);
+        ("log".to_owned(), clean(&format!("{at}  {}  {}: {}", entry.severity, entry.kind, entry.what)))
+    });
+    facts.chain(nothing).chain(log).collect()
 }
 
 /// What was found out of a BMC, as rows.
@@ -50,6 +66,7 @@ pub fn text(full: &MachineFullView) -> String {
         add("to confirm", order.clone());
     }
     full.bmc.iter().flat_map(bmc).for_each(|(name, value)| add(name, value));
+    full.survey.iter().flat_map(survey).for_each(|(name, value)| add(&name, value));
     let mut rows = rows.into_iter().map(Vec::from).collect::<Vec<_>>();
     let header: Vec<String> = rows.remove(0);
     table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows, None)

@@ -1,9 +1,17 @@
 //! The event log: records of what really happened to the machine and its BMC, in the form of a System Event Log.
-//! Must never grow without bound: a full log takes nothing more and says so.
+//! Must never grow without bound: a full log takes nothing more, or loses its oldest record, and says so.
 
+use std::collections::VecDeque;
+
+use super::Mishap;
 use crate::limits;
 
 /// Sensor types of the specification.
+const PROCESSOR: u8 = 0x07;
+const POWER_SUPPLY: u8 = 0x08;
+const MEMORY: u8 = 0x0c;
+const CRITICAL_INTERRUPT: u8 = 0x13;
+const OS_STOP: u8 = 0x20;
 const POWER_UNIT: u8 = 0x09;
 const SYSTEM_BOOT: u8 = 0x1d;
 const WATCHDOG: u8 = 0x23;
@@ -12,6 +20,11 @@ const MANAGEMENT: u8 = 0x28;
 pub const POWER_SENSOR: u8 = 0x01;
 pub const WATCHDOG_SENSOR: u8 = 0x03;
 const BOOT_SENSOR: u8 = 0x04;
+const MEMORY_SENSOR: u8 = 0x09;
+const PROCESSOR_SENSOR: u8 = 0x0a;
+const SYSTEM_SENSOR: u8 = 0x0b;
+const INTERRUPT_SENSOR: u8 = 0x0c;
+pub const SUPPLY_SENSOR: u8 = 0x12;
 const SELF_SENSOR: u8 = 0x05;
 /// The event is described by the sensor's type; with this mark it has ended.
 const SPECIFIC: u8 = 0x6f;
@@ -40,6 +53,8 @@ pub enum Entry {
     Started,
     /// The watchdog ran out with this action, used for that.
     WatchdogExpired { action: u8, timer_use: u8 },
+    /// A part of the machine fails, or is well again.
+    Mishap(Mishap),
 }
 
 impl Entry {
@@ -58,6 +73,17 @@ impl Entry {
             Entry::WatchdogExpired { action, timer_use } => {
                 (WATCHDOG, WATCHDOG_SENSOR, SPECIFIC, [0xc0 | action & 0x07, timer_use & 0x07, 0xff])
             }
+            Entry::Mishap(mishap) => match mishap {
+                Mishap::SupplyInputLost => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC, data(0x03)),
+                Mishap::SupplyFailed => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC, data(0x01)),
+                // "presence detected" has ended, or is
+                Mishap::SupplyPulled => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC | ENDED, data(0x00)),
+                Mishap::SupplyMended => (POWER_SUPPLY, SUPPLY_SENSOR, SPECIFIC, data(0x00)),
+                Mishap::MemoryUncorrectable => (MEMORY, MEMORY_SENSOR, SPECIFIC, data(0x01)),
+                Mishap::ProcessorError => (PROCESSOR, PROCESSOR_SENSOR, SPECIFIC, data(0x00)),
+                Mishap::SystemPanic => (OS_STOP, SYSTEM_SENSOR, SPECIFIC, data(0x01)),
+                Mishap::CriticalInterrupt => (CRITICAL_INTERRUPT, INTERRUPT_SENSOR, SPECIFIC, data(0x02)),
+            },
         };
         [kind, sensor, direction, a, b, c]
     }
@@ -66,7 +92,9 @@ impl Entry {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Log {
-    records: Vec<[u8; RECORD]>,
+    records: VecDeque<[u8; RECORD]>,
+    /// The newest record's number.
+    newest: u16,
     /// Something was lost because it was full.
     pub overflowed: bool,
     /// When a record was added last, and when all were erased; seconds of the BMC's clock.
@@ -77,15 +105,20 @@ pub struct Log {
 }
 
 impl Log {
-    /// Writes a record at this time of the BMC's clock, seconds.
-    pub fn write(&mut self, entry: Entry, at: u32) {
+    /// Writes a record at this time of the BMC's clock, seconds. A full log loses its oldest record if it wraps, else the new one.
+    pub fn write(&mut self, entry: Entry, at: u32, wraps: bool) {
         if self.records.len() >= limits::LOG_MAX {
             self.overflowed = true;
-            return;
+            if !wraps {
+                return;
+            }
+            self.records.pop_front();
         }
-        let id = u16::try_from(self.records.len() + 1).unwrap_or(u16::MAX);
+        // the highest number means "the last one"
+        self.newest = if self.newest >= u16::MAX - 1 { 1 } else { self.newest + 1 };
+        let id = self.newest;
         let ([i, j], [s, t, u, v], [a, b, c, d, e, f]) = (id.to_le_bytes(), at.to_le_bytes(), entry.bytes());
-        self.records.push([i, j, SYSTEM_RECORD, s, t, u, v, BMC, 0, EVENT_VERSION, a, b, c, d, e, f]);
+        self.records.push_back([i, j, SYSTEM_RECORD, s, t, u, v, BMC, 0, EVENT_VERSION, a, b, c, d, e, f]);
         self.added = at;
     }
 
@@ -99,11 +132,10 @@ impl Log {
         let at = match id {
             0 => 0,
             u16::MAX => self.records.len().checked_sub(1)?,
-            id => usize::from(id).checked_sub(1)?,
+            id => self.records.iter().position(|record| number(record) == id)?,
         };
-        let record = self.records.get(at)?;
-        let next = if at + 1 < self.records.len() { u16::try_from(at + 2).unwrap_or(u16::MAX) } else { u16::MAX };
-        Some((*record, next))
+        let next = self.records.get(at + 1).map_or(u16::MAX, number);
+        Some((*self.records.get(at)?, next))
     }
 
     /// A new reservation; those before it are void.
@@ -125,10 +157,15 @@ impl Log {
 
     /// Erases all records; the reservation ends with them.
     pub fn clear(&mut self, at: u32) {
-        self.records = Vec::new();
+        (self.records, self.newest) = (VecDeque::new(), 0);
         (self.overflowed, self.erased) = (false, at);
         self.unreserve();
     }
+}
+
+fn number(record: &[u8; RECORD]) -> u16 {
+    let [low, high, ..] = *record;
+    u16::from_le_bytes([low, high])
 }
 
 #[cfg(test)]
@@ -139,8 +176,8 @@ mod tests {
     fn records_are_found_in_their_order_and_end() {
         let mut log = Log::default();
         assert_eq!(log.record(0), None);
-        log.write(Entry::PowerOn, 1);
-        log.write(Entry::PowerOff, 2);
+        log.write(Entry::PowerOn, 1, false);
+        log.write(Entry::PowerOff, 2, false);
         let (first, next) = log.record(0).unwrap();
         assert_eq!((first[10], first[12], next), (POWER_UNIT, SPECIFIC | ENDED, 2));
         let (last, end) = log.record(next).unwrap();
@@ -153,11 +190,15 @@ mod tests {
     fn a_full_log_says_so_and_grows_no_more() {
         let mut log = Log::default();
         for _ in 0..limits::LOG_MAX {
-            log.write(Entry::Started, 0);
+            log.write(Entry::Started, 0, false);
         }
         assert!(!log.overflowed);
-        log.write(Entry::Started, 0);
-        assert!(log.overflowed && log.len() == limits::LOG_MAX);
+        log.write(Entry::Started, 0, false);
+        assert!(log.overflowed && log.len() == limits::LOG_MAX && log.record(1).is_some());
+        log.write(Entry::PowerOff, 3, true);
+        assert!(log.len() == limits::LOG_MAX && log.record(1).is_none());
+        let (last, _) = log.record(u16::MAX).unwrap();
+        assert_eq!((usize::from(number(&last)), log.record(0).unwrap().1), (limits::LOG_MAX + 1, 3));
         let reservation = log.reserve();
         log.clear(5);
         assert!(!log.overflowed && log.len() == 0 && log.erased == 5 && !log.is_reserved(reservation));

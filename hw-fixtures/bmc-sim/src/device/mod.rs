@@ -2,11 +2,13 @@
 //! Must never act: it is kept here, the other files act.
 
 mod log;
+mod mishap;
 mod watchdog;
 
 use std::time::Instant;
 
 pub use log::{Entry, Log};
+pub use mishap::{Mishap, Supply};
 pub use watchdog::{Action, Watchdog};
 
 /// The identify light.
@@ -33,6 +35,10 @@ pub struct Device {
     pub valid_clearing: u8,
     /// The reservation of the sensor data repository.
     pub repository: u16,
+    /// Parts of records that were read under it.
+    pub repository_reads: u8,
+    /// The second power supply.
+    pub second_supply: Supply,
 }
 
 impl Device {

@@ -53,6 +53,9 @@ pub fn get(call: &Call<'_>) -> Told {
     if offset != 0 && !log.is_reserved(reservation) {
         return Err(code::RESERVATION);
     }
+    if count != u8::MAX && count > state.quirks.ipmi_piece_max {
+        return Err(code::TOO_MANY);
+    }
     let (record, next) = log.record(id).ok_or(code::ABSENT)?;
     let part = record.get(usize::from(offset)..).filter(|part| !part.is_empty()).ok_or(code::RANGE)?;
     Ok(next.to_le_bytes().into_iter().chain(part.iter().take(usize::from(count)).copied()).collect())

@@ -3,6 +3,7 @@
 
 use super::{Call, Told, code};
 use crate::bmc::Bmc;
+use crate::quirks::InventoryReading;
 
 /// Longest text of a field, bytes.
 const TEXT_MAX: usize = 63;
@@ -21,6 +22,9 @@ const ENGLISH: u8 = 25;
 const RACK_MOUNT: u8 = 0x17;
 
 pub fn area_info(call: &Call<'_>) -> Told {
+    if behaviour(call) == InventoryReading::Unsupported {
+        return Err(code::UNKNOWN_COMMAND);
+    }
     if call.exactly()? != [0] {
         return Err(code::ABSENT);
     }
@@ -30,6 +34,10 @@ pub fn area_info(call: &Call<'_>) -> Told {
 }
 
 pub fn read(call: &Call<'_>) -> Told {
+    let behaviour = behaviour(call);
+    if behaviour == InventoryReading::Unsupported {
+        return Err(code::UNKNOWN_COMMAND);
+    }
     let [id, low, high, count] = call.exactly()?;
     if id != 0 {
         return Err(code::ABSENT);
@@ -37,25 +45,41 @@ pub fn read(call: &Call<'_>) -> Told {
     let from = usize::from(u16::from_le_bytes([low, high]));
     let all = inventory(call.bmc);
     let part = all.get(from..).filter(|part| !part.is_empty()).ok_or(code::RANGE)?;
+    if count > call.bmc.state().quirks.ipmi_piece_max {
+        return Err(code::RANGE);
+    }
+    let count = if behaviour == InventoryReading::Short { count.div_ceil(2) } else { count };
     let part: Vec<u8> = part.iter().take(usize::from(count.min(PIECE_MAX))).copied().collect();
     Ok(u8::try_from(part.len()).into_iter().chain(part).collect())
 }
 
+fn behaviour(call: &Call<'_>) -> InventoryReading {
+    call.bmc.state().quirks.ipmi_inventory
+}
+
 /// The whole of it.
 fn inventory(bmc: &Bmc) -> Vec<u8> {
-    let serial = bmc.state().quirks.serial.clone().unwrap_or_else(|| bmc.config.serial.clone());
+    let (serial, behaviour) = {
+        let state = bmc.state();
+        (state.quirks.serial.clone().unwrap_or_else(|| bmc.config.serial.clone()), state.quirks.ipmi_inventory)
+    };
     let hardware = &bmc.config.hardware;
     let (maker, model) = (hardware.manufacturer.as_str(), hardware.model.as_str());
+    let product_serial = if behaviour == InventoryReading::NoProductSerial { "" } else { serial.as_str() };
     let chassis = area(&[RACK_MOUNT], &[model, &serial]);
     // the date of making is not told
     let board = area(&[ENGLISH, 0, 0, 0], &[maker, model, &serial, "", ""]);
-    let product = area(&[ENGLISH], &[maker, model, "", "", &serial, "", ""]);
+    let product = area(&[ENGLISH], &[maker, model, "", "", product_serial, "", ""]);
     let at = |bytes: usize| u8::try_from(bytes / UNIT).unwrap_or(0);
     let (first, second) = (UNIT, UNIT + chassis.len());
     let third = second + board.len();
     let mut all = vec![VERSION, 0, at(first), at(second), at(third), 0, 0];
     all.push(checksum(&all));
-    [all, chassis, board, product].concat()
+    let mut areas = [chassis, board, product];
+    if behaviour == InventoryReading::Broken {
+        areas.iter_mut().filter_map(|area| area.last_mut()).for_each(|sum| *sum = sum.wrapping_add(1));
+    }
+    [all, areas.concat()].concat()
 }
 
 /// One area: its head, its texts, filled up, with its checksum.

@@ -25,12 +25,14 @@ use crate::quirks::ErrorScope;
 use crate::rmcp::{self, ADMINISTRATOR, Asked, Face, Heard, OPERATOR, USER};
 
 pub(crate) use port::{bind, serve};
+pub(crate) use watch::start as start_watchdog;
 
 /// Network functions.
 const CHASSIS: u8 = 0x00;
 const SENSOR: u8 = 0x04;
 const APP: u8 = 0x06;
 const STORAGE: u8 = 0x0a;
+const GROUP: u8 = 0x2c;
 /// The privilege level of who has no session.
 const NOBODY: u8 = 0;
 
@@ -43,6 +45,7 @@ mod code {
     pub const RESERVATION: u8 = 0xc5;
     pub const LENGTH: u8 = 0xc7;
     pub const RANGE: u8 = 0xc9;
+    pub const TOO_MANY: u8 = 0xca;
     pub const ABSENT: u8 = 0xcb;
     pub const FIELD: u8 = 0xcc;
     pub const NO_ANSWER: u8 = 0xce;
@@ -103,7 +106,7 @@ const fn sets(netfn: u8, command: u8, needs: u8, name: &'static str, does: Does)
     Row { netfn, command, needs, changes: true, name, does }
 }
 
-const TABLE: [Row; 39] = [
+const TABLE: [Row; 40] = [
     reads(CHASSIS, 0x00, USER, "get_chassis_capabilities", chassis::capabilities),
     reads(CHASSIS, 0x01, USER, "get_chassis_status", chassis::status),
     sets(CHASSIS, 0x02, OPERATOR, "chassis_control", Does::Control),
@@ -143,6 +146,7 @@ const TABLE: [Row; 39] = [
     reads(STORAGE, 0x48, USER, "get_sel_time", events::time),
     sets(STORAGE, 0x49, OPERATOR, "set_sel_time", Does::Now(events::set_time)),
     reads(STORAGE, 0x5c, USER, "get_sel_time_utc_offset", events::time_offset),
+    reads(GROUP, 0x02, USER, "get_power_reading", sensor::drawn),
 ];
 
 fn find(netfn: u8, command: u8) -> Option<&'static Row> {

@@ -1,14 +1,27 @@
-//! Sensors that follow the machine: the power unit (the rail), the temperature of the incoming air, the watchdog.
+//! Sensors that follow the machine: the power unit (the rail), air and processor temperature, power supplies, power drawn, watchdog.
 //! Must never read warm for a machine that has been off for long, nor a rail that the chassis would not tell.
 
 use std::time::{Duration, Instant};
 
 use super::{Call, Told, code};
 use crate::bmc::{Reading, State};
+use crate::device::Supply;
 
 pub const POWER_UNIT: u8 = 0x01;
 pub const TEMPERATURE: u8 = 0x02;
 pub const WATCHDOG: u8 = 0x03;
+pub const PROCESSOR: u8 = 0x10;
+pub const FIRST_SUPPLY: u8 = 0x11;
+pub const SECOND_SUPPLY: u8 = 0x12;
+pub const REDUNDANCY: u8 = 0x13;
+pub const POWER: u8 = 0x14;
+pub const OUTLET: u8 = 0x15;
+
+/// Watts drawn by a machine that is on, and by the BMC alone.
+pub const DRAWN_ON: u16 = 212;
+pub const DRAWN_OFF: u16 = 12;
+/// A processor at work is so much warmer than the air.
+const WARMER: u8 = 24;
 
 /// Degrees when the machine has been off for long, and when it has been on for long.
 pub const COLD: u8 = 22;
@@ -37,6 +50,15 @@ pub fn reading(call: &Call<'_>) -> Told {
         }),
         TEMPERATURE => Ok(vec![temperature(&state, Instant::now()), SCANNING, 0x00, HIGH]),
         WATCHDOG => Ok(vec![0, SCANNING, 0x00, HIGH]),
+        // by the formula of its record: 0.5 degrees a count, from -40 on
+        PROCESSOR => Ok(vec![2 * processor(&state) + 80, SCANNING, 0x00, HIGH]),
+        FIRST_SUPPLY => Ok(vec![0, SCANNING, 0x01, HIGH]),
+        SECOND_SUPPLY => Ok(vec![0, SCANNING, supply(state.device.second_supply), HIGH]),
+        REDUNDANCY if state.device.second_supply == Supply::Well => Ok(vec![0, SCANNING, 0x01, HIGH]),
+        REDUNDANCY => Ok(vec![0, SCANNING, 0x02, HIGH]),
+        // four watts a count
+        POWER => Ok(vec![u8::try_from(watts(&state) / 4).unwrap_or(u8::MAX), SCANNING, 0x00, HIGH]),
+        OUTLET if state.quirks.ipmi_more_sensors => Ok(vec![temperature(&state, Instant::now()), SCANNING, 0x00, HIGH]),
         _ => Err(code::ABSENT),
     }
 }
@@ -45,7 +67,8 @@ pub fn thresholds(call: &Call<'_>) -> Told {
     match call.exactly()? {
         // which can be read, then from the lowest to the highest
         [TEMPERATURE] => Ok(vec![0x18, 0, 0, 0, UPPER_NON_CRITICAL, UPPER_CRITICAL, 0]),
-        [POWER_UNIT | WATCHDOG] => Err(code::STATE),
+        [PROCESSOR | POWER | OUTLET] => Ok(vec![0; 7]),
+        [POWER_UNIT | WATCHDOG | FIRST_SUPPLY | SECOND_SUPPLY | REDUNDANCY] => Err(code::STATE),
         _ => Err(code::ABSENT),
     }
 }
@@ -62,4 +85,42 @@ fn temperature(state: &State, now: Instant) -> u8 {
     } else {
         WARM - way
     }
+}
+
+fn processor(state: &State) -> u8 {
+    let air = temperature(state, Instant::now());
+    if state.process.is_some() { air + WARMER } else { air }
+}
+
+/// The states of a power supply: present, failed, input lost.
+fn supply(supply: Supply) -> u8 {
+    match supply {
+        Supply::Well => 0x01,
+        Supply::Failed => 0x03,
+        Supply::InputLost => 0x09,
+        Supply::Absent => 0x00,
+    }
+}
+
+fn watts(state: &State) -> u16 {
+    if state.process.is_some() { DRAWN_ON } else { DRAWN_OFF }
+}
+
+/// DCMI Get Power Reading: what the whole system draws now.
+pub fn drawn(call: &Call<'_>) -> Told {
+    const DCMI: u8 = 0xdc;
+    const SYSTEM_STATISTICS: u8 = 0x01;
+    const MEASURES: u8 = 0x40;
+    let [group, mode, ..] = call.exactly::<4>()?;
+    let state = call.bmc.state();
+    if !state.quirks.ipmi_dcmi || group != DCMI {
+        return Err(code::UNKNOWN_COMMAND);
+    }
+    if mode != SYSTEM_STATISTICS {
+        return Err(code::FIELD);
+    }
+    // now, least, most, average; then a time and a period, which are not kept
+    let watts = watts(&state);
+    let told = [watts, DRAWN_OFF, DRAWN_ON, watts].into_iter().flat_map(u16::to_le_bytes);
+    Ok(std::iter::once(DCMI).chain(told).chain([0; 8]).chain([MEASURES]).collect())
 }

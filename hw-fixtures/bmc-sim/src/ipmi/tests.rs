@@ -77,8 +77,8 @@ fn the_repository_is_walked_in_pieces_to_its_end() {
         kinds.push(head[5]);
         next = u16::from_le_bytes([rest[0], rest[1]]);
     }
-    assert_eq!((kinds.len(), &kinds), (usize::from(info[1]), &vec![2, 1, 2, 0x11, 0x12]));
-    assert_eq!(answered(&bmc, STORAGE, 0x23, &[0, 0, 6, 0, 0, 255]).0, code::ABSENT);
+    assert_eq!((kinds.len(), &kinds), (usize::from(info[1]), &vec![2, 1, 2, 0x11, 0x12, 1, 2, 2, 2, 1]));
+    assert_eq!(answered(&bmc, STORAGE, 0x23, &[0, 0, 11, 0, 0, 255]).0, code::ABSENT);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Must never act for settings that were replaced, nor leave more than one timer behind a setting.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Call, Told, code};
 use crate::bmc::Bmc;
@@ -33,6 +33,20 @@ pub fn kick(call: &Call<'_>) -> Told {
     }
     follow(call.bmc);
     Ok(Vec::new())
+}
+
+/// The machine's system starts the watchdog: power cycle after so long without a kick. False for a time that it cannot count.
+pub fn start(bmc: &Arc<Bmc>, period: Duration) -> bool {
+    const SYSTEM: u8 = 0x04;
+    const CYCLE: u8 = 0x03;
+    let Ok(counts) = u16::try_from(period.as_millis() / 100) else { return false };
+    let ([low, high], now) = (counts.to_le_bytes(), Instant::now());
+    let started = {
+        let mut state = bmc.state();
+        state.device.watchdog.set([SYSTEM, CYCLE, 0, 0, low, high], now) && state.device.watchdog.kick(now)
+    };
+    follow(bmc);
+    started
 }
 
 /// Sees to it that a timer follows the present setting, if it runs. Within one setting the deadline only moves away.
@@ -75,7 +89,8 @@ async fn expire(bmc: &Arc<Bmc>) {
         let (action, bits, timer_use, logged) = state.device.watchdog.expire();
         if logged {
             let at = clock::seconds(SystemTime::now(), state.quirks.clock_offset_s);
-            state.device.log.write(Entry::WatchdogExpired { action: bits, timer_use }, at);
+            let wraps = state.quirks.ipmi_log_wraps;
+            state.device.log.write(Entry::WatchdogExpired { action: bits, timer_use }, at, wraps);
         }
         action
     };

@@ -128,7 +128,7 @@ async fn many_readings_at_once_share_one_session() {
 async fn a_probe_tells_who_is_there_and_sends_nothing() {
     let mut bench = bench(honest()).await;
     bench.door.pin = None;
-    let found = bmc::probe(&bench.door).await.unwrap();
+    let found = bmc::probe(&bench.door, bmc::Scope::Facts).await.unwrap();
     assert!(found.matches);
     assert_eq!(found.certificate, Some(fingerprint(&bench.sim.certificate_pem)));
     assert_eq!(found.reading.certificate, found.certificate);
@@ -137,7 +137,7 @@ async fn a_probe_tells_who_is_there_and_sends_nothing() {
     let able = |ability: &bmc::findings::Ability| ability.can == bmc::findings::Can::Yes;
     assert!(findings.abilities.len() == 8 && findings.abilities.iter().all(able), "{findings:?}");
     bench.door.identity = identity("", "OTHER");
-    let other = bmc::probe(&bench.door).await.unwrap();
+    let other = bmc::probe(&bench.door, bmc::Scope::Facts).await.unwrap();
     assert!(!other.matches);
     assert_eq!(other.reading.identity, identity(UUID, SERIAL));
     assert!(crate::common::nothing_was_sent(&bench).await);

@@ -71,6 +71,7 @@ async fn the_ways_of_known_platforms_are_seen_through() {
     bench.door.patience = Patience { connect: Duration::from_millis(400), ..Patience::default() };
     for quirks in [
         json!({ "ipmi_role": "as_opened" }),
+        json!({ "ipmi_role": "maximum", "lockout_after": 1 }),
         json!({ "ipmi_cipher_query": false }),
         json!({ "ipmi_ping": false }),
         json!({ "ipmi_suite_17": "dropped" }),

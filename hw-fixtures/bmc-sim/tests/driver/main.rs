@@ -15,3 +15,5 @@ mod ipmi;
 mod ipmi_common;
 #[cfg(test)]
 mod ipmi_conformance;
+#[cfg(test)]
+mod ipmi_survey;

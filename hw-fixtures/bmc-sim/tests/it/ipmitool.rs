@@ -155,6 +155,8 @@ async fn sensors_inventory_and_settings_are_read() {
         &tool.says(&["sensor", "get", "Inlet Temp"]).await,
         &["Upper Critical        : 60.000", "Upper Non-Critical    : 50.000"],
     );
+    has(&sensors, &["CPU1 Temp        | 10h | ok  |  3.1 | 22 degrees C", "Pwr Consumption", "12 Watts", "Presence detected"]);
+    has(&tool.says(&["dcmi", "power", "reading"]).await, &["Instantaneous power reading:", "12 Watts"]);
     has(&tool.says(&["sdr", "get", "Host Power"]).await, &["Power off/down"]);
     has(
         &tool.says(&["fru", "print"]).await,
