@@ -41,6 +41,6 @@ pub use control::{Control, Request};
 pub use error::Error;
 pub use quirks::{
     AccountState, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, NoEffect, PowerReading, Privilege, Quirks, Reach,
-    ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
+    RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
 };
 pub use simulator::{Handle, Simulator};

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Answer;
 use super::message::{self, error};
 use super::route::Route;
-use super::view::{MANAGER_RESET_TYPES, RESET_TYPES, session_body};
+use super::view::{MANAGER_RESET_TYPES, session_body};
 use crate::bmc::Bmc;
 use crate::clock::rfc3339;
 use crate::command::{Answered, Reset};
@@ -85,7 +85,8 @@ fn reset_type<'a>(body: &'a Map<String, Value>, action: &str, allowed: &[&str]) 
 }
 
 async fn reset_system(bmc: &Arc<Bmc>, body: &Map<String, Value>) -> Answer {
-    let wanted = match reset_type(body, "ComputerSystem.Reset", &RESET_TYPES) {
+    let quirks = bmc.state().quirks.redfish.clone();
+    let wanted = match reset_type(body, "ComputerSystem.Reset", &quirks.resets()) {
         Ok(wanted) => RESETS.into_iter().find(|reset| reset.word() == wanted).unwrap_or(Reset::GracefulShutdown),
         Err(refusal) => return refusal,
     };

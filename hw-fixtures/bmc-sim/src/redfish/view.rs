@@ -13,8 +13,6 @@ use crate::clock::rfc3339;
 use crate::config::MachineConfig;
 use crate::quirks::{EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
 
-/// The reset types a system takes.
-pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
 /// Values of BootSourceOverrideTarget.
@@ -74,7 +72,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
             collection("ComputerSystemCollection", "Systems", "Computer System Collection", std::slice::from_ref(&ids.system_id))
         }
         Route::System => system(&state, machine),
-        Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &RESET_TYPES),
+        Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &state.quirks.redfish.resets()),
         Route::Interfaces => {
             let nics: Vec<String> = (1..=machine.nics.len()).map(|n| format!("NIC.{n}")).collect();
             let path = format!("Systems/{}/EthernetInterfaces", ids.system_id);
@@ -234,7 +232,9 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
     let mut reset = json!({ "target": format!("/redfish/v1/{path}/Actions/ComputerSystem.Reset") });
     if quirks.allowable_values {
         put(&mut reset, "@Redfish.ActionInfo", json!(format!("/redfish/v1/{path}/ResetActionInfo")));
-        put(&mut reset, "ResetType@Redfish.AllowableValues", json!(RESET_TYPES));
+        if quirks.redfish.inline_values {
+            put(&mut reset, "ResetType@Redfish.AllowableValues", json!(quirks.redfish.resets()));
+        }
     }
     let mut body = json!({
         "@odata.id": format!("/redfish/v1/{path}"),
