@@ -48,8 +48,12 @@ pub const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 pub const POWER_ON_CONFLICTS_MAX: u32 = 2;
 /// Pause before that.
 pub const POWER_ON_CONFLICT_PAUSE: Duration = Duration::from_secs(1);
-/// Different forms of one PATCH (with and without If-Match, with and without Mode) that are tried, each after a refusal.
-pub const PATCH_FORMS_MAX: u32 = 4;
+/// Attempts at one PATCH at one resource, each after a refusal: its forms, with and without If-Match, and the waits for the end of POST.
+pub const PATCH_ATTEMPTS_MAX: u32 = 12;
+/// A setting that is refused because the machine is in POST is sent again so many times.
+pub const POST_WAITS_MAX: u32 = 4;
+/// Pause before that; doubled each time (1, 2, 4, 8 s: 15 s in all, which leaves time for reading back).
+pub const POST_PAUSE: Duration = Duration::from_secs(1);
 
 /// An IPMI packet is sent again after this part of the time that a step may take; then after twice as long, and so on.
 pub const IPMI_PAUSES_PER_STEP: u32 = 4;

@@ -90,7 +90,8 @@ async fn reset_system(bmc: &Arc<Bmc>, body: &Map<String, Value>) -> Answer {
         Ok(wanted) => RESETS.into_iter().find(|reset| reset.word() == wanted).unwrap_or(Reset::GracefulShutdown),
         Err(refusal) => return refusal,
     };
-    let answered = bmc.command(wanted).await;
+    let settles = wanted == Reset::On && bmc.state().is_settling();
+    let answered = if settles { Answered::Conflict } else { bmc.command(wanted).await };
     let refusal = |status| error(status, "ActionParameterValueConflict", &["ResetType", wanted.word()]);
     match answered {
         Answered::Accepted => Answer::no_content(),

@@ -2,9 +2,11 @@
 //! Must never take more than a bounded body, nor do work for a caller that did not say who it is.
 
 mod act;
+mod boot;
 mod message;
 mod patch;
 mod route;
+mod value;
 mod view;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! Must never guess: a path that is not exactly one of these (give or take a trailing slash) names nothing.
 
 use crate::config::MachineConfig;
-use crate::quirks::Quirks;
+use crate::quirks::{BootPlace, Quirks};
 
 /// A resource of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Route {
     Systems,
     /// The system.
     System,
+    /// Where its boot override is taken on some platforms.
+    SystemSettings,
     /// What its reset takes.
     SystemActionInfo,
     /// Its reset.
@@ -71,6 +73,7 @@ pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
         ["Systems"] => Some(Route::Systems),
         ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
             [] => Some(Route::System),
+            ["SD"] => Some(Route::SystemSettings),
             ["ResetActionInfo"] => Some(Route::SystemActionInfo),
             ["Actions", "ComputerSystem.Reset"] => Some(Route::SystemReset),
             ["EthernetInterfaces"] => Some(Route::Interfaces),
@@ -109,6 +112,8 @@ impl Route {
             Self::Session(_) => &["GET", "DELETE"],
             Self::SystemReset | Self::ManagerReset => &["POST"],
             Self::System => &["GET", "PATCH"],
+            Self::SystemSettings if quirks.redfish.boot_place == BootPlace::System => &[],
+            Self::SystemSettings => &["GET", "PATCH"],
             Self::SystemActionInfo if !quirks.allowable_values => &[],
             Self::Versions
             | Self::Root

@@ -7,20 +7,16 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::boot;
 use super::route::Route;
+use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{BootPlace, EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
 
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
-/// Values of BootSourceOverrideTarget.
-pub const BOOT_TARGETS: [&str; 7] = ["None", "Pxe", "Hdd", "Cd", "Usb", "BiosSetup", "UefiHttp"];
-/// Values of BootSourceOverrideEnabled.
-pub const BOOT_ENABLED: [&str; 3] = ["Disabled", "Once", "Continuous"];
-/// Values of BootSourceOverrideMode.
-pub const BOOT_MODES: [&str; 2] = ["Legacy", "UEFI"];
 /// Values of PowerRestorePolicy.
 pub const RESTORE_POLICIES: [&str; 3] = ["AlwaysOn", "AlwaysOff", "LastState"];
 
@@ -72,6 +68,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
             collection("ComputerSystemCollection", "Systems", "Computer System Collection", std::slice::from_ref(&ids.system_id))
         }
         Route::System => system(&state, machine),
+        Route::SystemSettings => system_settings(&state, machine),
         Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &state.quirks.redfish.resets()),
         Route::Interfaces => {
             let nics: Vec<String> = (1..=machine.nics.len()).map(|n| format!("NIC.{n}")).collect();
@@ -208,13 +205,6 @@ fn action_info(path: &str, values: &[&str]) -> Value {
     })
 }
 
-/// Sets a key of a body.
-fn put(body: &mut Value, key: &str, value: Value) {
-    if let Some(object) = body.as_object_mut() {
-        object.insert(key.into(), value);
-    }
-}
-
 /// Puts a reading where it belongs: a value, null, no key, or a body that cannot be told.
 fn put_power(body: &mut Value, reading: Reading) {
     let Some(object) = body.as_object_mut() else { return };
@@ -267,21 +257,27 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
         put(&mut body, "PowerRestorePolicy@Redfish.AllowableValues", json!(RESTORE_POLICIES));
     }
     if quirks.boot_override != SettingBehaviour::Unsupported {
-        put(&mut body, "Boot", boot(state));
+        put(&mut body, "Boot", boot::view(&state.boot, &quirks.redfish));
+        if quirks.redfish.boot_place != BootPlace::System {
+            put(&mut body, "@Redfish.Settings", settings_at(&format!("{path}/SD")));
+        }
     }
     put_reset_and_progress(&mut body, state, machine);
     body
 }
 
-fn boot(state: &State) -> Value {
+/// The annotation that names a settings resource.
+fn settings_at(path: &str) -> Value {
+    json!({ "@odata.type": "#Settings.v1_3_5.Settings", "SettingsObject": link(path), "SupportedApplyTimes": ["OnReset"] })
+}
+
+fn system_settings(state: &State, machine: &MachineConfig) -> Value {
     json!({
-        "BootSourceOverrideEnabled": state.boot.enabled,
-        "BootSourceOverrideEnabled@Redfish.AllowableValues": BOOT_ENABLED,
-        "BootSourceOverrideTarget": state.boot.target,
-        "BootSourceOverrideTarget@Redfish.AllowableValues": BOOT_TARGETS,
-        "BootSourceOverrideMode": state.boot.mode,
-        "BootSourceOverrideMode@Redfish.AllowableValues": BOOT_MODES,
-        "HttpBootUri": state.boot.uri,
+        "@odata.id": format!("/redfish/v1/Systems/{}/SD", machine.hardware.system_id),
+        "@odata.type": "#ComputerSystem.v1_23_0.ComputerSystem",
+        "Id": "SD",
+        "Name": format!("{} as it will be", machine.name),
+        "Boot": boot::view(boot::future(state), &state.quirks.redfish),
     })
 }
 
