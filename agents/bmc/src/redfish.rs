@@ -11,6 +11,7 @@ mod layout;
 mod policy;
 mod power;
 mod session;
+mod task;
 mod tls;
 mod trouble;
 mod view;

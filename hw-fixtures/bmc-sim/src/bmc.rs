@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::quirks::{AccountState, EarlyReading, PowerReading, Quirks, Reach, SettingBehaviour};
 use crate::rmcp::Table;
 use crate::sessions::Sessions;
+use crate::tasks::Tasks;
 use crate::tls::Identity;
 
 /// Something that happened to a machine, told to whoever watches.
@@ -138,6 +139,10 @@ pub struct State {
     pub boot_pending: Option<Boot>,
     /// The override that the next start takes from the settings resource (quirk).
     pub boot_future: Option<Boot>,
+    /// An override counts for nothing before then: its job is not scheduled (quirk).
+    pub boot_scheduled: Option<Instant>,
+    /// What was accepted and goes on.
+    pub tasks: Tasks,
     /// The override that the last start found.
     pub boot_taken: Option<Boot>,
     /// Free text an owner may write.
@@ -263,6 +268,8 @@ impl Bmc {
             boot: Boot::none(&config.hardware.boot_mode),
             boot_pending: None,
             boot_future: None,
+            boot_scheduled: None,
+            tasks: Tasks::default(),
             boot_taken: None,
             asset_tag: String::new(),
             sessions: Sessions::default(),

@@ -33,6 +33,7 @@ mod server;
 mod sessions;
 mod simulator;
 mod socket;
+mod tasks;
 mod tls;
 
 pub use self::bmc::Change;
@@ -42,5 +43,6 @@ pub use error::Error;
 pub use quirks::{
     AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, ModeFlip, ModeProperty, NoEffect, PowerReading,
     Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
+    TaskBehaviour,
 };
 pub use simulator::{Handle, Simulator};

@@ -337,6 +337,9 @@ impl Bmc {
             if let Some(future) = state.boot_future.take() {
                 state.boot = future;
             }
+            if state.boot_scheduled.take().is_some_and(|at| at > Instant::now()) {
+                state.boot.end();
+            }
             let boot = state.boot.clone();
             if boot.enabled == "Once" && !state.quirks.once_stays {
                 state.boot.end();

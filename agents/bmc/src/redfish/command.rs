@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::http::{Reply, Via};
 use super::layout;
+use super::task::{self, End};
 use super::trouble::Trouble;
 use super::view::{self, Mode};
 use super::{Link, Redfish};
@@ -104,6 +105,12 @@ async fn patch_at(bmc: &Redfish, link: &Link, place: &str, bodies: &[Value], wai
         let reply = bmc.http.command(Method::PATCH, place, &link.session.credential, Some(body), if_match).await?;
         refusal = Verdict::of(&reply, link)?;
         match reply.status {
+            202 => {
+                return Ok(match task::follow(bmc, link, &reply).await? {
+                    End::Well => Verdict::Accepted,
+                    End::Untold(why) => Verdict::Failed(why),
+                });
+            }
             412 if if_match.is_some() => condition = IfMatch::Nothing,
             428 if if_match.is_none() => condition = IfMatch::Anything,
             400..=499 if is_in_post(&reply.body) && *waits < limits::POST_WAITS_MAX => {

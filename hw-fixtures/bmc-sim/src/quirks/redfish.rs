@@ -45,6 +45,23 @@ pub enum BootPlace {
     SettingsInSilence,
 }
 
+/// Whether a PATCH of the System, or of what belongs to it, and a reset are answered "accepted, and goes on" (202), and how the task ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskBehaviour {
+    /// They are not.
+    #[default]
+    None,
+    /// After a while it is done, and only then.
+    Completes,
+    /// As iDRAC: what was set reads as wanted at once; before its job is scheduled it counts for nothing when the machine starts.
+    Schedules,
+    /// After a while it fails, and nothing was set.
+    Fails,
+    /// It goes on for ever, and nothing is set.
+    Stalls,
+}
+
 /// What a BMC does otherwise over Redfish alone. The default keeps to the standard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -71,6 +88,18 @@ pub struct RedfishQuirks {
     pub flips_mode: ModeFlip,
     /// HttpBootUri stays what it is, whatever a PATCH carries.
     pub keeps_uri: bool,
+    /// Settings and resets are answered 202, with a task.
+    pub task: TaskBehaviour,
+    /// A task goes on for so long, ms.
+    pub task_ms: u64,
+    /// A task answers 404 for so long, ms.
+    pub task_hidden_ms: u64,
+    /// The 202 carries the task as its body; `false`: only the Location of its monitor.
+    pub task_in_body: bool,
+    /// A task that has ended is not there any more.
+    pub task_goes: bool,
+    /// Any look at a task's monitor deletes the task.
+    pub monitor_deletes: bool,
 }
 
 impl Default for RedfishQuirks {
@@ -87,6 +116,12 @@ impl Default for RedfishQuirks {
             post_ms: 0,
             flips_mode: ModeFlip::default(),
             keeps_uri: false,
+            task: TaskBehaviour::default(),
+            task_ms: 0,
+            task_hidden_ms: 0,
+            task_in_body: true,
+            task_goes: false,
+            monitor_deletes: false,
         }
     }
 }
@@ -94,7 +129,12 @@ impl Default for RedfishQuirks {
 impl RedfishQuirks {
     /// Refuses values that no BMC could have.
     pub(super) fn check(&self) -> Result<(), String> {
-        let delays = [("settling_ms", self.settling_ms), ("post_ms", self.post_ms)];
+        let delays = [
+            ("settling_ms", self.settling_ms),
+            ("post_ms", self.post_ms),
+            ("task_ms", self.task_ms),
+            ("task_hidden_ms", self.task_hidden_ms),
+        ];
         if let Some((name, _)) = delays.iter().find(|(_, value)| *value > limits::DELAY_MAX_MS) {
             return Err(format!("quirk redfish.{name} is longer than a day; say milliseconds"));
         }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::Answer;
 use super::message::{self, error};
 use super::route::Route;
+use super::task;
 use super::view::{MANAGER_RESET_TYPES, session_body};
 use crate::bmc::Bmc;
 use crate::clock::rfc3339;
@@ -94,6 +95,7 @@ async fn reset_system(bmc: &Arc<Bmc>, body: &Map<String, Value>) -> Answer {
     let answered = if settles { Answered::Conflict } else { bmc.command(wanted).await };
     let refusal = |status| error(status, "ActionParameterValueConflict", &["ResetType", wanted.word()]);
     match answered {
+        Answered::Accepted if task::is_wanted(&quirks) => task::accepted(&mut bmc.state()),
         Answered::Accepted => Answer::no_content(),
         Answered::Conflict => refusal(StatusCode::CONFLICT),
         Answered::Refused => refusal(StatusCode::BAD_REQUEST),

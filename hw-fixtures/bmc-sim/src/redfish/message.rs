@@ -12,7 +12,7 @@ const REGISTRY: &str = "Base.1.15";
 /// Key, text (with %1, %2), severity, resolution.
 type Message = (&'static str, &'static str, &'static str, &'static str);
 
-const MESSAGES: [Message; 27] = [
+const MESSAGES: [Message; 28] = [
     ("Success", "The request completed successfully.", "OK", "None."),
     (
         "GeneralError",
@@ -112,6 +112,12 @@ const MESSAGES: [Message; 27] = [
         "Choose a value from the enumeration list that the implementation can support and resubmit the request if the operation failed.",
     ),
     (
+        "PropertyNotUpdated",
+        "The property was not updated due to an internal service error.  The service is still operational.",
+        "Critical",
+        "Resubmit the request.  If the problem persists, check for additional messages in the task.",
+    ),
+    (
         "PropertyValueConflict",
         "The property '%1' could not be written because its value would conflict with the value of the '%2' property.",
         "Warning",
@@ -186,6 +192,11 @@ fn info(key: &str, arguments: &[&str]) -> (String, String, Value) {
         "Resolution": resolution,
     });
     (id, message, entry)
+}
+
+/// A message alone.
+pub fn entry(key: &str, arguments: &[&str]) -> Value {
+    info(key, arguments).2
 }
 
 /// An error with one message.

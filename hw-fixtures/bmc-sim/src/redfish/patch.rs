@@ -2,6 +2,7 @@
 //! Must never take half of a request: everything in it is checked before anything is set.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hyper::header::HeaderMap;
 use serde_json::{Map, Value};
@@ -10,10 +11,10 @@ use super::message::{self, property_error};
 use super::route::Route;
 use super::value::{one_of, text};
 use super::view::{self, RESTORE_POLICIES};
-use super::{Answer, boot, check_match};
+use super::{Answer, boot, check_match, task};
 use crate::bmc::{Bmc, Boot, State};
 use crate::config::RestorePolicy;
-use crate::quirks::{BootPlace, Quirks, SettingBehaviour};
+use crate::quirks::{BootPlace, Quirks, SettingBehaviour, TaskBehaviour};
 
 /// What a request would set.
 #[derive(Debug, Default)]
@@ -34,12 +35,34 @@ pub async fn patch(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>, hea
     let known = current.as_ref().and_then(Value::as_object);
     let wished = wish(body, known, route, &bmc.state());
     match wished {
+        Ok(wish) if task::is_wanted(&quirks.redfish) => begin(bmc, wish, route, quirks),
         Ok(wish) => {
             grant(bmc, wish, route, quirks);
             message::success()
         }
         Err(refusal) => refusal,
     }
+}
+
+/// Answers with a task, at whose end the wish is granted, or is not.
+fn begin(bmc: &Arc<Bmc>, wish: Wish, route: &Route, quirks: &Quirks) -> Answer {
+    let length = Duration::from_millis(quirks.redfish.task_ms);
+    let answer = task::accepted(&mut bmc.state());
+    match quirks.redfish.task {
+        TaskBehaviour::Schedules => {
+            grant(bmc, wish, route, quirks);
+            bmc.state().boot_scheduled = Some(Instant::now() + length);
+        }
+        TaskBehaviour::Completes => {
+            let (bmc, route, quirks) = (Arc::clone(bmc), route.clone(), quirks.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(length).await;
+                grant(&bmc, wish, &route, &quirks);
+            });
+        }
+        TaskBehaviour::None | TaskBehaviour::Fails | TaskBehaviour::Stalls => {}
+    }
+    answer
 }
 
 fn grant(bmc: &Bmc, wish: Wish, route: &Route, quirks: &Quirks) {

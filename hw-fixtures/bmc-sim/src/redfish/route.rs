@@ -21,6 +21,14 @@ pub enum Route {
     Sessions,
     /// One of them.
     Session(String),
+    /// The task service.
+    TaskService,
+    /// Its tasks.
+    Tasks,
+    /// One of them.
+    Task(u64),
+    /// What a client may wait at until it has ended.
+    TaskMonitor(u64),
     /// Collection of systems.
     Systems,
     /// The system.
@@ -70,6 +78,10 @@ pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
         ["SessionService"] => Some(Route::SessionService),
         ["SessionService", "Sessions"] => Some(Route::Sessions),
         ["SessionService", "Sessions", id] => Some(Route::Session((*id).to_owned())),
+        ["TaskService"] => Some(Route::TaskService),
+        ["TaskService", "Tasks"] => Some(Route::Tasks),
+        ["TaskService", "Tasks", id] => id.parse().ok().map(Route::Task),
+        ["TaskService", "TaskMonitors", id] => id.parse().ok().map(Route::TaskMonitor),
         ["Systems"] => Some(Route::Systems),
         ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
             [] => Some(Route::System),
@@ -120,6 +132,10 @@ impl Route {
             | Self::Odata
             | Self::Metadata
             | Self::SessionService
+            | Self::TaskService
+            | Self::Tasks
+            | Self::Task(_)
+            | Self::TaskMonitor(_)
             | Self::Systems
             | Self::SystemActionInfo
             | Self::Interfaces

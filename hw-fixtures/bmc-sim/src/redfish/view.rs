@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::boot;
 use super::route::Route;
+use super::task;
 use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
@@ -64,6 +65,9 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
             collection("SessionCollection", "SessionService/Sessions", "Session Collection", &ids)
         }
         Route::Session(id) => session(&mut state, &machine.user, id)?,
+        Route::TaskService => task::service(rfc3339(std::time::SystemTime::now(), state.quirks.clock_offset_s)),
+        Route::Tasks => collection("TaskCollection", "TaskService/Tasks", "Task Collection", &task::ids(&state)),
+        Route::Task(id) => task::view(&state, *id)?,
         Route::Systems => {
             collection("ComputerSystemCollection", "Systems", "Computer System Collection", std::slice::from_ref(&ids.system_id))
         }
@@ -86,7 +90,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
         Route::Manager => manager(&state, machine),
         Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
         Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
-        Route::SystemReset | Route::ManagerReset => return None,
+        Route::SystemReset | Route::ManagerReset | Route::TaskMonitor(_) => return None,
     })
 }
 
@@ -141,6 +145,7 @@ fn root(machine: &MachineConfig) -> Value {
         "Chassis": link("Chassis"),
         "Managers": link("Managers"),
         "SessionService": link("SessionService"),
+        "Tasks": link("TaskService"),
         "Links": { "Sessions": link("SessionService/Sessions") },
     })
 }

@@ -199,3 +199,67 @@ async fn an_address_that_somebody_else_left_is_not_booted_from() {
     assert!(is_unconfirmed(&outcome) && outcome.unwrap_err().to_string().contains("192.0.2.1"), "it is told whose it is");
     driver.set_boot_target(BootTarget::Pxe).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_setting_that_goes_on_as_a_task_is_done_when_the_task_is() {
+    // by its body, by the list alone, found late, and gone at its end: never by its monitor, whose look would delete it
+    for quirks in [
+        json!({ "task": "completes", "task_ms": 2500 }),
+        json!({ "task": "completes", "task_ms": 2500, "task_in_body": false }),
+        json!({ "task": "completes", "task_ms": 2500, "task_hidden_ms": 1500 }),
+        json!({ "task": "completes", "task_ms": 2500, "task_goes": true }),
+    ] {
+        let bench = uefi(quirks.clone()).await;
+        bench.quirks(json!({ "redfish": { "monitor_deletes": true } })).await;
+        let begun = Instant::now();
+        bench.open().set_boot_target(BootTarget::Pxe).await.unwrap_or_else(|e| panic!("{quirks}: {e}"));
+        assert!(begun.elapsed() >= Duration::from_millis(2500), "{quirks}: not before it was done");
+        assert_eq!(patches(&bench).await, [202], "{quirks}");
+        assert_eq!(boots(&bench).await["target"], "Pxe", "{quirks}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_scheduled_yet_is_no_success_whatever_reads_as_set() {
+    let bench = uefi(json!({ "task": "schedules", "task_ms": 1500 })).await;
+    bench.open().set_boot_target(BootTarget::Pxe).await.unwrap();
+    let taken = boots(&bench).await;
+    assert_eq!(taken["target"], "Pxe", "scheduled before the answer, so that the start finds it");
+    let mut bench = uefi(json!({ "task": "schedules", "task_ms": 60_000 })).await;
+    bench.door.patience.task = Duration::from_secs(1);
+    let outcome = bench.open().set_boot_target(BootTarget::Pxe).await;
+    assert_eq!(bench.state().await["boot"]["target"], "Pxe", "it reads as set");
+    assert!(is_unconfirmed(&outcome) && outcome.as_ref().unwrap_err().to_string().contains("New"), "{outcome:?}");
+    assert_eq!(boots(&bench).await["target"], "None", "and would have booted from the wrong device");
+}
+
+#[tokio::test]
+async fn a_task_that_fails_is_a_no_and_one_that_does_not_end_says_nothing() {
+    let bench = uefi(json!({ "task": "fails", "task_ms": 300 })).await;
+    let refused = bench.open().set_boot_target(BootTarget::Pxe).await;
+    assert!(is_rejected(&refused), "{refused:?}");
+    assert!(refused.unwrap_err().to_string().contains("was not updated"), "the task's own words");
+    for quirks in [json!({ "task": "stalls" }), json!({ "task": "completes", "task_hidden_ms": 3_600_000 })] {
+        let mut bench = uefi(quirks.clone()).await;
+        bench.door.patience.task = Duration::from_secs(2);
+        let begun = Instant::now();
+        let outcome = bench.open().set_boot_target(BootTarget::Pxe).await;
+        assert!(is_unconfirmed(&outcome), "{quirks}: {outcome:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{quirks}");
+        assert_eq!(patches(&bench).await, [202], "{quirks}: sent once");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_judged_by_the_machine_and_not_by_its_task() {
+    for task in ["fails", "stalls", "completes"] {
+        let bench = bench(json!({ "redfish": { "task": task, "task_ms": 3_600_000 } })).await;
+        let driver = bench.open();
+        let begun = Instant::now();
+        driver.power_on().await.unwrap();
+        driver.power_off().await.unwrap();
+        bench.settles("system_power", "Off").await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{task}: nobody waits for it");
+        assert_eq!(bench.sent("POST").await.into_iter().map(|(_, status)| status).collect::<Vec<_>>(), [202, 202], "{task}");
+    }
+}
