@@ -15,6 +15,8 @@ pub const DISCOVERY: Duration = Duration::from_secs(60);
 pub const READING: Duration = Duration::from_secs(15);
 /// A whole command: identity, command, reading back.
 pub const COMMAND: Duration = Duration::from_secs(60);
+/// The task of a setting that a BMC answers with "accepted, and goes on" is followed for so long; less than a caller waits for the command.
+pub const TASK: Duration = Duration::from_secs(20);
 /// Data that the kernel of the BMC has not acknowledged by then breaks the connection.
 pub const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// The farewell to a session; nobody waits for it longer.
@@ -48,8 +50,21 @@ pub const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 pub const POWER_ON_CONFLICTS_MAX: u32 = 2;
 /// Pause before that.
 pub const POWER_ON_CONFLICT_PAUSE: Duration = Duration::from_secs(1);
-/// Different forms of one PATCH (with and without If-Match, with and without Mode) that are tried, each after a refusal.
-pub const PATCH_FORMS_MAX: u32 = 4;
+/// Attempts at one PATCH at one resource, each after a refusal: its forms, with and without If-Match, and the waits for the end of POST.
+pub const PATCH_ATTEMPTS_MAX: u32 = 12;
+/// A setting that is refused because the machine is in POST is sent again so many times.
+pub const POST_WAITS_MAX: u32 = 4;
+/// Pause before that; doubled each time (1, 2, 4, 8 s: 15 s in all, which leaves time for reading back).
+pub const POST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A task that is not to be found by then is taken for lost: iDRAC has been seen to answer 404 for a job's first seconds.
+pub const TASK_APPEARS: Duration = Duration::from_secs(12);
+/// Pause before a task is looked at again; doubled each time, up to the second.
+pub const TASK_PAUSE: Duration = Duration::from_millis(200);
+/// See above.
+pub const TASK_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Messages told of a task that failed.
+pub const TASK_MESSAGES_MAX: usize = 4;
 
 /// An IPMI packet is sent again after this part of the time that a step may take; then after twice as long, and so on.
 pub const IPMI_PAUSES_PER_STEP: u32 = 4;
@@ -128,6 +143,8 @@ pub struct Patience {
     pub reading: Duration,
     /// See [`COMMAND`].
     pub command: Duration,
+    /// See [`TASK`].
+    pub task: Duration,
 }
 
 impl Default for Patience {
@@ -139,6 +156,7 @@ impl Default for Patience {
             discovery: DISCOVERY,
             reading: READING,
             command: COMMAND,
+            task: TASK,
         }
     }
 }

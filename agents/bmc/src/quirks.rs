@@ -56,7 +56,7 @@ struct Row {
     adds: fn(&mut Quirks),
 }
 
-static TABLE: [Row; 3] = [
+static TABLE: &[Row] = &[
     // The laboratory: its one chassis follows the machine's process, and Off means that the process was reaped.
     Row {
         name: "laboratory",

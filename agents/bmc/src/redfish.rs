@@ -13,6 +13,7 @@ mod layout;
 mod policy;
 mod power;
 mod session;
+mod task;
 mod tls;
 mod trouble;
 mod view;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use vocabulary::boot::Firmware;
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
@@ -31,7 +33,8 @@ use crate::driver::{Door, Driver, Probe, Purpose, Survey};
 use crate::fault::Kind;
 use crate::findings::Findings;
 use crate::limits::{self, Patience};
-use command::Verdict;
+use boot::Reads;
+use command::{Sent, Verdict};
 use http::{Http, Reply, Via};
 use layout::{Choice, Layout, Root};
 use power::Reset;
@@ -49,6 +52,8 @@ pub(crate) struct Redfish {
     expected: Identity,
     choice: Choice,
     patience: Patience,
+    /// The only firmware mode of the machine, where it has only one.
+    firmware: Option<Firmware>,
     numbers: Numbers,
     youth: Mutex<Youth>,
     found: Mutex<Option<Findings>>,
@@ -114,6 +119,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         expected,
         choice,
         patience: door.patience,
+        firmware: if door.firmware.len() == 1 { door.firmware.first().copied() } else { None },
         numbers: Numbers::default(),
         youth: Mutex::default(),
         found: Mutex::default(),
@@ -291,7 +297,7 @@ impl Redfish {
     }
 
     /// Sends a command; once more on a new session if the BMC says that it does not know the kept one (then nothing was done).
-    async fn order(&self, errand: Errand) -> Result<Verdict, Trouble> {
+    async fn order(&self, errand: Errand) -> Result<Sent, Trouble> {
         if !self.http.pin().is_trusted() {
             return Err(Trouble::Unsupported(
                 "no certificate is pinned for it, and the first contact only reads; nothing was sent; enrol the machine with \
@@ -302,12 +308,12 @@ impl Redfish {
         let mut again = true;
         loop {
             let link = self.link().await?;
-            let verdict = match errand {
+            let sent = match errand {
                 Errand::Reset(reset) => power::reset(self, &link, reset).await,
                 Errand::Boot(target) => boot::set(self, &link, target).await,
                 Errand::PolicyOff => policy::set_off(self, &link).await,
             };
-            match self.noted(&link, verdict).await {
+            match self.noted(&link, sent).await {
                 Err(Trouble::SessionLost) if again => again = false,
                 outcome => return outcome,
             }
@@ -316,7 +322,7 @@ impl Redfish {
 
     /// A power command and what is read afterwards. A refusal counts for nothing where the machine reads as wanted.
     async fn powered(&self, reset: Reset, wanted: fn(&MachineReading) -> bool) -> Result<MachineReading, Trouble> {
-        let verdict = self.order(Errand::Reset(reset)).await?;
+        let verdict = self.order(Errand::Reset(reset)).await?.verdict;
         let word = reset.word();
         match (verdict, self.see().await) {
             (Verdict::Accepted | Verdict::NotNeeded, Ok(seen)) => Ok(seen.reading),
@@ -346,21 +352,26 @@ impl Redfish {
 
     /// A setting and what is read back, several times: BMCs take a moment.
     async fn settled(&self, errand: Errand, what: &str) -> Result<MachineReading, Trouble> {
-        let verdict = self.order(errand).await?;
+        let sent = self.order(errand).await?;
         let mut pause = limits::READ_BACK_PAUSE;
-        let mut attempt = 1;
+        let (mut attempt, mut corrected) = (1, false);
         loop {
-            let read_back = async {
-                let seen = self.see().await?;
-                let (set, reads) = self.check_setting(errand, &seen).await?;
-                Ok::<_, Trouble>((seen, set, reads))
-            };
-            let reads = match (read_back.await, &verdict) {
-                (Ok((seen, true, _)), _) => return Ok(seen.reading),
-                (Ok((.., reads)), Verdict::Denied(why)) => {
+            let reads = match (self.read_back(errand, &sent).await, &sent.verdict) {
+                (Ok((seen, Reads::Set)), _) => return Ok(seen.reading),
+                (Ok((seen, Reads::Flipped(mode))), _) if !corrected => {
+                    corrected = true;
+                    let outcome = boot::correct(self, &seen.link, &sent.at, mode).await;
+                    self.noted(&seen.link, outcome).await.map_err(|trouble| {
+                        let kind = trouble.kind().in_mid_operation();
+                        Trouble::Unconfirmed(kind, format!("{what} changed the boot mode; setting that again: {trouble}"))
+                    })?;
+                    continue;
+                }
+                (Ok((_, Reads::Flipped(mode))), _) => format!("the other boot mode than {mode:?}, which was set again"),
+                (Ok((_, Reads::Otherwise(reads))), Verdict::Denied(why)) => {
                     return Err(Trouble::refused(why, format!("{what} is answered {why}; it reads {reads}")));
                 }
-                (Ok((.., reads)), _) => reads,
+                (Ok((_, Reads::Otherwise(reads))), _) => reads,
                 (Err(trouble), Verdict::Denied(why)) => {
                     return Err(Trouble::refused(why, format!("{what} is answered {why}; reading back: {trouble}")));
                 }
@@ -371,7 +382,7 @@ impl Redfish {
             };
             if attempt == limits::READ_BACK_ATTEMPTS {
                 let answered =
-                    if let Verdict::Failed(why) = &verdict { format!("answered {why}") } else { "accepted".to_owned() };
+                    if let Verdict::Failed(why) = &sent.verdict { format!("answered {why}") } else { "accepted".to_owned() };
                 return Err(Trouble::Unconfirmed(Kind::Answer, format!("{what} was {answered}, but it still reads {reads}")));
             }
             tokio::time::sleep(pause).await;
@@ -379,17 +390,17 @@ impl Redfish {
         }
     }
 
-    /// Whether a setting reads as wanted, and how it reads.
-    async fn check_setting(&self, errand: Errand, seen: &Seen) -> Result<(bool, String), Trouble> {
-        match errand {
-            Errand::Boot(target) => {
-                let boot = boot::read_back(self, &seen.link, &seen.system).await?;
-                Ok((boot::is_set(&boot, target), boot::shown(&boot)))
-            }
-            Errand::PolicyOff => Ok((policy::is_off(&seen.system), format!("{:?}", seen.reading.restore_policy))),
+    /// A fresh reading, and how a setting reads with it.
+    async fn read_back(&self, errand: Errand, sent: &Sent) -> Result<(Seen, Reads), Trouble> {
+        let seen = self.see().await?;
+        let reads = match errand {
+            Errand::Boot(target) => boot::read_back(self, &seen.link, &seen.system, target, sent).await?,
+            Errand::PolicyOff if policy::is_off(&seen.system) => Reads::Set,
+            Errand::PolicyOff => Reads::Otherwise(format!("{:?}", seen.reading.restore_policy)),
             // A power command is judged by `powered`.
-            Errand::Reset(_) => Ok((false, shown(&seen.reading))),
-        }
+            Errand::Reset(_) => Reads::Otherwise(shown(&seen.reading)),
+        };
+        Ok((seen, reads))
     }
 
     /// Bounds a whole command and puts its outcome into a caller's words.

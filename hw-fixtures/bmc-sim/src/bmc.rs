@@ -18,6 +18,7 @@ use crate::progress::Progress;
 use crate::quirks::{AccountState, EarlyReading, PowerReading, Quirks, Reach, SettingBehaviour};
 use crate::rmcp::Table;
 use crate::sessions::Sessions;
+use crate::tasks::Tasks;
 use crate::tls::Identity;
 
 /// Something that happened to a machine, told to whoever watches.
@@ -136,6 +137,14 @@ pub struct State {
     pub boot: Boot,
     /// An override set but not active (quirk).
     pub boot_pending: Option<Boot>,
+    /// The override that the next start takes from the settings resource (quirk).
+    pub boot_future: Option<Boot>,
+    /// An override counts for nothing before then: its job is not scheduled (quirk).
+    pub boot_scheduled: Option<Instant>,
+    /// What was accepted and goes on.
+    pub tasks: Tasks,
+    /// The override that the last start found.
+    pub boot_taken: Option<Boot>,
     /// Free text an owner may write.
     pub asset_tag: String,
     /// Sessions of Redfish.
@@ -258,6 +267,10 @@ impl Bmc {
             policy_pending: None,
             boot: Boot::none(&config.hardware.boot_mode),
             boot_pending: None,
+            boot_future: None,
+            boot_scheduled: None,
+            tasks: Tasks::default(),
+            boot_taken: None,
             asset_tag: String::new(),
             sessions: Sessions::default(),
             rmcp: Table::default(),
@@ -478,6 +491,12 @@ impl State {
     /// What Chassis.PowerState (the rail) reads now, lies included.
     pub fn chassis_power(&self) -> Reading {
         fixed(self.quirks.chassis_power, self.stuck_chassis).or_else(|| self.early()).unwrap_or_else(|| self.chassis_truth())
+    }
+
+    /// True for a while after a power-off, where a quirk says so.
+    pub fn is_settling(&self) -> bool {
+        let settling = Duration::from_millis(self.quirks.redfish.settling_ms);
+        self.process.is_none() && self.generation > 0 && self.moved_at.elapsed() < settling
     }
 
     /// Every session is forgotten.

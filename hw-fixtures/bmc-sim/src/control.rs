@@ -294,6 +294,10 @@ fn state(bmc: &Bmc) -> Value {
         "restore_policy": state.policy,
         "restore_policy_pending": state.policy_pending,
         "boot": { "enabled": state.boot.enabled, "target": state.boot.target, "mode": state.boot.mode },
+        "http_boot_uri": state.boot.uri,
+        "boot_taken": state.boot_taken.as_ref().map(|boot| json!({
+            "enabled": boot.enabled, "target": boot.target, "mode": boot.mode, "http_boot_uri": boot.uri,
+        })),
         "sessions": state.sessions.list(timeout).len(),
         "ipmi_sessions": state.rmcp.count(Instant::now(), ipmi_timeout),
         "events": state.device.log.len(),

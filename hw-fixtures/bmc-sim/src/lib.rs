@@ -33,6 +33,7 @@ mod server;
 mod sessions;
 mod simulator;
 mod socket;
+mod tasks;
 mod tls;
 
 pub use self::bmc::Change;
@@ -43,8 +44,9 @@ pub use error::Error;
 #[cfg(any(test, feature = "hostile"))]
 pub use ipmi::hostile;
 pub use quirks::{
-    AccountState, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, NoEffect, PowerReading, Privilege, Quirks, Reach,
-    ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
+    AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, ModeFlip, ModeProperty, NoEffect, PowerReading,
+    Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
+    TaskBehaviour,
 };
 pub use simulator::{Handle, Simulator};
 

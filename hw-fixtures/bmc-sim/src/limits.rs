@@ -38,6 +38,9 @@ pub const TEXT_MAX: usize = 255;
 /// Requests that changed something (or tried to), kept per BMC for `state`.
 pub const RECENT_MAX: usize = 64;
 
+/// Tasks a BMC keeps; the oldest goes when there are more.
+pub const TASKS_MAX: usize = 16;
+
 /// A machine killed but not reaped by then is reported as such (it stays PoweringOff).
 pub const REAP_WAIT: Duration = Duration::from_secs(30);
 /// Pause between attempts to reach the monitor socket of a machine just started.

@@ -334,10 +334,17 @@ impl Bmc {
     fn order(&self) -> Order {
         let boot = {
             let mut state = self.state();
+            if let Some(future) = state.boot_future.take() {
+                state.boot = future;
+            }
+            if state.boot_scheduled.take().is_some_and(|at| at > Instant::now()) {
+                state.boot.end();
+            }
             let boot = state.boot.clone();
             if boot.enabled == "Once" && !state.quirks.once_stays {
                 state.boot.end();
             }
+            state.boot_taken = Some(boot.clone());
             boot
         };
         let target = if boot.enabled == "Disabled" { "None" } else { boot.target.as_str() };

@@ -1,9 +1,15 @@
 //! Faults and quirks as data: what a BMC does wrong, each a switch that can be set at start and changed while it runs.
 //! Must never act by itself: this is the list of lies, the other files tell them.
 
+mod redfish;
+
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+pub use redfish::{BootPlace, ModeFlip, ModeProperty, RedfishQuirks, TaskBehaviour};
+
+/// The reset types that a machine understands.
+pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
 
 /// Whether the BMC's port answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,6 +296,8 @@ pub struct Quirks {
     pub boot_progress: bool,
     /// The ActionInfo resource and the AllowableValues in the action are told.
     pub allowable_values: bool,
+    /// Quirks of Redfish alone: an object of its own.
+    pub redfish: RedfishQuirks,
     /// Sessions at once.
     pub session_cap: usize,
     /// Idle time of a session, ms.
@@ -389,6 +397,7 @@ impl Default for Quirks {
             last_reset_cause: true,
             boot_progress: true,
             allowable_values: true,
+            redfish: RedfishQuirks::default(),
             session_cap: limits::SESSIONS_MAX,
             session_timeout_ms: u64::try_from(limits::SESSION_TIMEOUT.as_millis()).unwrap_or(limits::DELAY_MAX_MS),
             basic_auth: true,
@@ -463,18 +472,20 @@ impl Quirks {
         if self.clock_offset_s.unsigned_abs() > 100 * 366 * 86_400 {
             return Err("quirk clock_offset_s is more than a century".into());
         }
-        Ok(())
+        self.redfish.check()
     }
 
-    /// These quirks with the named ones changed: `changes` is an object of the same shape, keys left out stay as they are.
+    /// These quirks with the named ones changed: `changes` is an object of the same shape, keys left out stay as they are, also in the
+    /// objects within.
     pub fn changed(&self, changes: &serde_json::Value) -> Result<Self, String> {
         let Some(changes) = changes.as_object() else {
             return Err("quirks must be an object".into());
         };
         let mut whole = serde_json::to_value(self).map_err(|e| e.to_string())?;
-        if let Some(object) = whole.as_object_mut() {
-            for (key, value) in changes {
-                object.insert(key.clone(), value.clone());
+        for (key, change) in changes {
+            match (whole.get_mut(key).and_then(|group| group.as_object_mut()), change.as_object()) {
+                (Some(group), Some(change)) => group.extend(change.clone()),
+                _ => whole[key] = change.clone(),
             }
         }
         let quirks: Self = serde_json::from_value(whole).map_err(|e| e.to_string())?;

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::http::{Reply, Via};
 use super::layout;
+use super::task::{self, End};
 use super::trouble::Trouble;
-use super::{Link, Redfish, view};
+use super::view::{self, Mode};
+use super::{Link, Redfish};
 use crate::fault::{Kind, Refusal};
 use crate::limits;
 
@@ -59,32 +61,73 @@ impl IfMatch {
     }
 }
 
-/// Sends the first form that the BMC takes, at `settings` or at the system itself. Who answers is checked before each form.
-pub async fn patch(bmc: &Redfish, link: &Link, settings: Option<&str>, bodies: &[Value]) -> Result<Verdict, Trouble> {
+/// What became of a setting, and where it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// What the BMC answered.
+    pub verdict: Verdict,
+    /// The resource that it was written to, or would have been.
+    pub at: String,
+    /// The boot mode that goes with a boot override, where the platform has one.
+    pub mode: Option<Mode>,
+}
+
+/// Sends the first form that the BMC takes, at the first of the places that takes one. Who answers is checked before each.
+pub async fn patch(bmc: &Redfish, link: &Link, places: &[String], bodies: &[Value]) -> Result<Sent, Trouble> {
+    let mut waits = 0;
+    let why = "no form of the request was taken".to_owned();
+    let verdict = Verdict::Denied(Refusal { kind: Kind::Answer, why });
+    let mut sent = Sent { verdict, at: link.layout.system.clone(), mode: None };
+    for place in places {
+        sent = Sent { verdict: patch_at(bmc, link, place, bodies, &mut waits).await?, at: place.clone(), mode: None };
+        // rights are the same everywhere, and what may have been done is not done elsewhere
+        if !matches!(&sent.verdict, Verdict::Denied(refusal) if refusal.kind == Kind::Answer) {
+            break;
+        }
+    }
+    Ok(sent)
+}
+
+async fn patch_at(bmc: &Redfish, link: &Link, place: &str, bodies: &[Value], waits: &mut u32) -> Result<Verdict, Trouble> {
     let mut bodies = bodies.iter().peekable();
     let mut condition = if link.layout.quirks.refuses_if_match() { IfMatch::Nothing } else { IfMatch::Strong };
     let why = "no form of the request was taken".to_owned();
     let mut refusal = Verdict::Denied(Refusal { kind: Kind::Answer, why });
-    for _ in 0..limits::PATCH_FORMS_MAX {
+    for _ in 0..limits::PATCH_ATTEMPTS_MAX {
         let Some(body) = bodies.peek() else { break };
-        let pending = match settings {
-            Some(path) => Some(bmc.http.get(Via::Hand, path, &link.session.credential).await?),
-            None => None,
+        let holder = match place != link.layout.system {
+            true => Some(bmc.http.get(Via::Hand, place, &link.session.credential).await?),
+            false => None,
         };
         let system = bmc.identified(link, Via::Hand).await?;
-        let etag = pending.as_ref().map_or(system.etag.as_deref(), |reply| reply.etag.as_deref());
+        let etag = holder.as_ref().map_or(system.etag.as_deref(), |reply| reply.etag.as_deref());
         let if_match = condition.header(etag);
-        let path = settings.unwrap_or(&link.layout.system);
-        let reply = bmc.http.command(Method::PATCH, path, &link.session.credential, Some(body), if_match).await?;
+        let reply = bmc.http.command(Method::PATCH, place, &link.session.credential, Some(body), if_match).await?;
         refusal = Verdict::of(&reply, link)?;
         match reply.status {
+            202 => {
+                return Ok(match task::follow(bmc, link, &reply).await? {
+                    End::Well => Verdict::Accepted,
+                    End::Untold(why) => Verdict::Failed(why),
+                });
+            }
             412 if if_match.is_some() => condition = IfMatch::Nothing,
             428 if if_match.is_none() => condition = IfMatch::Anything,
+            400..=499 if is_in_post(&reply.body) && *waits < limits::POST_WAITS_MAX => {
+                tracing::info!(bmc = %bmc.address, answer = %reply.explained(), "in POST; asked for again after a pause");
+                tokio::time::sleep(limits::POST_PAUSE.saturating_mul(1 << *waits)).await;
+                *waits += 1;
+            }
             400 => drop(bodies.next()),
             _ => return Ok(refusal),
         }
     }
     Ok(refusal)
+}
+
+/// True if an error says that nothing can be set while the machine is in POST (HPE iLO's message registry: retry when it is booted or off).
+fn is_in_post(body: &Value) -> bool {
+    view::said(body).contains("unabletomodifyduringsystempost")
 }
 
 /// Refuses what the BMC says it does not take; where it says nothing, everything may be tried.

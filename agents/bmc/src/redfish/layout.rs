@@ -24,6 +24,7 @@ pub struct Root {
     /// Where sessions are made.
     pub sessions: String,
     systems: String,
+    tasks: Option<String>,
     vendor: String,
     product: String,
 }
@@ -47,6 +48,8 @@ pub struct Layout {
     pub chassis: Option<String>,
     /// The manager: the BMC itself.
     pub manager: Option<String>,
+    /// The task service.
+    pub tasks: Option<String>,
     /// Reset types by the ActionInfo resource, where there is one.
     pub resets: Option<Vec<String>>,
     /// What it does otherwise.
@@ -66,6 +69,7 @@ impl Root {
         Ok(Root {
             sessions: sessions.unwrap_or_else(|| SESSIONS.to_owned()),
             systems: named(&root, "Systems").unwrap_or_else(|| SYSTEMS.to_owned()),
+            tasks: named(&root, "Tasks"),
             vendor: view::text(&root, "Vendor").unwrap_or_default(),
             product: view::text(&root, "Product").unwrap_or_default(),
         })
@@ -112,7 +116,8 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
     let quirks = platform.quirks();
     let chassis = quirks.host_rail().and_then(|rail| chassis.into_iter().find(|path| view::id(path) == rail));
     tracing::debug!(%platform, ?quirks, system = path, "BMC discovered");
-    Ok((Layout { system: path, chassis, manager, resets: resets?, quirks }, Host { platform, system, of: behind }))
+    let tasks = root.tasks.clone();
+    Ok((Layout { system: path, chassis, manager, tasks, resets: resets?, quirks }, Host { platform, system, of: behind }))
 }
 
 /// Picks the wanted system.

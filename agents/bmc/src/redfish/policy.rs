@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use vocabulary::power::RestorePolicy;
 
-use super::command::{self, Verdict};
+use super::command::{self, Sent, Verdict};
 use super::http::Via;
 use super::trouble::Trouble;
 use super::{Link, Redfish, view};
@@ -13,7 +13,7 @@ const PROPERTY: &str = "PowerRestorePolicy";
 const ALWAYS_OFF: &str = "AlwaysOff";
 
 /// Sets the policy, unless it is active already.
-pub async fn set_off(bmc: &Redfish, link: &Link) -> Result<Verdict, Trouble> {
+pub async fn set_off(bmc: &Redfish, link: &Link) -> Result<Sent, Trouble> {
     let system = bmc.identified(link, Via::Hand).await?;
     if system.body.get(PROPERTY).is_none_or(Value::is_null) {
         return Err(Trouble::Unsupported(
@@ -22,10 +22,10 @@ pub async fn set_off(bmc: &Redfish, link: &Link) -> Result<Verdict, Trouble> {
         ));
     }
     if is_off(&system.body) {
-        return Ok(Verdict::NotNeeded);
+        return Ok(Sent { verdict: Verdict::NotNeeded, at: link.layout.system.clone(), mode: None });
     }
     command::allowed(view::allowable(&system.body, PROPERTY).as_deref(), ALWAYS_OFF, "restore policy")?;
-    command::patch(bmc, link, None, &[json!({ PROPERTY: ALWAYS_OFF })]).await
+    command::patch(bmc, link, std::slice::from_ref(&link.layout.system), &[json!({ PROPERTY: ALWAYS_OFF })]).await
 }
 
 /// True if the active policy is AlwaysOff.

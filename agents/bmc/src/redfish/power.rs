@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use vocabulary::power::PowerState;
 
-use super::command::{self, Verdict};
+use super::command::{self, Sent, Verdict};
 use super::http::Via;
 use super::trouble::Trouble;
 use super::{Link, Redfish, view};
@@ -45,20 +45,21 @@ impl Reset {
 
 /// Checks who answers and sends the reset, once. Only a power-on that the BMC answers with "conflict" while the machine is off
 /// (it still settles from the power-off) is asked for again, after a pause.
-pub async fn reset(bmc: &Redfish, link: &Link, reset: Reset) -> Result<Verdict, Trouble> {
+pub async fn reset(bmc: &Redfish, link: &Link, reset: Reset) -> Result<Sent, Trouble> {
+    let sent = |verdict| Sent { verdict, at: link.layout.system.clone(), mode: None };
     let mut conflicts = 0;
     loop {
         let system = bmc.identified(link, Via::Hand).await?;
         let power = view::power(&system.body);
         if reset.is_needless(power) {
-            return Ok(Verdict::NotNeeded);
+            return Ok(sent(Verdict::NotNeeded));
         }
         let target = target(&system.body, link, reset)?;
         let body = json!({ "ResetType": reset.word() });
         let reply = bmc.http.command(Method::POST, &target, &link.session.credential, Some(&body), None).await?;
         let settles = reset == Reset::On && reply.status == 409 && power == PowerState::Off;
         if !settles || conflicts == limits::POWER_ON_CONFLICTS_MAX {
-            return Verdict::of(&reply, link);
+            return Verdict::of(&reply, link).map(sent);
         }
         conflicts += 1;
         tracing::info!(bmc = %bmc.address, answer = %reply.explained(), "power-on meets a conflict; it is asked for again after a pause");

@@ -110,6 +110,34 @@ pub fn boot_progress(system: &Value) -> Option<String> {
     text(system.get("BootProgress")?, "LastState")
 }
 
+/// How the firmware boots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// As a BIOS.
+    Legacy,
+    /// As UEFI.
+    Uefi,
+}
+
+impl Mode {
+    /// In the words of the protocol.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Legacy => "Legacy",
+            Mode::Uefi => "UEFI",
+        }
+    }
+}
+
+/// The property with the mode of a boot override.
+pub const BOOT_MODE: &str = "BootSourceOverrideMode";
+
+/// The mode of a Boot object.
+pub fn boot_mode(boot: &Value) -> Option<Mode> {
+    let told = boot.get(BOOT_MODE).and_then(Value::as_str)?;
+    [Mode::Legacy, Mode::Uefi].into_iter().find(|mode| mode.word() == told)
+}
+
 /// The values a property or parameter may take, where the BMC tells them.
 pub fn allowable(resource: &Value, key: &str) -> Option<Vec<String>> {
     values(resource.get(format!("{key}@Redfish.AllowableValues"))?)
@@ -132,6 +160,11 @@ fn values(list: &Value) -> Option<Vec<String>> {
 /// The path that a reference object names.
 pub fn link(reference: &Value) -> Option<String> {
     path(reference.get("@odata.id")?.as_str()?)
+}
+
+/// The settings resource that a resource names: where what is written takes effect later.
+pub fn settings(resource: &Value) -> Option<String> {
+    link(resource.get("@Redfish.Settings")?.get("SettingsObject")?)
 }
 
 /// The first of the references in a list (or the only one, where it is not a list).

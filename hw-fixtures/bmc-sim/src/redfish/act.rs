@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::Answer;
 use super::message::{self, error};
 use super::route::Route;
-use super::view::{MANAGER_RESET_TYPES, RESET_TYPES, session_body};
+use super::task;
+use super::view::{MANAGER_RESET_TYPES, session_body};
 use crate::bmc::Bmc;
 use crate::clock::rfc3339;
 use crate::command::{Answered, Reset};
@@ -85,13 +86,16 @@ fn reset_type<'a>(body: &'a Map<String, Value>, action: &str, allowed: &[&str]) 
 }
 
 async fn reset_system(bmc: &Arc<Bmc>, body: &Map<String, Value>) -> Answer {
-    let wanted = match reset_type(body, "ComputerSystem.Reset", &RESET_TYPES) {
+    let quirks = bmc.state().quirks.redfish.clone();
+    let wanted = match reset_type(body, "ComputerSystem.Reset", &quirks.resets()) {
         Ok(wanted) => RESETS.into_iter().find(|reset| reset.word() == wanted).unwrap_or(Reset::GracefulShutdown),
         Err(refusal) => return refusal,
     };
-    let answered = bmc.command(wanted).await;
+    let settles = wanted == Reset::On && bmc.state().is_settling();
+    let answered = if settles { Answered::Conflict } else { bmc.command(wanted).await };
     let refusal = |status| error(status, "ActionParameterValueConflict", &["ResetType", wanted.word()]);
     match answered {
+        Answered::Accepted if task::is_wanted(&quirks) => task::accepted(&mut bmc.state()),
         Answered::Accepted => Answer::no_content(),
         Answered::Conflict => refusal(StatusCode::CONFLICT),
         Answered::Refused => refusal(StatusCode::BAD_REQUEST),

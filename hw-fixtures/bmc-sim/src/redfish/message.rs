@@ -12,7 +12,7 @@ const REGISTRY: &str = "Base.1.15";
 /// Key, text (with %1, %2), severity, resolution.
 type Message = (&'static str, &'static str, &'static str, &'static str);
 
-const MESSAGES: [Message; 25] = [
+const MESSAGES: [Message; 28] = [
     ("Success", "The request completed successfully.", "OK", "None."),
     (
         "GeneralError",
@@ -112,6 +112,24 @@ const MESSAGES: [Message; 25] = [
         "Choose a value from the enumeration list that the implementation can support and resubmit the request if the operation failed.",
     ),
     (
+        "PropertyNotUpdated",
+        "The property was not updated due to an internal service error.  The service is still operational.",
+        "Critical",
+        "Resubmit the request.  If the problem persists, check for additional messages in the task.",
+    ),
+    (
+        "PropertyValueConflict",
+        "The property '%1' could not be written because its value would conflict with the value of the '%2' property.",
+        "Warning",
+        "No resolution is required.",
+    ),
+    (
+        "iLO.2.14.UnableToModifyDuringSystemPOST",
+        "The value for property %1 cannot be changed while the computer system BIOS is in POST.",
+        "Warning",
+        "After the computer system is either fully booted or powered off, retry the operation.",
+    ),
+    (
         "ActionParameterMissing",
         "The action %1 requires the parameter %2 to be present in the request body.",
         "Critical",
@@ -163,7 +181,8 @@ fn info(key: &str, arguments: &[&str]) -> (String, String, Value) {
     for (number, argument) in (1..).zip(arguments) {
         message = message.replace(&format!("%{number}"), argument);
     }
-    let id = format!("{REGISTRY}.{key}");
+    // a key of a maker's own registry names that registry itself
+    let id = if key.contains('.') { key.to_owned() } else { format!("{REGISTRY}.{key}") };
     let entry = json!({
         "@odata.type": "#Message.v1_1_2.Message",
         "MessageId": id,
@@ -173,6 +192,11 @@ fn info(key: &str, arguments: &[&str]) -> (String, String, Value) {
         "Resolution": resolution,
     });
     (id, message, entry)
+}
+
+/// A message alone.
+pub fn entry(key: &str, arguments: &[&str]) -> Value {
+    info(key, arguments).2
 }
 
 /// An error with one message.

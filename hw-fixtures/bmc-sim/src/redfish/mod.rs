@@ -2,11 +2,14 @@
 //! Must never take more than a bounded body, nor do work for a caller that did not say who it is.
 
 mod act;
+mod boot;
 #[cfg(test)]
 mod corpus;
 mod message;
 mod patch;
 mod route;
+mod task;
+mod value;
 mod view;
 
 use std::sync::Arc;
@@ -176,6 +179,9 @@ async fn decide(bmc: &Arc<Bmc>, asked: &Asked) -> Answer {
 async fn get(bmc: &Arc<Bmc>, route: &Route, asked: &Asked, quirks: &Quirks) -> Answer {
     if *route == Route::Metadata {
         return Answer::new(StatusCode::OK, json!(view::METADATA)).with("content-type", "application/xml");
+    }
+    if let Route::TaskMonitor(id) = route {
+        return task::monitor(bmc, *id);
     }
     view::refresh(bmc).await;
     let Some(mut body) = view::view(bmc, route) else {

@@ -2,18 +2,19 @@
 //! Must never take half of a request: everything in it is checked before anything is set.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hyper::header::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::message::{self, property_error};
 use super::route::Route;
-use super::view::{self, BOOT_ENABLED, BOOT_MODES, BOOT_TARGETS, RESTORE_POLICIES};
-use super::{Answer, check_match};
-use crate::bmc::{Bmc, Boot};
+use super::value::{one_of, text};
+use super::view::{self, RESTORE_POLICIES};
+use super::{Answer, boot, check_match, task};
+use crate::bmc::{Bmc, Boot, State};
 use crate::config::RestorePolicy;
-use crate::limits;
-use crate::quirks::{Quirks, SettingBehaviour};
+use crate::quirks::{BootPlace, Quirks, SettingBehaviour, TaskBehaviour};
 
 /// What a request would set.
 #[derive(Debug, Default)]
@@ -31,19 +32,40 @@ pub async fn patch(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>, hea
     if let Err(refusal) = check_match(headers, etag.as_deref(), quirks) {
         return refusal;
     }
-    // what is set here ends with a start alone
-    let before = Boot { expires: None, ..bmc.state().boot.clone() };
     let known = current.as_ref().and_then(Value::as_object);
-    match wish(body, known, before, quirks) {
+    let wished = wish(body, known, route, &bmc.state());
+    match wished {
+        Ok(wish) if task::is_wanted(&quirks.redfish) => begin(bmc, wish, route, quirks),
         Ok(wish) => {
-            grant(bmc, wish, quirks);
+            grant(bmc, wish, route, quirks);
             message::success()
         }
         Err(refusal) => refusal,
     }
 }
 
-fn grant(bmc: &Bmc, wish: Wish, quirks: &Quirks) {
+/// Answers with a task, at whose end the wish is granted, or is not.
+fn begin(bmc: &Arc<Bmc>, wish: Wish, route: &Route, quirks: &Quirks) -> Answer {
+    let length = Duration::from_millis(quirks.redfish.task_ms);
+    let answer = task::accepted(&mut bmc.state());
+    match quirks.redfish.task {
+        TaskBehaviour::Schedules => {
+            grant(bmc, wish, route, quirks);
+            bmc.state().boot_scheduled = Some(Instant::now() + length);
+        }
+        TaskBehaviour::Completes => {
+            let (bmc, route, quirks) = (Arc::clone(bmc), route.clone(), quirks.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(length).await;
+                grant(&bmc, wish, &route, &quirks);
+            });
+        }
+        TaskBehaviour::None | TaskBehaviour::Fails | TaskBehaviour::Stalls => {}
+    }
+    answer
+}
+
+fn grant(bmc: &Bmc, wish: Wish, route: &Route, quirks: &Quirks) {
     let mut state = bmc.state();
     if let Some(policy) = wish.policy {
         match quirks.restore_policy {
@@ -54,6 +76,8 @@ fn grant(bmc: &Bmc, wish: Wish, quirks: &Quirks) {
     }
     if let Some(boot) = wish.boot {
         match quirks.boot_override {
+            SettingBehaviour::Obeys if *route == Route::SystemSettings => state.boot_future = Some(boot),
+            SettingBehaviour::Obeys if quirks.redfish.boot_place == BootPlace::SettingsInSilence => {}
             SettingBehaviour::Obeys => state.boot = boot,
             SettingBehaviour::Pending => state.boot_pending = Some(boot),
             SettingBehaviour::Ignored | SettingBehaviour::Unsupported => {}
@@ -64,19 +88,22 @@ fn grant(bmc: &Bmc, wish: Wish, quirks: &Quirks) {
     }
 }
 
-fn wish(body: &Map<String, Value>, known: Option<&Map<String, Value>>, boot: Boot, quirks: &Quirks) -> Result<Wish, Answer> {
-    let mut wish = Wish::default();
+fn wish(body: &Map<String, Value>, known: Option<&Map<String, Value>>, route: &Route, state: &State) -> Result<Wish, Answer> {
+    let (quirks, mut wish) = (&state.quirks, Wish::default());
+    let elsewhere = *route == Route::SystemSettings;
     if body.is_empty() {
         return Err(property_error("NoOperation", "", &[]));
     }
     for (name, value) in body {
         match name.as_str() {
-            "PowerRestorePolicy" if quirks.restore_policy != SettingBehaviour::Unsupported => {
+            "PowerRestorePolicy" if !elsewhere && quirks.restore_policy != SettingBehaviour::Unsupported => {
                 let text = one_of(name, value, &RESTORE_POLICIES)?;
                 wish.policy = RestorePolicy::parse(text);
             }
-            "Boot" if quirks.boot_override != SettingBehaviour::Unsupported => wish.boot = Some(boot_wish(value, boot.clone())?),
-            "AssetTag" => wish.asset_tag = Some(text(name, value)?.to_owned()),
+            "Boot" if quirks.boot_override != SettingBehaviour::Unsupported => {
+                wish.boot = Some(boot::wish(value, state, elsewhere)?);
+            }
+            "AssetTag" if !elsewhere => wish.asset_tag = Some(text(name, value)?.to_owned()),
             other if known.is_some_and(|known| known.contains_key(other)) => {
                 return Err(property_error("PropertyNotWritable", other, &[other]));
             }
@@ -84,33 +111,4 @@ fn wish(body: &Map<String, Value>, known: Option<&Map<String, Value>>, boot: Boo
         }
     }
     Ok(wish)
-}
-
-fn boot_wish(value: &Value, mut boot: Boot) -> Result<Boot, Answer> {
-    let Some(object) = value.as_object() else {
-        return Err(property_error("PropertyValueTypeError", "Boot", &["(not an object)", "Boot"]));
-    };
-    for (name, value) in object {
-        match name.as_str() {
-            "BootSourceOverrideEnabled" => boot.enabled = one_of(name, value, &BOOT_ENABLED)?.to_owned(),
-            "BootSourceOverrideTarget" => boot.target = one_of(name, value, &BOOT_TARGETS)?.to_owned(),
-            "BootSourceOverrideMode" => boot.mode = one_of(name, value, &BOOT_MODES)?.to_owned(),
-            "HttpBootUri" => boot.uri = text(name, value)?.to_owned(),
-            other => return Err(property_error("PropertyUnknown", &format!("Boot/{other}"), &[other])),
-        }
-    }
-    Ok(boot)
-}
-
-fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Answer> {
-    match value.as_str() {
-        Some(text) if text.chars().count() <= limits::TEXT_MAX => Ok(text),
-        Some(_) => Err(property_error("PropertyValueNotInList", name, &["(too long)", name])),
-        None => Err(property_error("PropertyValueTypeError", name, &["(not a string)", name])),
-    }
-}
-
-fn one_of<'a>(name: &str, value: &'a Value, allowed: &[&str]) -> Result<&'a str, Answer> {
-    let given = text(name, value)?;
-    if allowed.contains(&given) { Ok(given) } else { Err(property_error("PropertyValueNotInList", name, &[given, name])) }
 }

@@ -2,7 +2,7 @@
 //! Must never guess: a path that is not exactly one of these (give or take a trailing slash) names nothing.
 
 use crate::config::MachineConfig;
-use crate::quirks::Quirks;
+use crate::quirks::{BootPlace, Quirks};
 
 /// A resource of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,20 @@ pub enum Route {
     Sessions,
     /// One of them.
     Session(String),
+    /// The task service.
+    TaskService,
+    /// Its tasks.
+    Tasks,
+    /// One of them.
+    Task(u64),
+    /// What a client may wait at until it has ended.
+    TaskMonitor(u64),
     /// Collection of systems.
     Systems,
     /// The system.
     System,
+    /// Where its boot override is taken on some platforms.
+    SystemSettings,
     /// What its reset takes.
     SystemActionInfo,
     /// Its reset.
@@ -68,9 +78,14 @@ pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
         ["SessionService"] => Some(Route::SessionService),
         ["SessionService", "Sessions"] => Some(Route::Sessions),
         ["SessionService", "Sessions", id] => Some(Route::Session((*id).to_owned())),
+        ["TaskService"] => Some(Route::TaskService),
+        ["TaskService", "Tasks"] => Some(Route::Tasks),
+        ["TaskService", "Tasks", id] => id.parse().ok().map(Route::Task),
+        ["TaskService", "TaskMonitors", id] => id.parse().ok().map(Route::TaskMonitor),
         ["Systems"] => Some(Route::Systems),
         ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
             [] => Some(Route::System),
+            ["SD"] => Some(Route::SystemSettings),
             ["ResetActionInfo"] => Some(Route::SystemActionInfo),
             ["Actions", "ComputerSystem.Reset"] => Some(Route::SystemReset),
             ["EthernetInterfaces"] => Some(Route::Interfaces),
@@ -109,12 +124,18 @@ impl Route {
             Self::Session(_) => &["GET", "DELETE"],
             Self::SystemReset | Self::ManagerReset => &["POST"],
             Self::System => &["GET", "PATCH"],
+            Self::SystemSettings if quirks.redfish.boot_place == BootPlace::System => &[],
+            Self::SystemSettings => &["GET", "PATCH"],
             Self::SystemActionInfo if !quirks.allowable_values => &[],
             Self::Versions
             | Self::Root
             | Self::Odata
             | Self::Metadata
             | Self::SessionService
+            | Self::TaskService
+            | Self::Tasks
+            | Self::Task(_)
+            | Self::TaskMonitor(_)
             | Self::Systems
             | Self::SystemActionInfo
             | Self::Interfaces

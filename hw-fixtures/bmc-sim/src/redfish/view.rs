@@ -7,22 +7,17 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::boot;
 use super::route::Route;
+use super::task;
+use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{BootPlace, EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
 
-/// The reset types a system takes.
-pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
-/// Values of BootSourceOverrideTarget.
-pub const BOOT_TARGETS: [&str; 7] = ["None", "Pxe", "Hdd", "Cd", "Usb", "BiosSetup", "UefiHttp"];
-/// Values of BootSourceOverrideEnabled.
-pub const BOOT_ENABLED: [&str; 3] = ["Disabled", "Once", "Continuous"];
-/// Values of BootSourceOverrideMode.
-pub const BOOT_MODES: [&str; 2] = ["Legacy", "UEFI"];
 /// Values of PowerRestorePolicy.
 pub const RESTORE_POLICIES: [&str; 3] = ["AlwaysOn", "AlwaysOff", "LastState"];
 
@@ -70,11 +65,15 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
             collection("SessionCollection", "SessionService/Sessions", "Session Collection", &ids)
         }
         Route::Session(id) => session(&mut state, &machine.user, id)?,
+        Route::TaskService => task::service(rfc3339(std::time::SystemTime::now(), state.quirks.clock_offset_s)),
+        Route::Tasks => collection("TaskCollection", "TaskService/Tasks", "Task Collection", &task::ids(&state)),
+        Route::Task(id) => task::view(&state, *id)?,
         Route::Systems => {
             collection("ComputerSystemCollection", "Systems", "Computer System Collection", std::slice::from_ref(&ids.system_id))
         }
         Route::System => system(&state, machine),
-        Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &RESET_TYPES),
+        Route::SystemSettings => system_settings(&state, machine),
+        Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &state.quirks.redfish.resets()),
         Route::Interfaces => {
             let nics: Vec<String> = (1..=machine.nics.len()).map(|n| format!("NIC.{n}")).collect();
             let path = format!("Systems/{}/EthernetInterfaces", ids.system_id);
@@ -91,7 +90,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
         Route::Manager => manager(&state, machine),
         Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
         Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
-        Route::SystemReset | Route::ManagerReset => return None,
+        Route::SystemReset | Route::ManagerReset | Route::TaskMonitor(_) => return None,
     })
 }
 
@@ -146,6 +145,7 @@ fn root(machine: &MachineConfig) -> Value {
         "Chassis": link("Chassis"),
         "Managers": link("Managers"),
         "SessionService": link("SessionService"),
+        "Tasks": link("TaskService"),
         "Links": { "Sessions": link("SessionService/Sessions") },
     })
 }
@@ -210,13 +210,6 @@ fn action_info(path: &str, values: &[&str]) -> Value {
     })
 }
 
-/// Sets a key of a body.
-fn put(body: &mut Value, key: &str, value: Value) {
-    if let Some(object) = body.as_object_mut() {
-        object.insert(key.into(), value);
-    }
-}
-
 /// Puts a reading where it belongs: a value, null, no key, or a body that cannot be told.
 fn put_power(body: &mut Value, reading: Reading) {
     let Some(object) = body.as_object_mut() else { return };
@@ -234,7 +227,9 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
     let mut reset = json!({ "target": format!("/redfish/v1/{path}/Actions/ComputerSystem.Reset") });
     if quirks.allowable_values {
         put(&mut reset, "@Redfish.ActionInfo", json!(format!("/redfish/v1/{path}/ResetActionInfo")));
-        put(&mut reset, "ResetType@Redfish.AllowableValues", json!(RESET_TYPES));
+        if quirks.redfish.inline_values {
+            put(&mut reset, "ResetType@Redfish.AllowableValues", json!(quirks.redfish.resets()));
+        }
     }
     let mut body = json!({
         "@odata.id": format!("/redfish/v1/{path}"),
@@ -267,21 +262,27 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
         put(&mut body, "PowerRestorePolicy@Redfish.AllowableValues", json!(RESTORE_POLICIES));
     }
     if quirks.boot_override != SettingBehaviour::Unsupported {
-        put(&mut body, "Boot", boot(state));
+        put(&mut body, "Boot", boot::view(&state.boot, &quirks.redfish));
+        if quirks.redfish.boot_place != BootPlace::System {
+            put(&mut body, "@Redfish.Settings", settings_at(&format!("{path}/SD")));
+        }
     }
     put_reset_and_progress(&mut body, state, machine);
     body
 }
 
-fn boot(state: &State) -> Value {
+/// The annotation that names a settings resource.
+fn settings_at(path: &str) -> Value {
+    json!({ "@odata.type": "#Settings.v1_3_5.Settings", "SettingsObject": link(path), "SupportedApplyTimes": ["OnReset"] })
+}
+
+fn system_settings(state: &State, machine: &MachineConfig) -> Value {
     json!({
-        "BootSourceOverrideEnabled": state.boot.enabled,
-        "BootSourceOverrideEnabled@Redfish.AllowableValues": BOOT_ENABLED,
-        "BootSourceOverrideTarget": state.boot.target,
-        "BootSourceOverrideTarget@Redfish.AllowableValues": BOOT_TARGETS,
-        "BootSourceOverrideMode": state.boot.mode,
-        "BootSourceOverrideMode@Redfish.AllowableValues": BOOT_MODES,
-        "HttpBootUri": state.boot.uri,
+        "@odata.id": format!("/redfish/v1/Systems/{}/SD", machine.hardware.system_id),
+        "@odata.type": "#ComputerSystem.v1_23_0.ComputerSystem",
+        "Id": "SD",
+        "Name": format!("{} as it will be", machine.name),
+        "Boot": boot::view(boot::future(state), &state.quirks.redfish),
     })
 }
 

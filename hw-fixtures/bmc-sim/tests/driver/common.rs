@@ -33,11 +33,16 @@ pub async fn bench(quirks: Value) -> Bench {
     let mut machine = MachineConfig::for_test(NAME);
     machine.uuid = UUID.to_uppercase();
     machine.serial = SERIAL.into();
-    let sim = Simulator::start_one(machine).await.unwrap();
-    let pin = Some(fingerprint(&sim.certificate_pem));
-    let bench = Bench { door: door(sim.address, pin), sim };
+    let bench = bench_of(machine).await;
     bench.quirks(quirks).await;
     bench
+}
+
+/// Starts this machine.
+pub async fn bench_of(machine: MachineConfig) -> Bench {
+    let sim = Simulator::start_one(machine).await.unwrap();
+    let pin = Some(fingerprint(&sim.certificate_pem));
+    Bench { door: door(sim.address, pin), sim }
 }
 
 pub fn door(address: SocketAddr, pin: Option<String>) -> Door {

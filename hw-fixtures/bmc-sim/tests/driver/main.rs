@@ -8,6 +8,8 @@ mod conformance;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hands;
+#[cfg(test)]
 mod happy;
 #[cfg(test)]
 mod ipmi;
