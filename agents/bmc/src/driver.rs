@@ -10,6 +10,7 @@ use vocabulary::power::{Identity, MachineReading};
 use vocabulary::{Fault, Secret};
 
 use crate::findings::Findings;
+use crate::inventory::Inventory;
 use crate::limits::Patience;
 
 /// Everything a driver needs to know of one BMC.
@@ -62,11 +63,26 @@ pub struct Probe {
     pub matches: bool,
 }
 
+/// What a closer look finds: who it is, and what it is made of.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// As a probe tells it.
+    pub probe: Probe,
+    /// The hardware; empty where the protocol tells none.
+    pub inventory: Inventory,
+}
+
 /// A driver: what the contract asks, and an orderly end.
 #[async_trait]
 pub trait Driver: contract::bmc::Bmc {
     /// Looks who is there, and changes nothing.
     async fn probe(&self) -> Result<Probe, Fault>;
+    /// Looks who is there and what it is made of, and changes nothing. It logs in once: an account or a session that is refused is not
+    /// tried again.
+    async fn inspect(&self) -> Result<Inspection, Fault> {
+        let probe = self.probe().await?;
+        Ok(Inspection { probe, inventory: Inventory::default() })
+    }
     /// What was found out of the BMC, if it was; asks nobody.
     fn found(&self) -> Option<Findings>;
     /// Ends the session on the BMC. Dropping the driver does the same in the background, where a runtime is there to do it.

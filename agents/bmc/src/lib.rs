@@ -3,15 +3,18 @@
 //! and never send a command twice because its reply was lost.
 #![forbid(unsafe_code)]
 
+pub mod discover;
 mod driver;
 pub mod fault;
 pub mod findings;
+pub mod inventory;
 pub mod ipmi;
 pub mod limits;
+mod processor;
 mod quirks;
 mod redfish;
 pub mod registry;
 
 pub use findings::Findings;
 pub use limits::Patience;
-pub use registry::{Door, Driver, Fleet, Probe, open, probe};
+pub use registry::{Door, Driver, Fleet, Inspection, Probe, open, probe};

@@ -5,9 +5,12 @@
 mod abilities;
 mod boot;
 mod command;
+mod greet;
 mod http;
 mod identity;
+mod inventory;
 mod layout;
+mod lldp;
 mod policy;
 mod power;
 mod session;
@@ -25,11 +28,13 @@ use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
 
-use crate::driver::{Door, Driver, Probe, Purpose};
+use crate::driver::{Door, Driver, Inspection, Probe, Purpose};
 use crate::fault::Kind;
 use crate::findings::Findings;
 use crate::limits::{self, Patience};
 use command::Verdict;
+pub use greet::Greeting;
+pub(crate) use greet::greet;
 use http::{Http, Reply, Via};
 use layout::{Choice, Layout, Root};
 use power::Reset;
@@ -390,6 +395,13 @@ impl Redfish {
         }
     }
 
+    /// A reading as an outcome of looking.
+    fn probed(&self, seen: &Seen) -> Probe {
+        let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
+        let findings = self.found().unwrap_or_default();
+        Probe { certificate: seen.reading.certificate.clone(), findings, reading: seen.reading.clone(), matches }
+    }
+
     /// Bounds a whole command and puts its outcome into a caller's words.
     async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
         let wait = self.patience.command;
@@ -431,9 +443,20 @@ impl contract::bmc::Bmc for Redfish {
 impl Driver for Redfish {
     async fn probe(&self) -> Result<Probe, Fault> {
         let seen = self.see().await.map_err(|trouble| trouble.fault(&self.address))?;
-        let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
-        let findings = self.found().unwrap_or_default();
-        Ok(Probe { certificate: seen.reading.certificate.clone(), findings, reading: seen.reading, matches })
+        Ok(self.probed(&seen))
+    }
+
+    async fn inspect(&self) -> Result<Inspection, Fault> {
+        // not `see`, which would log in again where the session is lost
+        let looked = async {
+            let link = self.link().await?;
+            let wait = self.patience.reading;
+            let seen = tokio::time::timeout(wait, self.look(&link)).await;
+            seen.unwrap_or_else(|_| Err(Trouble::Silent(format!("no complete reading within {wait:?}"))))
+        };
+        let seen = looked.await.map_err(|trouble| trouble.fault(&self.address))?;
+        let inventory = inventory::read(&self.http, &seen.link.session.credential, &seen.system).await;
+        Ok(Inspection { probe: self.probed(&seen), inventory })
     }
 
     fn found(&self) -> Option<Findings> {

@@ -10,7 +10,7 @@ use vocabulary::request::{Action, AgentError, Answer, Resource};
 use vocabulary::{Fault, MachineId};
 
 use crate::driver::Purpose;
-pub use crate::driver::{Door, Driver, Probe};
+pub use crate::driver::{Door, Driver, Inspection, Probe};
 use crate::findings::Findings;
 use crate::{ipmi, redfish};
 
@@ -32,13 +32,18 @@ pub fn open(door: &Door) -> Result<Arc<dyn Driver>, AgentError> {
 /// Looks once who answers at an address: reading, certificate, what the BMC can do, and whether it is the expected machine. Sends no
 /// command, and ends the session that it makes.
 pub async fn probe(door: &Door) -> Result<Probe, Fault> {
-    let unusable = |error: AgentError| {
-        Fault::new(1007, error.to_string(), "correct address, user, password and certificate; the message says which of them")
-    };
-    let driver = constructor(door.bmc.protocol)(door, Purpose::Look).map_err(unusable)?;
+    let driver = look(door)?;
     let found = driver.probe().await;
     driver.close().await;
     found
+}
+
+/// A driver that only looks; talks to nobody yet.
+pub(crate) fn look(door: &Door) -> Result<Arc<dyn Driver>, Fault> {
+    let unusable = |error: AgentError| {
+        Fault::new(1007, error.to_string(), "correct address, user, password and certificate; the message says which of them")
+    };
+    constructor(door.bmc.protocol)(door, Purpose::Look).map_err(unusable)
 }
 
 /// All BMCs of one agent, by machine. Machines come and go while it serves.

@@ -36,7 +36,7 @@ mod socket;
 mod tls;
 
 pub use self::bmc::Change;
-pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
+pub use config::{Config, Hardware, MachineConfig, Neighbour, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
 pub use error::Error;
 pub use quirks::{

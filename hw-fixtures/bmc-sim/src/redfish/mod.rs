@@ -2,6 +2,7 @@
 //! Must never take more than a bounded body, nor do work for a caller that did not say who it is.
 
 mod act;
+mod hardware;
 mod message;
 mod patch;
 mod route;
@@ -138,7 +139,7 @@ async fn decide(bmc: &Arc<Bmc>, asked: &Asked) -> Answer {
     if let Some(status) = quirks.error_status.filter(|_| fails).and_then(|s| StatusCode::from_u16(s).ok()) {
         return message::error(status, "InternalError", &[]);
     }
-    let Some(route) = route::find(&asked.path, &bmc.config) else {
+    let Some(route) = route::find(&asked.path, &bmc.config, &quirks) else {
         return match identify(bmc, asked, &quirks) {
             Ok(()) => message::error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", &[&asked.path]),
             Err(refusal) => refusal,

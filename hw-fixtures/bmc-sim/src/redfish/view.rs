@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::hardware;
 use super::route::Route;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
@@ -91,6 +92,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
         Route::Manager => manager(&state, machine),
         Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
         Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
+        Route::Part(part) => hardware::view(part, &state, machine)?,
         Route::SystemReset | Route::ManagerReset => return None,
     })
 }
@@ -113,11 +115,11 @@ pub fn etag(body: &Value, quirks: &Quirks) -> Option<String> {
     }
 }
 
-fn link(path: &str) -> Value {
+pub(super) fn link(path: &str) -> Value {
     json!({ "@odata.id": format!("/redfish/v1/{path}") })
 }
 
-fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
+pub(super) fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
     let members: Vec<Value> = ids.iter().map(|id| link(&format!("{path}/{id}"))).collect();
     json!({
         "@odata.id": format!("/redfish/v1/{path}"),
@@ -196,7 +198,7 @@ pub fn session_body(id: &str, user: &str, created: &str) -> Value {
     })
 }
 
-fn status(state: &str) -> Value {
+pub(super) fn status(state: &str) -> Value {
     json!({ "State": state, "Health": "OK", "HealthRollup": "OK" })
 }
 
@@ -211,7 +213,7 @@ fn action_info(path: &str, values: &[&str]) -> Value {
 }
 
 /// Sets a key of a body.
-fn put(body: &mut Value, key: &str, value: Value) {
+pub(super) fn put(body: &mut Value, key: &str, value: Value) {
     if let Some(object) = body.as_object_mut() {
         object.insert(key.into(), value);
     }
@@ -262,6 +264,7 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
         "Actions": { "#ComputerSystem.Reset": reset },
     });
     put_power(&mut body, state.system_power());
+    hardware::put_system_links(&mut body, &path, machine, quirks);
     if quirks.restore_policy != SettingBehaviour::Unsupported {
         put(&mut body, "PowerRestorePolicy", json!(state.policy.as_str()));
         put(&mut body, "PowerRestorePolicy@Redfish.AllowableValues", json!(RESTORE_POLICIES));
@@ -320,6 +323,7 @@ fn interface(machine: &MachineConfig, state: &State, index: usize) -> Option<Val
         "MACAddress": nic.mac,
         "PermanentMACAddress": nic.mac,
         "LinkStatus": if state.process.is_some() { "LinkUp" } else { "LinkDown" },
+        "SpeedMbps": if state.process.is_some() { nic.speed_mbps } else { 0 },
         "FullDuplex": true,
         "InterfaceEnabled": true,
     }))
@@ -344,6 +348,7 @@ fn chassis(state: &State, machine: &MachineConfig) -> Value {
         },
     });
     put_power(&mut body, state.chassis_power());
+    hardware::put_chassis_links(&mut body, &format!("Chassis/{}", ids.chassis_id), &state.quirks);
     body
 }
 
