@@ -10,6 +10,7 @@ use vocabulary::power::{Identity, MachineReading};
 use vocabulary::{Fault, Secret, WallTime};
 
 use crate::findings::Findings;
+use crate::inventory::Inventory;
 use crate::limits::Patience;
 
 /// Everything a driver needs to know of one BMC.
@@ -115,6 +116,15 @@ pub struct Survey {
     pub log: Vec<LogEntry>,
 }
 
+/// What a closer look finds: who it is, and what it is made of.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// As a probe tells it.
+    pub probe: Probe,
+    /// The hardware; empty where the protocol tells none.
+    pub inventory: Inventory,
+}
+
 /// A driver: what the contract asks, and an orderly end.
 #[async_trait]
 pub trait Driver: contract::bmc::Bmc {
@@ -124,6 +134,12 @@ pub trait Driver: contract::bmc::Bmc {
     /// whose protocol tells all that it has in its readings has nothing to add.
     async fn survey(&self, _scope: Scope) -> Result<Survey, Fault> {
         Ok(Survey::default())
+    }
+    /// Looks who is there and what it is made of, and changes nothing. It logs in once: an account or a session that is refused is not
+    /// tried again.
+    async fn inspect(&self) -> Result<Inspection, Fault> {
+        let probe = self.probe().await?;
+        Ok(Inspection { probe, inventory: Inventory::default() })
     }
     /// What was found out of the BMC, if it was; asks nobody.
     fn found(&self) -> Option<Findings>;

@@ -3,11 +3,14 @@
 //! and never send a command twice because its reply was lost.
 #![forbid(unsafe_code)]
 
+pub mod discover;
 mod driver;
 pub mod fault;
 pub mod findings;
+pub mod inventory;
 pub mod ipmi;
 pub mod limits;
+mod processor;
 mod quirks;
 mod redfish;
 pub mod registry;
@@ -16,7 +19,7 @@ pub use findings::Findings;
 pub use limits::Patience;
 #[cfg(feature = "hostile")]
 pub use redfish::hostile as hostile_redfish;
-pub use registry::{Door, Driver, Fact, Fleet, LogEntry, Probe, Scope, Survey, open, probe};
+pub use registry::{Door, Driver, Fact, Fleet, Inspection, LogEntry, Probe, Scope, Survey, open, probe};
 
 /// Unit tests count what a decoder holds.
 #[cfg(test)]

@@ -128,6 +128,43 @@ pub const LINKS_MAX: usize = 64;
 /// Allowable values taken from one list.
 pub const ALLOWABLE_MAX: usize = 64;
 
+/// Addresses asked in a second by a search, unless the caller says otherwise.
+pub const SEARCH_RATE: u32 = 50;
+/// Most addresses asked in a second: as many as [`SEARCH_AT_ONCE_MAX`] lets through even if every address takes all its time.
+pub const SEARCH_RATE_MAX: u32 = 100;
+/// Most addresses of one search: those of an IPv4 /16, or of an IPv6 /112.
+pub const SEARCH_ADDRESSES_MAX: usize = 65_536;
+/// Longest IPv6 part of an address that is searched, as the shortest prefix.
+pub const SEARCH_PREFIX_MIN: u8 = 112;
+/// Addresses under way at once; each takes at most [`KNOCK`] and [`GREETING`].
+pub const SEARCH_AT_ONCE_MAX: usize = 800;
+/// A TCP connection of a search not made by then: nobody is there.
+pub const KNOCK: Duration = Duration::from_secs(2);
+/// TLS and service root of an address that took the connection; who has not told them by then is no BMC that could be used.
+pub const GREETING: Duration = Duration::from_secs(6);
+/// A presence ping goes out so many times.
+pub const PING_TRIES: u32 = 2;
+/// An answer to a presence ping is waited for so long before the next one goes out.
+pub const PING_WAIT: Duration = Duration::from_secs(1);
+/// BMCs whose hardware is read at once.
+pub const HARDWARE_AT_ONCE: usize = 32;
+/// All requests about the hardware of one machine together.
+pub const HARDWARE: Duration = Duration::from_secs(120);
+/// Requests about the hardware of one machine at once: BMCs are small.
+pub const HARDWARE_REQUESTS_AT_ONCE: usize = 3;
+/// Requests about the hardware of one machine in all.
+pub const HARDWARE_REQUESTS_MAX: usize = 256;
+/// Processors looked at in one machine.
+pub const PROCESSORS_MAX: usize = 32;
+/// Network interfaces looked at in one machine.
+pub const INTERFACES_MAX: usize = 64;
+/// Network adapters looked at in one chassis, ports looked at on one adapter, and addresses taken of one port.
+pub const ADAPTERS_MAX: usize = 16;
+/// See [`ADAPTERS_MAX`].
+pub const ADAPTER_PORTS_MAX: usize = 16;
+/// Power supplies looked at in one chassis.
+pub const POWER_SUPPLIES_MAX: usize = 16;
+
 /// How long one BMC is waited for. The default is the constants above; a lab or a test may be less patient.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {

@@ -7,9 +7,12 @@ mod boot;
 mod command;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
+mod greet;
 mod http;
 mod identity;
+mod inventory;
 mod layout;
+mod lldp;
 mod policy;
 mod power;
 mod session;
@@ -29,12 +32,14 @@ use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
 
-use crate::driver::{Door, Driver, Probe, Purpose, Survey};
+use crate::driver::{Door, Driver, Inspection, Probe, Purpose, Survey};
 use crate::fault::Kind;
 use crate::findings::Findings;
 use crate::limits::{self, Patience};
 use boot::Reads;
 use command::{Sent, Verdict};
+pub use greet::Greeting;
+pub(crate) use greet::greet;
 use http::{Http, Reply, Via};
 use layout::{Choice, Layout, Root};
 use power::Reset;
@@ -403,6 +408,13 @@ impl Redfish {
         Ok((seen, reads))
     }
 
+    /// A reading as an outcome of looking.
+    fn probed(&self, seen: &Seen) -> Probe {
+        let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
+        let findings = self.found().unwrap_or_default();
+        Probe { certificate: seen.reading.certificate.clone(), findings, reading: seen.reading.clone(), survey: Survey::default(), matches }
+    }
+
     /// Bounds a whole command and puts its outcome into a caller's words.
     async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
         let wait = self.patience.command;
@@ -444,15 +456,20 @@ impl contract::bmc::Bmc for Redfish {
 impl Driver for Redfish {
     async fn probe(&self) -> Result<Probe, Fault> {
         let seen = self.see().await.map_err(|trouble| trouble.fault(&self.address))?;
-        let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
-        let findings = self.found().unwrap_or_default();
-        Ok(Probe {
-            certificate: seen.reading.certificate.clone(),
-            findings,
-            reading: seen.reading,
-            survey: Survey::default(),
-            matches,
-        })
+        Ok(self.probed(&seen))
+    }
+
+    async fn inspect(&self) -> Result<Inspection, Fault> {
+        // not `see`, which would log in again where the session is lost
+        let looked = async {
+            let link = self.link().await?;
+            let wait = self.patience.reading;
+            let seen = tokio::time::timeout(wait, self.look(&link)).await;
+            seen.unwrap_or_else(|_| Err(Trouble::Silent(format!("no complete reading within {wait:?}"))))
+        };
+        let seen = looked.await.map_err(|trouble| trouble.fault(&self.address))?;
+        let inventory = inventory::read(&self.http, &seen.link.session.credential, &seen.system).await;
+        Ok(Inspection { probe: self.probed(&seen), inventory })
     }
 
     fn found(&self) -> Option<Findings> {

@@ -10,7 +10,7 @@ use vocabulary::request::{Action, AgentError, Answer, Resource};
 use vocabulary::{Fault, MachineId};
 
 use crate::driver::Purpose;
-pub use crate::driver::{Door, Driver, Fact, LogEntry, Probe, Scope, Survey};
+pub use crate::driver::{Door, Driver, Fact, Inspection, LogEntry, Probe, Scope, Survey};
 use crate::findings::Findings;
 use crate::{ipmi, redfish};
 
@@ -32,10 +32,7 @@ pub fn open(door: &Door) -> Result<Arc<dyn Driver>, AgentError> {
 /// Looks once who answers at an address: reading, certificate, what the BMC can do and tells, and whether it is the expected machine.
 /// Sends no command, and ends the session that it makes.
 pub async fn probe(door: &Door, scope: Scope) -> Result<Probe, Fault> {
-    let unusable = |error: AgentError| {
-        Fault::new(1007, error.to_string(), "correct address, user, password and certificate; the message says which of them")
-    };
-    let driver = constructor(door.bmc.protocol)(door, Purpose::Look).map_err(unusable)?;
+    let driver = look(door)?;
     let found = async {
         let found = driver.probe().await?;
         let survey = driver.survey(scope).await?;
@@ -44,6 +41,14 @@ pub async fn probe(door: &Door, scope: Scope) -> Result<Probe, Fault> {
     let found = found.await;
     driver.close().await;
     found
+}
+
+/// A driver that only looks; talks to nobody yet.
+pub(crate) fn look(door: &Door) -> Result<Arc<dyn Driver>, Fault> {
+    let unusable = |error: AgentError| {
+        Fault::new(1007, error.to_string(), "correct address, user, password and certificate; the message says which of them")
+    };
+    constructor(door.bmc.protocol)(door, Purpose::Look).map_err(unusable)
 }
 
 /// All BMCs of one agent, by machine. Machines come and go while it serves.

@@ -105,6 +105,33 @@ pub struct Nic {
     pub role: String,
     /// MAC address.
     pub mac: String,
+    /// Speed of its link while the machine runs, Mbit/s.
+    #[serde(default = "gigabit")]
+    pub speed_mbps: u64,
+    /// Who is heard at the other end of its cable.
+    #[serde(default)]
+    pub neighbour: Option<Neighbour>,
+}
+
+impl Nic {
+    /// A gigabit interface at whose other end nobody is heard.
+    pub fn new(role: &str, mac: &str) -> Nic {
+        Nic { role: role.into(), mac: mac.into(), speed_mbps: gigabit(), neighbour: None }
+    }
+}
+
+/// What a switch says of itself by LLDP.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// Its name.
+    pub system: String,
+    /// Its chassis id, a MAC address.
+    pub chassis: String,
+    /// The port's name.
+    pub port: String,
+    /// Its management address.
+    pub address: String,
 }
 
 /// Hardware as the BMC tells it.
@@ -121,8 +148,22 @@ pub struct Hardware {
     pub processors: u32,
     /// Cores in all.
     pub cores: u32,
+    /// Threads in all.
+    pub threads: u32,
     /// Processor model.
     pub processor_model: String,
+    /// What the processors run: `x86-64`, `ARM-A64`.
+    pub instruction_set: String,
+    /// Vendor's mark in a processor.
+    pub processor_vendor: String,
+    /// CPUID family.
+    pub processor_family: u32,
+    /// CPUID model.
+    pub processor_number: u32,
+    /// Bays for power supplies.
+    pub power_supply_bays: u32,
+    /// Power supplies in them.
+    pub power_supplies: u32,
     /// Boot mode when no override is set: `Legacy` or `UEFI`.
     pub boot_mode: String,
     /// Id of the System resource (clients must follow links).
@@ -141,7 +182,14 @@ impl Default for Hardware {
             memory_gib: 0.375,
             processors: 1,
             cores: 1,
+            threads: 1,
             processor_model: "QEMU Virtual CPU".into(),
+            instruction_set: "x86-64".into(),
+            processor_vendor: "AuthenticAMD".into(),
+            processor_family: 15,
+            processor_number: 107,
+            power_supply_bays: 2,
+            power_supplies: 2,
             boot_mode: "Legacy".into(),
             system_id: "System-1".into(),
             chassis_id: "Enclosure-1".into(),
@@ -210,6 +258,10 @@ impl RestorePolicy {
             _ => None,
         }
     }
+}
+
+fn gigabit() -> u64 {
+    1000
 }
 
 fn yes() -> bool {

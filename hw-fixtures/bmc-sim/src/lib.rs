@@ -37,7 +37,7 @@ mod tasks;
 mod tls;
 
 pub use self::bmc::Change;
-pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
+pub use config::{Config, Hardware, MachineConfig, Neighbour, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
 pub use device::Mishap;
 pub use error::Error;

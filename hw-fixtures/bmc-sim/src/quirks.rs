@@ -236,6 +236,32 @@ pub enum StrongSuite {
     Dropped,
 }
 
+/// How the hardware is told beyond the system's own summary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InventoryForm {
+    /// Processors, ports with LLDP, PowerSubsystem.
+    #[default]
+    Full,
+    /// Processors, NetworkPorts without LLDP, all of power in one resource.
+    Older,
+    /// Not at all.
+    None,
+}
+
+/// How the port at the other end of a cable is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LldpForm {
+    /// As its own text.
+    #[default]
+    Text,
+    /// As octets in hex with colons between, as the standard writes it.
+    Octets,
+    /// Marked as not sent.
+    Unsent,
+}
+
 /// Every lie a BMC can tell. The default is an honest, quick BMC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -298,6 +324,10 @@ pub struct Quirks {
     pub allowable_values: bool,
     /// Quirks of Redfish alone: an object of its own.
     pub redfish: RedfishQuirks,
+    /// How the hardware is told beyond the system's own summary.
+    pub inventory: InventoryForm,
+    /// How the port at the other end of a cable is told.
+    pub lldp: LldpForm,
     /// Sessions at once.
     pub session_cap: usize,
     /// Idle time of a session, ms.
@@ -398,6 +428,8 @@ impl Default for Quirks {
             boot_progress: true,
             allowable_values: true,
             redfish: RedfishQuirks::default(),
+            inventory: InventoryForm::default(),
+            lldp: LldpForm::default(),
             session_cap: limits::SESSIONS_MAX,
             session_timeout_ms: u64::try_from(limits::SESSION_TIMEOUT.as_millis()).unwrap_or(limits::DELAY_MAX_MS),
             basic_auth: true,

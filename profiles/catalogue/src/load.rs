@@ -3,10 +3,12 @@
 
 use crate::complaint::{Complaint, Severity};
 use crate::documents::Kind;
+use crate::draft::{self, Draft};
 use crate::init::Flavor;
 use crate::limits::{ENTRIES_MAX, FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
 use crate::places::{Complaints, File, Places, Word};
 use crate::{check, codes, documents, tree};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,12 +46,7 @@ pub fn load(folder: &Path) -> Loaded {
 /// Reads and checks the estate in a folder. For a lab, what only a lab may do is fine; for any other, an error; where that
 /// is not known, a warning.
 pub fn load_for(folder: &Path, flavor: Option<Flavor>) -> Loaded {
-    let mut complaints = Complaints::default();
-    let mut places = Places { folder: folder.to_owned(), ..Places::default() };
-    let mut estate = Estate::default();
-    for file in files(folder, &mut complaints, &mut places.holes) {
-        read_file(&file, &mut estate, &mut places, &mut complaints);
-    }
+    let (mut estate, places, mut complaints) = gather(folder);
     let name = places.documents.keys().find(|(kind, _)| *kind == Kind::Estate).map(|(_, name)| name.clone());
     match &name {
         Some(name) => {
@@ -71,6 +68,58 @@ pub fn load_for(folder: &Path, flavor: Option<Flavor>) -> Loaded {
     let complaints = complaints.finish(folder);
     let sound = complaints.iter().all(|complaint| complaint.severity != Severity::Error);
     Loaded { estate: sound.then_some(estate), name, complaints }
+}
+
+/// Every document of a folder, as far as it can be read.
+fn gather(folder: &Path) -> (Estate, Places, Complaints) {
+    let mut complaints = Complaints::default();
+    let mut places = Places { folder: folder.to_owned(), ..Places::default() };
+    let mut estate = Estate::default();
+    for file in files(folder, &mut complaints, &mut places.holes) {
+        read_file(&file, &mut estate, &mut places, &mut complaints);
+    }
+    (estate, places, complaints)
+}
+
+/// A machine's document as it stands in a folder.
+#[derive(Clone, Debug)]
+pub struct KnownMachine {
+    /// What it says, as far as it can be understood.
+    pub draft: Draft,
+    /// Where it stands: file below the folder, and line.
+    pub place: String,
+}
+
+/// The machines and switches that the files of a folder name, whether the estate as a whole is sound or not.
+#[derive(Clone, Debug, Default)]
+pub struct KnownMachines {
+    /// The machines, by name.
+    pub machines: Vec<KnownMachine>,
+    /// The switches.
+    pub switches: BTreeSet<String>,
+    /// True if something in the folder could not be read: machines may be written there.
+    pub holes: bool,
+}
+
+/// Reads the machines of a folder that may hold drafts.
+pub fn machines(folder: &Path) -> KnownMachines {
+    let (_, places, _) = gather(folder);
+    let mut known = KnownMachines { holes: places.holes, ..KnownMachines::default() };
+    for ((kind, name), written) in &places.documents {
+        match (kind, name.parse()) {
+            (Kind::Machine, Ok(id)) => {
+                let file = Path::new(&written.file.path);
+                let file = file.strip_prefix(folder).unwrap_or(file).display();
+                let place = format!("{file}:{}", written.name.line);
+                known.machines.push(KnownMachine { draft: draft::reread(id, &written.tree, !written.broken), place });
+            }
+            (Kind::Switch, _) => {
+                known.switches.insert(name.clone());
+            }
+            _ => {}
+        }
+    }
+    known
 }
 
 fn read_file(file: &File, estate: &mut Estate, places: &mut Places, complaints: &mut Complaints) {

@@ -14,7 +14,7 @@ use crate::fault::Kind;
 use crate::quirks::{Platform, Quirks};
 
 /// Where the service root is, by the specification.
-const ROOT: &str = "/redfish/v1/";
+pub(super) const ROOT: &str = "/redfish/v1/";
 /// Where systems are on every BMC whose service root does not say otherwise.
 const SYSTEMS: &str = "/redfish/v1/Systems";
 

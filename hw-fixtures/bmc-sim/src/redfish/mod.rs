@@ -5,6 +5,7 @@ mod act;
 mod boot;
 #[cfg(test)]
 mod corpus;
+mod hardware;
 mod message;
 mod patch;
 mod route;
@@ -143,7 +144,7 @@ async fn decide(bmc: &Arc<Bmc>, asked: &Asked) -> Answer {
     if let Some(status) = quirks.error_status.filter(|_| fails).and_then(|s| StatusCode::from_u16(s).ok()) {
         return message::error(status, "InternalError", &[]);
     }
-    let Some(route) = route::find(&asked.path, &bmc.config) else {
+    let Some(route) = route::find(&asked.path, &bmc.config, &quirks) else {
         return match identify(bmc, asked, &quirks) {
             Ok(()) => message::error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", &[&asked.path]),
             Err(refusal) => refusal,

@@ -1,6 +1,7 @@
 //! Which resource a path names.
 //! Must never guess: a path that is not exactly one of these (give or take a trailing slash) names nothing.
 
+use super::hardware::{self, Part};
 use crate::config::MachineConfig;
 use crate::quirks::{BootPlace, Quirks};
 
@@ -57,10 +58,12 @@ pub enum Route {
     ManagerReset,
     /// Its uptime.
     ManagerDiagnosticData,
+    /// A part of the hardware.
+    Part(Part),
 }
 
 /// The resource at a path.
-pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
+pub fn find(path: &str, machine: &MachineConfig, quirks: &Quirks) -> Option<Route> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let rest = path.strip_prefix("/redfish")?;
     if rest.is_empty() {
@@ -90,10 +93,13 @@ pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
             ["Actions", "ComputerSystem.Reset"] => Some(Route::SystemReset),
             ["EthernetInterfaces"] => Some(Route::Interfaces),
             ["EthernetInterfaces", nic] => interface(nic, machine),
-            _ => None,
+            _ => hardware::below_system(rest, machine, quirks).map(Route::Part),
         },
         ["Chassis"] => Some(Route::ChassisCollection),
-        ["Chassis", id] if *id == ids.chassis_id => Some(Route::Chassis),
+        ["Chassis", id, rest @ ..] if *id == ids.chassis_id => match rest {
+            [] => Some(Route::Chassis),
+            _ => hardware::below_chassis(rest, machine, quirks).map(Route::Part),
+        },
         ["Managers"] => Some(Route::Managers),
         ["Managers", id, rest @ ..] if *id == ids.manager_id => match rest {
             [] => Some(Route::Manager),
@@ -145,7 +151,8 @@ impl Route {
             | Self::Managers
             | Self::Manager
             | Self::ManagerActionInfo
-            | Self::ManagerDiagnosticData => &["GET"],
+            | Self::ManagerDiagnosticData
+            | Self::Part(_) => &["GET"],
         }
     }
 }

@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::boot;
+use super::hardware;
 use super::route::Route;
 use super::task;
 use super::value::put;
@@ -90,6 +91,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
         Route::Manager => manager(&state, machine),
         Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
         Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
+        Route::Part(part) => hardware::view(part, &state, machine)?,
         Route::SystemReset | Route::ManagerReset | Route::TaskMonitor(_) => return None,
     })
 }
@@ -112,11 +114,11 @@ pub fn etag(body: &Value, quirks: &Quirks) -> Option<String> {
     }
 }
 
-fn link(path: &str) -> Value {
+pub(super) fn link(path: &str) -> Value {
     json!({ "@odata.id": format!("/redfish/v1/{path}") })
 }
 
-fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
+pub(super) fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
     let members: Vec<Value> = ids.iter().map(|id| link(&format!("{path}/{id}"))).collect();
     json!({
         "@odata.id": format!("/redfish/v1/{path}"),
@@ -196,7 +198,7 @@ pub fn session_body(id: &str, user: &str, created: &str) -> Value {
     })
 }
 
-fn status(state: &str) -> Value {
+pub(super) fn status(state: &str) -> Value {
     json!({ "State": state, "Health": "OK", "HealthRollup": "OK" })
 }
 
@@ -257,6 +259,7 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
         "Actions": { "#ComputerSystem.Reset": reset },
     });
     put_power(&mut body, state.system_power());
+    hardware::put_system_links(&mut body, &path, machine, quirks);
     if quirks.restore_policy != SettingBehaviour::Unsupported {
         put(&mut body, "PowerRestorePolicy", json!(state.policy.as_str()));
         put(&mut body, "PowerRestorePolicy@Redfish.AllowableValues", json!(RESTORE_POLICIES));
@@ -321,6 +324,7 @@ fn interface(machine: &MachineConfig, state: &State, index: usize) -> Option<Val
         "MACAddress": nic.mac,
         "PermanentMACAddress": nic.mac,
         "LinkStatus": if state.process.is_some() { "LinkUp" } else { "LinkDown" },
+        "SpeedMbps": if state.process.is_some() { nic.speed_mbps } else { 0 },
         "FullDuplex": true,
         "InterfaceEnabled": true,
     }))
@@ -345,6 +349,7 @@ fn chassis(state: &State, machine: &MachineConfig) -> Value {
         },
     });
     put_power(&mut body, state.chassis_power());
+    hardware::put_chassis_links(&mut body, &format!("Chassis/{}", ids.chassis_id), &state.quirks);
     body
 }
 

@@ -6,6 +6,8 @@ mod common;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod discover;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod hands;

@@ -8,7 +8,7 @@ use crate::support::{CHASSIS, MANAGER, RESET, SESSIONS, SYSTEM, key, rig, rig_wi
 #[tokio::test]
 async fn links_lead_from_the_root_to_every_resource() {
     let mut machine = bmc_sim::MachineConfig::for_test("m1");
-    machine.nics = vec![bmc_sim::Nic { role: "provisioning".into(), mac: "52:54:00:0c:01:01".into() }];
+    machine.nics = vec![bmc_sim::Nic::new("provisioning", "52:54:00:0c:01:01")];
     machine.serial = "LAB0001".into();
     let uuid = machine.uuid.clone();
     let rig = rig_with(machine).await;
