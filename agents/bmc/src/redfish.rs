@@ -5,6 +5,8 @@
 mod abilities;
 mod boot;
 mod command;
+mod ear;
+mod events;
 mod http;
 mod identity;
 mod layout;
@@ -30,6 +32,7 @@ use crate::fault::Kind;
 use crate::findings::Findings;
 use crate::limits::{self, Patience};
 use command::Verdict;
+use ear::Ear;
 use http::{Http, Reply, Via};
 use layout::{Choice, Layout, Root};
 use power::Reset;
@@ -51,6 +54,7 @@ pub(crate) struct Redfish {
     youth: Mutex<Youth>,
     found: Mutex<Option<Findings>>,
     held: tokio::sync::Mutex<Held>,
+    ear: tokio::sync::Mutex<Ear>,
 }
 
 /// What is kept from one call to the next.
@@ -116,6 +120,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         youth: Mutex::default(),
         found: Mutex::default(),
         held: tokio::sync::Mutex::default(),
+        ear: tokio::sync::Mutex::default(),
     }))
 }
 
@@ -179,13 +184,27 @@ impl Redfish {
         let root = held.root.insert(root);
         let (layout, host) = layout::discover(&self.http, root, &session.credential, &self.choice).await?;
         let mut abilities = abilities::of(&host.system, layout.resets.as_deref());
-        abilities.extend([abilities::rail(layout.chassis.as_deref()), abilities::host(&host.system, &layout.system, host.of)]);
+        abilities.extend([
+            abilities::rail(layout.chassis.as_deref()),
+            abilities::tells(layout.events.as_deref(), session.is_kept()),
+            abilities::host(&host.system, &layout.system, host.of),
+        ]);
         let (platform, quirks) = (host.platform.to_string(), host.platform.records());
         let findings = Findings { platform, quirks, session: session.shown(), abilities };
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(findings);
         let layout = Arc::new(layout);
         held.layout = Some(Arc::clone(&layout));
         Ok(Link { session, layout })
+    }
+
+    /// The event stream and the session on which to listen, where the BMC offers the one and keeps the other. Where each request carries
+    /// the account, nobody listens: such a BMC's own log-ins would be events.
+    async fn stream(&self) -> Option<(Link, String)> {
+        let held = self.held.lock().await;
+        let session = held.session.as_ref().filter(|session| session.is_kept())?;
+        let layout = held.layout.as_ref()?;
+        let link = Link { session: Arc::clone(session), layout: Arc::clone(layout) };
+        layout.events.clone().map(|events| (link, events))
     }
 
     /// Draws the consequences of what went wrong on a link: a lost session is forgotten, a silence breaks it, a strange box is
@@ -404,6 +423,20 @@ impl contract::bmc::Bmc for Redfish {
         self.see().await.map(|seen| seen.reading).map_err(|trouble| trouble.told(&self.address))
     }
 
+    async fn changed(&self) {
+        let mut ear = self.ear.lock().await;
+        loop {
+            // what made it possible is done by looks; the next one may bring it
+            let Some((link, events)) = self.stream().await else { return std::future::pending().await };
+            match ear.next(&self.http, &link.session, &events).await {
+                Ok(()) => return,
+                // another box answers: what is read from here on is not on an unbroken session
+                Err(strange @ Trouble::Certificate { .. }) => drop(self.noted(&link, Err::<(), _>(strange)).await),
+                Err(trouble) => tracing::debug!(bmc = %self.address, %trouble, "no event stream; it is tried again later"),
+            }
+        }
+    }
+
     async fn power_off(&self) -> Result<MachineReading, AgentError> {
         self.bounded(self.powered(Reset::ForceOff, MachineReading::all_off)).await
     }
@@ -442,6 +475,10 @@ impl Driver for Redfish {
 
     async fn close(&self) {
         let session = self.held.lock().await.session.take();
+        // who still waits for a change holds it, and ends with it
+        if let Ok(mut ear) = self.ear.try_lock() {
+            *ear = Ear::default();
+        }
         if let Some(session) = session {
             session.close(&self.http).await;
         }

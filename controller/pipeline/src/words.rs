@@ -30,6 +30,7 @@ pub fn words(action: &Action) -> String {
         Action::ShutDown { machine } => format!("ask the operating system of {machine} to stop"),
         Action::Hello
         | Action::ReadMachine { .. }
+        | Action::AwaitChange { .. }
         | Action::ReadPort { .. }
         | Action::ReadVolume { .. }
         | Action::ReadPermit { .. }

@@ -207,7 +207,9 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
             Ok(json!({}))
         }
         Request::LoseSessions { name } => {
-            control.find(&name)?.state().forget_sessions();
+            let bmc = control.find(&name)?;
+            bmc.state().forget_sessions();
+            bmc.nudge();
             Ok(json!({}))
         }
         Request::ChangeCertificate { name } => {

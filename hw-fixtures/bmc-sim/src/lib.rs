@@ -40,7 +40,7 @@ pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
 pub use error::Error;
 pub use quirks::{
-    AccountState, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, NoEffect, PowerReading, Privilege, Quirks, Reach,
-    ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
+    AccountState, EarlyReading, ErrorScope, EtagBehaviour, EventStream, GuidOrder, NoEffect, PowerReading, Privilege, Quirks,
+    Reach, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
 };
 pub use simulator::{Handle, Simulator};

@@ -144,6 +144,27 @@ pub enum ErrorScope {
     Writes,
 }
 
+/// What becomes of the event stream (server-sent events).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventStream {
+    /// It tells what happens.
+    #[default]
+    Offered,
+    /// There is no event service.
+    Absent,
+    /// It is offered, and answered 503.
+    Refused,
+    /// It opens, and then nothing comes.
+    Stalls,
+    /// It brings events as fast as they are taken, whatever happens.
+    Floods,
+    /// It brings noise.
+    Garbage,
+    /// It ends as soon as it is open.
+    Closes,
+}
+
 /// Whether the account can log in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -273,6 +294,8 @@ pub struct Quirks {
     pub boot_progress: bool,
     /// The ActionInfo resource and the AllowableValues in the action are told.
     pub allowable_values: bool,
+    /// What becomes of the event stream.
+    pub events: EventStream,
     /// Sessions at once.
     pub session_cap: usize,
     /// Idle time of a session, ms.
@@ -360,6 +383,7 @@ impl Default for Quirks {
             last_reset_cause: true,
             boot_progress: true,
             allowable_values: true,
+            events: EventStream::default(),
             session_cap: limits::SESSIONS_MAX,
             session_timeout_ms: u64::try_from(limits::SESSION_TIMEOUT.as_millis()).unwrap_or(limits::DELAY_MAX_MS),
             basic_auth: true,

@@ -84,6 +84,9 @@ pub enum Action {
     Hello,
     /// One machine through its BMC, fresh.
     ReadMachine { machine: MachineId },
+    /// `Done` when the machine's BMC says that something happened. That is no fact, only a reason to read the machine now. Where nothing
+    /// happens, or the BMC tells nothing by itself, it is answered when the asker's time is over.
+    AwaitChange { machine: MachineId },
     /// One port from forwarding state, fresh.
     ReadPort { port: PortId },
     /// One volume from the target, fresh.
@@ -134,6 +137,7 @@ impl Action {
             self,
             Action::Hello
                 | Action::ReadMachine { .. }
+                | Action::AwaitChange { .. }
                 | Action::ReadPort { .. }
                 | Action::ReadVolume { .. }
                 | Action::ReadPermit { .. }
@@ -168,6 +172,7 @@ impl Action {
         match self {
             Action::Hello | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
             Action::ReadMachine { machine }
+            | Action::AwaitChange { machine }
             | Action::PowerOff { machine }
             | Action::SetBootTarget { machine, .. }
             | Action::PowerOn { machine }
@@ -243,7 +248,7 @@ pub enum Answer {
     Check { outcome: CheckOutcome },
     /// To `AdvanceEpoch`: these have no older operation in flight; the others are still busy and are asked again.
     Advanced { clear: Vec<Resource>, busy: Vec<Resource> },
-    /// To `LiftBar`.
+    /// To `LiftBar` and `AwaitChange`.
     Done,
 }
 

@@ -39,6 +39,7 @@ fn abilities(privilege: IpmiPrivilege, policy: RestorePolicy) -> Vec<Ability> {
         Ability::no(name::BOOT_HTTP, "IPMI has no such boot target; use PXE, or Redfish"),
         stay_off,
         Ability::no(name::RAIL, "IPMI tells the host's power from one source; the storage proof is needed too"),
+        Ability::no(name::TELLS, "over IPMI it is asked, at the estate's interval"),
         Ability::yes(name::HOST, "the only one that IPMI addresses"),
     ];
     commands.into_iter().chain(rest).collect()
@@ -61,9 +62,12 @@ mod tests {
     fn an_account_that_only_watches_can_do_nothing_and_a_silent_policy_is_a_lack() {
         let cans = |privilege, policy| -> Vec<Can> { abilities(privilege, policy).iter().map(|ability| ability.can).collect() };
         let operator = cans(IpmiPrivilege::Operator, RestorePolicy::LastState);
-        assert_eq!(operator, [Can::Untold, Can::Untold, Can::Untold, Can::Untold, Can::No, Can::Untold, Can::No, Can::Yes]);
+        assert_eq!(
+            operator,
+            [Can::Untold, Can::Untold, Can::Untold, Can::Untold, Can::No, Can::Untold, Can::No, Can::No, Can::Yes]
+        );
         let watcher = cans(IpmiPrivilege::User, RestorePolicy::LastState);
-        assert_eq!(watcher[..7], [Can::No; 7]);
+        assert_eq!(watcher[..8], [Can::No; 8]);
         assert_eq!(cans(IpmiPrivilege::Operator, RestorePolicy::Unknown)[5], Can::No);
     }
 }

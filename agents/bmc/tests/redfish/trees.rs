@@ -156,7 +156,7 @@ async fn replay_machine(tree: Tree) -> usize {
         let commands = || server.asked("POST").into_iter().filter(|asked| !asked.path.ends_with("/Sessions")).count();
         let before = commands();
         let found = bmc::probe(&door).await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
-        assert!(found.matches && found.findings.abilities.len() == 8, "{path}: {found:?}");
+        assert!(found.matches && found.findings.abilities.len() == 9, "{path}: {found:?}");
         assert_eq!((commands(), server.asked("PATCH").len()), (before, 0), "{path}: a look changes nothing");
         println!("{path}: {:#?}", found.findings);
         let before = server.asked("POST").len();

@@ -32,7 +32,10 @@ pub async fn post(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>) -> A
 /// Closes a session.
 pub fn close_session(bmc: &Bmc, route: &Route) -> Answer {
     match route {
-        Route::Session(id) if bmc.state().sessions.close(id) => Answer::no_content(),
+        Route::Session(id) if bmc.state().sessions.close(id) => {
+            bmc.nudge();
+            Answer::no_content()
+        }
         Route::Session(id) => {
             let path = format!("/redfish/v1/SessionService/Sessions/{id}");
             error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", &[&path])

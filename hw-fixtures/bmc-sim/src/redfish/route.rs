@@ -2,7 +2,7 @@
 //! Must never guess: a path that is not exactly one of these (give or take a trailing slash) names nothing.
 
 use crate::config::MachineConfig;
-use crate::quirks::Quirks;
+use crate::quirks::{EventStream, Quirks};
 
 /// A resource of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum Route {
     Sessions,
     /// One of them.
     Session(String),
+    /// The event service.
+    EventService,
+    /// Its event stream.
+    Events,
     /// Collection of systems.
     Systems,
     /// The system.
@@ -68,6 +72,8 @@ pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
         ["SessionService"] => Some(Route::SessionService),
         ["SessionService", "Sessions"] => Some(Route::Sessions),
         ["SessionService", "Sessions", id] => Some(Route::Session((*id).to_owned())),
+        ["EventService"] => Some(Route::EventService),
+        ["EventService", "SSE"] => Some(Route::Events),
         ["Systems"] => Some(Route::Systems),
         ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
             [] => Some(Route::System),
@@ -110,7 +116,10 @@ impl Route {
             Self::SystemReset | Self::ManagerReset => &["POST"],
             Self::System => &["GET", "PATCH"],
             Self::SystemActionInfo if !quirks.allowable_values => &[],
+            Self::EventService | Self::Events if quirks.events == EventStream::Absent => &[],
             Self::Versions
+            | Self::EventService
+            | Self::Events
             | Self::Root
             | Self::Odata
             | Self::Metadata

@@ -11,7 +11,7 @@ use super::route::Route;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{EtagBehaviour, EventStream, Quirks, ResetTimeReading, SettingBehaviour};
 
 /// The reset types a system takes.
 pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
@@ -61,7 +61,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
     Some(match route {
         Route::Versions => json!({ "v1": "/redfish/v1/" }),
         Route::Metadata => json!(METADATA),
-        Route::Root => root(machine),
+        Route::Root => root(machine, &state.quirks),
         Route::Odata => odata(),
         Route::SessionService => session_service(&state),
         Route::Sessions => {
@@ -91,7 +91,8 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
         Route::Manager => manager(&state, machine),
         Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
         Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
-        Route::SystemReset | Route::ManagerReset => return None,
+        Route::EventService => event_service(),
+        Route::Events | Route::SystemReset | Route::ManagerReset => return None,
     })
 }
 
@@ -128,8 +129,8 @@ fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
     })
 }
 
-fn root(machine: &MachineConfig) -> Value {
-    json!({
+fn root(machine: &MachineConfig, quirks: &Quirks) -> Value {
+    let mut body = json!({
         "@odata.id": "/redfish/v1/",
         "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
         "Id": "RootService",
@@ -147,6 +148,23 @@ fn root(machine: &MachineConfig) -> Value {
         "Managers": link("Managers"),
         "SessionService": link("SessionService"),
         "Links": { "Sessions": link("SessionService/Sessions") },
+    });
+    if quirks.events != EventStream::Absent {
+        put(&mut body, "EventService", link("EventService"));
+    }
+    body
+}
+
+fn event_service() -> Value {
+    json!({
+        "@odata.id": "/redfish/v1/EventService",
+        "@odata.type": "#EventService.v1_10_0.EventService",
+        "Id": "EventService",
+        "Name": "Event Service",
+        "ServiceEnabled": true,
+        "EventFormatTypes": ["Event"],
+        "ServerSentEventUri": "/redfish/v1/EventService/SSE",
+        "Status": status("Enabled"),
     })
 }
 

@@ -6,6 +6,8 @@ mod common;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod happy;
