@@ -49,6 +49,9 @@ impl Ability {
     }
 }
 
+/// Why a BMC that is only watched is asked for nothing else.
+pub const ONLY_WATCHED: &str = "the estate only watches this BMC (`access: watch`, or the privilege `user`); nothing was sent";
+
 /// The abilities' names, the same for every protocol.
 pub mod name {
     /// Cutting power.

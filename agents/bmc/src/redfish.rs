@@ -29,7 +29,7 @@ use vocabulary::{Fault, WallTime};
 
 use crate::driver::{Door, Driver, Probe, Purpose};
 use crate::fault::Kind;
-use crate::findings::Findings;
+use crate::findings::{Ability, Findings, ONLY_WATCHED};
 use crate::limits::{self, Patience};
 use command::Verdict;
 use ear::Ear;
@@ -49,6 +49,8 @@ pub(crate) struct Redfish {
     account: Account,
     expected: Identity,
     choice: Choice,
+    /// The estate lets it only be read.
+    watches: bool,
     patience: Patience,
     numbers: Numbers,
     youth: Mutex<Youth>,
@@ -115,6 +117,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         account: Account { user: door.bmc.user.clone(), password: door.password.clone() },
         expected,
         choice,
+        watches: door.bmc.only_watches(),
         patience: door.patience,
         numbers: Numbers::default(),
         youth: Mutex::default(),
@@ -184,6 +187,9 @@ impl Redfish {
         let root = held.root.insert(root);
         let (layout, host) = layout::discover(&self.http, root, &session.credential, &self.choice).await?;
         let mut abilities = abilities::of(&host.system, layout.resets.as_deref());
+        if self.watches {
+            abilities.iter_mut().for_each(|ability| *ability = Ability::no(ability.name, ONLY_WATCHED));
+        }
         abilities.extend([
             abilities::rail(layout.chassis.as_deref()),
             abilities::tells(layout.events.as_deref(), session.is_kept()),
@@ -309,6 +315,9 @@ impl Redfish {
 
     /// Sends a command; once more on a new session if the BMC says that it does not know the kept one (then nothing was done).
     async fn order(&self, errand: Errand) -> Result<Verdict, Trouble> {
+        if self.watches {
+            return Err(Trouble::Rights(ONLY_WATCHED.to_owned()));
+        }
         if !self.http.pin().is_trusted() {
             return Err(Trouble::Unsupported(
                 "no certificate is pinned for it, and the first contact only reads; nothing was sent; enrol the machine with \

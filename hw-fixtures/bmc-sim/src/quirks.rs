@@ -314,6 +314,8 @@ pub struct Quirks {
     pub account: AccountState,
     /// What it may do.
     pub privilege: Privilege,
+    /// The account may make sessions; else it has to name itself in each request.
+    pub makes_sessions: bool,
     /// So many wrong passwords in a row lock the account; 0: never.
     pub lockout_after: u32,
     /// For how long, ms.
@@ -393,6 +395,7 @@ impl Default for Quirks {
             bmc_early_reading: EarlyReading::default(),
             account: AccountState::default(),
             privilege: Privilege::default(),
+            makes_sessions: true,
             lockout_after: 0,
             lockout_ms: 30_000,
             ipmi_off: false,

@@ -7,7 +7,7 @@ use vocabulary::power::RestorePolicy;
 
 use super::handshake::Role;
 use super::session::Spoken;
-use crate::findings::{Ability, Findings, name};
+use crate::findings::{Ability, Findings, ONLY_WATCHED, name};
 
 /// Everything that is known after a reading and the answer to Get Device ID.
 pub fn of(device: &DeviceId, spoken: Option<Spoken>, privilege: IpmiPrivilege, policy: RestorePolicy) -> Findings {
@@ -25,7 +25,7 @@ pub fn of(device: &DeviceId, spoken: Option<Spoken>, privilege: IpmiPrivilege, p
 
 fn abilities(privilege: IpmiPrivilege, policy: RestorePolicy) -> Vec<Ability> {
     let command = |name| match privilege {
-        IpmiPrivilege::User => Ability::no(name, "the privilege `user` only watches"),
+        IpmiPrivilege::User => Ability::no(name, ONLY_WATCHED),
         IpmiPrivilege::Operator | IpmiPrivilege::Administrator => {
             Ability::untold(name, "IPMI lists no such thing; it is tried when it is needed, and read back")
         }

@@ -32,8 +32,19 @@ pub enum Credential {
     Nobody,
     /// A session.
     Token(Secret),
-    /// The account itself, where the BMC gives no session; `full` where it said that it has no free one.
-    Account { user: String, password: Secret, full: bool },
+    /// The account itself, where the BMC gives no session, and why.
+    Account { user: String, password: Secret, why: NoSession },
+}
+
+/// Why a BMC gives no session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoSession {
+    /// It has no free one.
+    Full,
+    /// The account may not make one.
+    Rights,
+    /// It does not tell.
+    Untold,
 }
 
 /// An answer of a BMC, whatever its status.

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use vocabulary::power::Identity;
 
-use super::http::{Credential, Http, Via};
+use super::http::{Credential, Http, NoSession, Via};
 use super::identity::{self, Likeness};
 use super::session::SESSIONS;
 use super::trouble::Trouble;
@@ -189,9 +189,13 @@ pub async fn optional(http: &Http, path: Option<&str>, who: &Credential) -> Resu
 pub fn lost(who: &Credential, explained: &str) -> Trouble {
     match who {
         Credential::Token(_) => Trouble::SessionLost,
-        Credential::Account { full: true, .. } => {
+        Credential::Account { why: NoSession::Full, .. } => {
             let why = format!("no session is free, and without one it is answered {explained}");
             Trouble::Account(Kind::SessionsFull, why)
+        }
+        Credential::Account { why: NoSession::Rights, .. } => {
+            let why = format!("it may not make a session, and without one it is answered {explained}");
+            Trouble::Account(Kind::TooFewRights, why)
         }
         Credential::Nobody | Credential::Account { .. } => Trouble::Account(Kind::WrongPassword, explained.to_owned()),
     }

@@ -57,6 +57,9 @@ fn open_session(bmc: &Bmc, body: &Map<String, Value>) -> Answer {
         let path = "/redfish/v1/SessionService/Sessions";
         return error(StatusCode::UNAUTHORIZED, "ResourceAtUriUnauthorized", &[path, "Invalid username or password"]);
     }
+    if !bmc.state().quirks.makes_sessions {
+        return error(StatusCode::FORBIDDEN, "InsufficientPrivilege", &[]);
+    }
     let (opened, offset) = {
         let mut state = bmc.state();
         let (cap, timeout) = (state.quirks.session_cap, state.session_timeout());

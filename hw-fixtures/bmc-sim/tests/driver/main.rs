@@ -17,3 +17,5 @@ mod ipmi;
 mod ipmi_common;
 #[cfg(test)]
 mod ipmi_conformance;
+#[cfg(test)]
+mod watching;
