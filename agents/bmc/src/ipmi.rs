@@ -12,6 +12,8 @@ mod identity;
 mod live;
 #[cfg(test)]
 mod peer;
+#[cfg(test)]
+mod recorded_tests;
 pub mod session;
 #[cfg(test)]
 mod session_tests;
