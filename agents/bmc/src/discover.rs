@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use futures::stream::{self, StreamExt as _};
 use tokio::sync::watch;
-use vocabulary::estate::{BmcProtocol, IpmiAccess, IpmiPrivilege, SecretReference};
+use vocabulary::estate::{BmcAccess, BmcProtocol, IpmiAccess, IpmiPrivilege, SecretReference};
 use vocabulary::power::Identity;
 use vocabulary::{Fault, Secret};
 
@@ -196,6 +196,8 @@ async fn inspect(
                 password: SecretReference(String::new()),
                 certificate: String::new(),
                 ipmi: (protocol == BmcProtocol::Ipmi).then_some(ipmi),
+                // nothing that changes anything can leave
+                access: BmcAccess::Watch,
             },
             Identity { uuid: String::new(), serial: String::new() },
             account.password.clone(),

@@ -48,7 +48,7 @@ impl Kind {
             Kind::WrongPassword => "check user, password and key against the account on the BMC",
             Kind::AccountRefused => "unlock or enable the account on the BMC, or wait until its lock ends",
             Kind::TooFewRights => {
-                "give the account more rights on the BMC, or ask for fewer with `privilege` in the machine's `bmc`"
+                "give the account more rights on the BMC, or watch it only, with `access: watch` in the machine's `bmc`"
             }
             Kind::SessionLost => {
                 "if it comes again and again, look whether another client ends sessions on the BMC, and at its firmware"

@@ -49,6 +49,9 @@ impl Ability {
     }
 }
 
+/// Why a BMC that is only watched is asked for nothing else.
+pub const ONLY_WATCHED: &str = "the estate only watches this BMC (`access: watch`, or the privilege `user`); nothing was sent";
+
 /// The abilities' names, the same for every protocol.
 pub mod name {
     /// Cutting power.
@@ -65,6 +68,8 @@ pub mod name {
     pub const STAY_OFF: &str = "stay off after a power loss";
     /// A second source that says Off.
     pub const RAIL: &str = "strong proof by power";
+    /// Saying at once that something changed, so that it is not found out by the next look only.
+    pub const TELLS: &str = "tells changes by itself";
     /// Which of the systems behind the BMC is the host.
     pub const HOST: &str = "host system";
 }

@@ -17,6 +17,8 @@ mod live;
 pub mod log;
 #[cfg(test)]
 mod peer;
+#[cfg(test)]
+mod recorded_tests;
 mod sensing;
 pub mod sensors;
 pub mod session;
@@ -43,7 +45,7 @@ use zeroize::Zeroizing;
 
 use crate::driver::{Door, Driver, Probe, Purpose, Scope, Survey};
 use crate::fault::{Kind, Refusal};
-use crate::findings::Findings;
+use crate::findings::{Findings, ONLY_WATCHED};
 use crate::limits::{self, Patience};
 use crate::redfish::youth::believed;
 use commands::{BootFlags, Control};
@@ -82,7 +84,7 @@ pub(crate) struct Ipmi {
 
 /// The account in the form that the handshake needs.
 pub fn account(door: &Door) -> Result<Account, String> {
-    let access = door.bmc.ipmi.clone().unwrap_or_default();
+    let access = door.bmc.ipmi_access();
     let user = door.bmc.user.clone().into_bytes();
     let password = Zeroizing::new(door.password.expose().as_bytes().to_vec());
     if user.len() > USER_MAX {
@@ -132,7 +134,7 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         return Err(refuse("the estate names neither a UUID nor a serial that only this machine can have".into()));
     }
     let account = account(door).map_err(refuse)?;
-    let privilege = door.bmc.ipmi.as_ref().map(|access| access.privilege).unwrap_or_default();
+    let privilege = door.bmc.ipmi_access().privilege;
     let patience = door.patience;
     let timing = Timing {
         step: patience.connect,
@@ -265,7 +267,7 @@ impl Ipmi {
 
     fn may_command(&self) -> Result<(), Trouble> {
         if self.privilege == IpmiPrivilege::User {
-            return Err(Trouble::Unsupported("its `privilege` is `user`, which only watches".into()));
+            return Err(Trouble::Rights(ONLY_WATCHED.to_owned()));
         }
         Ok(())
     }

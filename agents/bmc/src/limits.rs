@@ -66,6 +66,26 @@ pub const TASK_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Messages told of a task that failed.
 pub const TASK_MESSAGES_MAX: usize = 4;
 
+/// Longest line of an event stream, bytes; nothing of it is kept, but one that does not end is no stream of events.
+pub const EVENT_LINE_MAX: usize = 64 * 1024;
+/// Largest event of an event stream, bytes.
+pub const EVENT_MAX: usize = 256 * 1024;
+/// A stream that wakes more often than so within [`EVENTS_WINDOW`] is a flood and is closed: no more extra looks in the long run than there
+/// are looks at the default interval.
+pub const WAKES_MAX: u32 = 12;
+/// A stream that brings more bytes than these within [`EVENTS_WINDOW`] is a flood too.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// See [`WAKES_MAX`].
+pub const EVENTS_WINDOW: Duration = Duration::from_secs(60);
+/// An event stream that could not be opened, or broke, is opened again after this at the earliest; after twice as long each further time.
+pub const STREAM_PAUSE: Duration = Duration::from_secs(1);
+/// And after this at the latest, less up to a half by jitter.
+pub const STREAM_PAUSE_MAX: Duration = Duration::from_secs(300);
+/// An event stream that held for so long was a good one: its end is the first failure again.
+pub const STREAM_PROVEN: Duration = Duration::from_secs(60);
+/// A silent event stream is probed after so long, so that the end of one is noticed.
+pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// An IPMI packet is sent again after this part of the time that a step may take; then after twice as long, and so on.
 pub const IPMI_PAUSES_PER_STEP: u32 = 4;
 /// An IPMI session on which nothing was heard for so long is kept alive by a small question; BMCs end idle ones after 60 s.

@@ -5,9 +5,11 @@
 mod abilities;
 mod boot;
 mod command;
+mod ear;
+mod events;
+mod greet;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
-mod greet;
 mod http;
 mod identity;
 mod inventory;
@@ -34,10 +36,11 @@ use vocabulary::{Fault, WallTime};
 
 use crate::driver::{Door, Driver, Inspection, Probe, Purpose, Survey};
 use crate::fault::Kind;
-use crate::findings::Findings;
+use crate::findings::{Ability, Findings, ONLY_WATCHED};
 use crate::limits::{self, Patience};
 use boot::Reads;
 use command::{Sent, Verdict};
+use ear::Ear;
 pub use greet::Greeting;
 pub(crate) use greet::greet;
 use http::{Http, Reply, Via};
@@ -56,6 +59,8 @@ pub(crate) struct Redfish {
     account: Account,
     expected: Identity,
     choice: Choice,
+    /// The estate lets it only be read.
+    watches: bool,
     patience: Patience,
     /// The only firmware mode of the machine, where it has only one.
     firmware: Option<Firmware>,
@@ -63,6 +68,7 @@ pub(crate) struct Redfish {
     youth: Mutex<Youth>,
     found: Mutex<Option<Findings>>,
     held: tokio::sync::Mutex<Held>,
+    ear: tokio::sync::Mutex<Ear>,
 }
 
 /// What is kept from one call to the next.
@@ -123,12 +129,14 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         account: Account { user: door.bmc.user.clone(), password: door.password.clone() },
         expected,
         choice,
+        watches: door.bmc.only_watches(),
         patience: door.patience,
         firmware: if door.firmware.len() == 1 { door.firmware.first().copied() } else { None },
         numbers: Numbers::default(),
         youth: Mutex::default(),
         found: Mutex::default(),
         held: tokio::sync::Mutex::default(),
+        ear: tokio::sync::Mutex::default(),
     }))
 }
 
@@ -192,13 +200,30 @@ impl Redfish {
         let root = held.root.insert(root);
         let (layout, host) = layout::discover(&self.http, root, &session.credential, &self.choice).await?;
         let mut abilities = abilities::of(&host.system, layout.resets.as_deref());
-        abilities.extend([abilities::rail(layout.chassis.as_deref()), abilities::host(&host.system, &layout.system, host.of)]);
+        if self.watches {
+            abilities.iter_mut().for_each(|ability| *ability = Ability::no(ability.name, ONLY_WATCHED));
+        }
+        abilities.extend([
+            abilities::rail(layout.chassis.as_deref()),
+            abilities::tells(layout.events.as_deref(), session.is_kept()),
+            abilities::host(&host.system, &layout.system, host.of),
+        ]);
         let (platform, quirks) = (host.platform.to_string(), host.platform.records());
         let findings = Findings { platform, quirks, session: session.shown(), abilities };
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(findings);
         let layout = Arc::new(layout);
         held.layout = Some(Arc::clone(&layout));
         Ok(Link { session, layout })
+    }
+
+    /// The event stream and the session on which to listen, where the BMC offers the one and keeps the other. Where each request carries
+    /// the account, nobody listens: such a BMC's own log-ins would be events.
+    async fn stream(&self) -> Option<(Link, String)> {
+        let held = self.held.lock().await;
+        let session = held.session.as_ref().filter(|session| session.is_kept())?;
+        let layout = held.layout.as_ref()?;
+        let link = Link { session: Arc::clone(session), layout: Arc::clone(layout) };
+        layout.events.clone().map(|events| (link, events))
     }
 
     /// Draws the consequences of what went wrong on a link: a lost session is forgotten, a silence breaks it, a strange box is
@@ -303,6 +328,9 @@ impl Redfish {
 
     /// Sends a command; once more on a new session if the BMC says that it does not know the kept one (then nothing was done).
     async fn order(&self, errand: Errand) -> Result<Sent, Trouble> {
+        if self.watches {
+            return Err(Trouble::Rights(ONLY_WATCHED.to_owned()));
+        }
         if !self.http.pin().is_trusted() {
             return Err(Trouble::Unsupported(
                 "no certificate is pinned for it, and the first contact only reads; nothing was sent; enrol the machine with \
@@ -412,7 +440,13 @@ impl Redfish {
     fn probed(&self, seen: &Seen) -> Probe {
         let matches = identity::likeness(&self.expected, &seen.reading.identity) == identity::Likeness::Same;
         let findings = self.found().unwrap_or_default();
-        Probe { certificate: seen.reading.certificate.clone(), findings, reading: seen.reading.clone(), survey: Survey::default(), matches }
+        Probe {
+            certificate: seen.reading.certificate.clone(),
+            findings,
+            reading: seen.reading.clone(),
+            survey: Survey::default(),
+            matches,
+        }
     }
 
     /// Bounds a whole command and puts its outcome into a caller's words.
@@ -427,6 +461,20 @@ impl Redfish {
 impl contract::bmc::Bmc for Redfish {
     async fn read(&self) -> Result<MachineReading, AgentError> {
         self.see().await.map(|seen| seen.reading).map_err(|trouble| trouble.told(&self.address))
+    }
+
+    async fn changed(&self) {
+        let mut ear = self.ear.lock().await;
+        loop {
+            // what made it possible is done by looks; the next one may bring it
+            let Some((link, events)) = self.stream().await else { return std::future::pending().await };
+            match ear.next(&self.http, &link.session, &events).await {
+                Ok(()) => return,
+                // another box answers: what is read from here on is not on an unbroken session
+                Err(strange @ Trouble::Certificate { .. }) => drop(self.noted(&link, Err::<(), _>(strange)).await),
+                Err(trouble) => tracing::debug!(bmc = %self.address, %trouble, "no event stream; it is tried again later"),
+            }
+        }
     }
 
     async fn power_off(&self) -> Result<MachineReading, AgentError> {
@@ -478,6 +526,10 @@ impl Driver for Redfish {
 
     async fn close(&self) {
         let session = self.held.lock().await.session.take();
+        // who still waits for a change holds it, and ends with it
+        if let Ok(mut ear) = self.ear.try_lock() {
+            *ear = Ear::default();
+        }
         if let Some(session) = session {
             session.close(&self.http).await;
         }

@@ -131,6 +131,10 @@ impl contract::Device for Fleet {
         let reading = match action {
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
             Action::WatchMachine { machine } => self.of(machine)?.watch().await,
+            Action::AwaitChange { machine } => {
+                self.of(machine)?.changed().await;
+                return Ok(Answer::Done);
+            }
             Action::PowerOff { machine } => self.of(machine)?.power_off().await,
             Action::PowerOn { machine } => self.of(machine)?.power_on().await,
             Action::ShutDown { machine } => self.of(machine)?.shut_down().await,

@@ -85,6 +85,7 @@ pub fn deadline(action: &Action) -> Duration {
         | Action::SetBootTarget { .. }
         | Action::SetRestorePolicyOff { .. } => MACHINE,
         Action::ReadContacts { .. } => CONTACTS_WAIT + BEYOND,
+        Action::AwaitChange { .. } => READ_MAX + BEYOND,
         Action::RunCheck { check } => check_deadline(check) + BEYOND,
     }
 }

@@ -30,6 +30,10 @@ pub const SLOW_INTERVALS_MAX: u32 = 3;
 pub const SILENT_LOOKS: u32 = 5;
 /// But at least once in so many intervals.
 pub const SILENT_INTERVALS_MAX: u32 = 6;
+/// A BMC that says that something happened is looked at at once, but only once in so long.
+pub const WAKE_GAP: Duration = Duration::from_secs(1);
+/// A BMC is listened to for so long, then again.
+pub const WAKE_DEADLINE: Duration = Duration::from_secs(60);
 /// Entries that a slow watcher of the journal may lag behind before it has to read them from the store.
 pub const WATCHER_LAG: usize = 4096;
 /// Events that may wait for the core; beyond, routine observations are dropped and counted, and everything else waits.

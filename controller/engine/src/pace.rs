@@ -50,6 +50,12 @@ impl Pace {
         let spared = self.interval.saturating_mul(1 << doublings);
         own.max(spared.min(self.interval.saturating_mul(limits::SILENT_INTERVALS_MAX)))
     }
+
+    /// From the start of a look that the BMC itself asked for to the next such look: [`limits::WAKE_GAP`], of a slow BMC more, so that
+    /// one that always has something to say has as much of its time for itself as any other.
+    pub fn wake_gap(&self) -> Duration {
+        limits::WAKE_GAP.max(self.usual * limits::BUSY_SHARE)
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +85,17 @@ mod tests {
         assert_eq!(after(&[(60 * SECOND, Look::Answered); 50]), 15 * SECOND);
         // one slow answer changes little
         assert_eq!(after(&[(4 * SECOND, Look::Answered)]), 5 * SECOND);
+    }
+
+    #[test]
+    fn a_bmc_that_always_has_something_to_say_is_looked_at_once_a_second_and_a_slow_one_less() {
+        let gap = |took| {
+            let mut pace = Pace::new(5 * SECOND);
+            (0..50).for_each(|_| pace.looked(took, Look::Answered));
+            pace.wake_gap()
+        };
+        assert_eq!(gap(SECOND / 100), limits::WAKE_GAP);
+        assert!(gap(4 * SECOND) > 7 * SECOND, "{:?}", gap(4 * SECOND));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use vocabulary::check::{Check, CheckOutcome};
 use vocabulary::estate::Estate;
 use vocabulary::power::MachineReading;
@@ -109,7 +110,7 @@ where
         let spread = interval.0.max(1);
         tokio::time::sleep(Duration::from_millis(rand::random_range(0..spread))).await;
         loop {
-            let started = tokio::time::Instant::now();
+            let started = Instant::now();
             look().await;
             tokio::time::sleep_until(started + spread_out(Duration::from_millis(interval.0))).await;
         }
@@ -137,16 +138,17 @@ async fn greet(agents: Arc<Agents>) {
     }
 }
 
-/// One BMC, at its own pace, one look at a time.
+/// One BMC, at its own pace, one look at a time; and at once when it says that something happened, which is a reason to look and no more.
 async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
     let interval = Duration::from_millis(interval.0.max(1));
     let mut pace = Pace::new(interval);
     tokio::time::sleep(interval.mul_f64(rand::random())).await;
-    let (mut due, mut answered_before) = (tokio::time::Instant::now(), false);
+    let (mut due, mut answered_before) = (Instant::now(), false);
+    let mut may_wake = due;
     loop {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let reading = poll_machine(&eyes, machine.clone()).await;
-        let ended = tokio::time::Instant::now();
+        let ended = Instant::now();
         let look = if matches!(reading, Err(AgentError::Unreachable { .. })) { Look::Silent } else { Look::Answered };
         match look {
             Look::Answered => eyes.polls.answered(answered_before.then(|| ended - due)),
@@ -157,7 +159,25 @@ async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
         eyes.tell(Observation::Machine { machine: machine.clone(), reading });
         // what its own BMC took too long for is not late
         due = slot(eyes.begun, interval / limits::SLOTS_PER_INTERVAL, (started + spread_out(pace.gap())).max(ended));
-        tokio::time::sleep_until(due).await;
+        if let Ok(()) = tokio::time::timeout_at(due, woken(&eyes, &machine, may_wake)).await {
+            due = Instant::now();
+            may_wake = due + pace.wake_gap();
+        }
+    }
+}
+
+/// Returns when the machine's BMC says that something happened, not before a moment.
+async fn woken(eyes: &Eyes, machine: &MachineId, not_before: Instant) {
+    tokio::time::sleep_until(not_before).await;
+    loop {
+        let action = Action::AwaitChange { machine: machine.clone() };
+        match eyes.agents.read(&Agent::Bmc, action, limits::WAKE_DEADLINE).await {
+            Ok(Answer::Done) => return,
+            // nothing happened for long
+            Err(AgentError::Unreachable { .. }) => tokio::time::sleep(limits::WAKE_GAP).await,
+            // nobody who could tell: it is looked at when it is due
+            Ok(_) | Err(_) => std::future::pending().await,
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub fn words(action: &Action) -> String {
         Action::Hello
         | Action::ReadMachine { .. }
         | Action::WatchMachine { .. }
+        | Action::AwaitChange { .. }
         | Action::ReadPort { .. }
         | Action::ReadVolume { .. }
         | Action::ReadPermit { .. }

@@ -233,6 +233,8 @@ pub struct Bmc {
     pub(crate) served: watch::Sender<u64>,
     /// The same of the port of IPMI.
     pub(crate) served_ipmi: watch::Sender<u64>,
+    /// The same for whoever listens to the BMC's own event stream.
+    pub(crate) events: broadcast::Sender<&'static str>,
     /// Changes for watchers.
     pub(crate) changes: broadcast::Sender<Change>,
     state: Mutex<State>,
@@ -302,6 +304,7 @@ impl Bmc {
             lever: tokio::sync::Mutex::new(()),
             moved: watch::Sender::new(0),
             link: watch::Sender::new(link),
+            events: broadcast::Sender::new(limits::EVENTS_KEPT),
             changes,
             state: Mutex::new(state),
         })
@@ -352,6 +355,7 @@ impl Bmc {
         tracing::info!(machine = %change.name, what, pid, cause = %change.cause, "change");
         // Nobody watching is no error.
         let _ = self.changes.send(change);
+        let _ = self.events.send(what);
     }
 
     /// The simulator ends: no start any more, the machine is killed, connections are closed.
@@ -386,6 +390,13 @@ impl Bmc {
             }
         }
         self.refresh_link();
+        self.nudge();
+    }
+
+    /// Lets every event stream look whether it still stands.
+    pub(crate) fn nudge(&self) {
+        // Nobody listening is no error.
+        let _ = self.events.send("");
     }
 
     /// Works out anew whether the port answers, after anything that bears on it.

@@ -242,7 +242,9 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
             if started { Ok(json!({})) } else { Err(Error::State { name, reason: "no watchdog counts so far".into() }) }
         }
         Request::LoseSessions { name } => {
-            control.find(&name)?.state().forget_sessions();
+            let bmc = control.find(&name)?;
+            bmc.state().forget_sessions();
+            bmc.nudge();
             Ok(json!({}))
         }
         Request::ChangeCertificate { name } => {

@@ -44,9 +44,9 @@ pub use error::Error;
 #[cfg(any(test, feature = "hostile"))]
 pub use ipmi::hostile;
 pub use quirks::{
-    AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, ModeFlip, ModeProperty, NoEffect, PowerReading,
-    Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
-    TaskBehaviour,
+    AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, EventStream, GuidOrder, ModeFlip, ModeProperty, NoEffect,
+    PowerReading, Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour,
+    StrongSuite, TaskBehaviour,
 };
 pub use simulator::{Handle, Simulator};
 

@@ -33,6 +33,14 @@ pub const UP_BEFORE: Duration = Duration::from_secs(3600);
 pub const SESSIONS_MAX: usize = 16;
 /// Idle time after which a session ends unless its quirks say otherwise.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Events kept for a slow listener of an event stream; of more it misses the oldest.
+pub const EVENTS_KEPT: usize = 16;
+/// Pieces of an event stream that wait for its connection.
+pub const STREAM_QUEUE: usize = 4;
+/// How often an event stream looks at the machine's console, where it has one.
+pub const STREAM_LOOK: Duration = Duration::from_millis(250);
+/// A silent event stream sends a comment this often.
+pub const STREAM_COMMENT: Duration = Duration::from_secs(10);
 /// Longest text a client may store (asset tag, boot URI), characters.
 pub const TEXT_MAX: usize = 255;
 /// Requests that changed something (or tried to), kept per BMC for `state`.

@@ -150,6 +150,27 @@ pub enum ErrorScope {
     Writes,
 }
 
+/// What becomes of the event stream (server-sent events).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventStream {
+    /// It tells what happens.
+    #[default]
+    Offered,
+    /// There is no event service.
+    Absent,
+    /// It is offered, and answered 503.
+    Refused,
+    /// It opens, and then nothing comes.
+    Stalls,
+    /// It brings events as fast as they are taken, whatever happens.
+    Floods,
+    /// It brings noise.
+    Garbage,
+    /// It ends as soon as it is open.
+    Closes,
+}
+
 /// Whether the account can log in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -328,6 +349,8 @@ pub struct Quirks {
     pub inventory: InventoryForm,
     /// How the port at the other end of a cable is told.
     pub lldp: LldpForm,
+    /// What becomes of the event stream.
+    pub events: EventStream,
     /// Sessions at once.
     pub session_cap: usize,
     /// Idle time of a session, ms.
@@ -346,6 +369,8 @@ pub struct Quirks {
     pub account: AccountState,
     /// What it may do.
     pub privilege: Privilege,
+    /// The account may make sessions; else it has to name itself in each request.
+    pub makes_sessions: bool,
     /// So many wrong passwords in a row lock the account; 0: never.
     pub lockout_after: u32,
     /// For how long, ms.
@@ -430,6 +455,7 @@ impl Default for Quirks {
             redfish: RedfishQuirks::default(),
             inventory: InventoryForm::default(),
             lldp: LldpForm::default(),
+            events: EventStream::default(),
             session_cap: limits::SESSIONS_MAX,
             session_timeout_ms: u64::try_from(limits::SESSION_TIMEOUT.as_millis()).unwrap_or(limits::DELAY_MAX_MS),
             basic_auth: true,
@@ -439,6 +465,7 @@ impl Default for Quirks {
             bmc_early_reading: EarlyReading::default(),
             account: AccountState::default(),
             privilege: Privilege::default(),
+            makes_sessions: true,
             lockout_after: 0,
             lockout_ms: 30_000,
             ipmi_off: false,

@@ -47,6 +47,11 @@ impl Sessions {
         self.0.iter_mut().find(|s| s.token.is(token.as_bytes())).map(|s| s.used = Instant::now()).is_some()
     }
 
+    /// True while the token belongs to an open session; asking is no use of it.
+    pub fn is_open(&self, token: &str) -> bool {
+        self.0.iter().any(|s| s.token.is(token.as_bytes()))
+    }
+
     /// Closes a session; false if there is none of that id.
     pub fn close(&mut self, id: &str) -> bool {
         let before = self.0.len();

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use vocabulary::boot::Firmware;
-use vocabulary::estate::{Bmc, BmcProtocol, Hardware, IpmiAccess, Machine, Nic, SecretReference};
+use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, Hardware, IpmiAccess, Machine, Nic, SecretReference};
 use vocabulary::network::Mac;
 use vocabulary::quantity::{Bytes, Speed};
 use vocabulary::{Fault, FeedId, MachineId, PortName, RackId, Role, SiteId, SwitchId};
@@ -87,6 +87,8 @@ pub struct BmcDraft {
     pub certificate: Option<Part<String>>,
     /// See [`Bmc::ipmi`].
     pub ipmi: Option<IpmiAccess>,
+    /// See [`Bmc::access`].
+    pub access: BmcAccess,
 }
 
 /// See [`Nic`].
@@ -127,7 +129,7 @@ pub struct HardwareDraft {
 impl From<(MachineId, Machine)> for Draft {
     fn from((name, machine): (MachineId, Machine)) -> Draft {
         let Machine { serial, uuid, site, rack, feeds, bmc, nics, hardware } = machine;
-        let Bmc { protocol, address, user, password, certificate, ipmi } = bmc;
+        let Bmc { protocol, address, user, password, certificate, ipmi, access } = bmc;
         let Hardware { architecture, level, memory, threads, firmware, unrevocable_storage } = hardware;
         let nics = nics.into_iter().map(|nic| {
             let Nic { role, mac, switch, port, speed } = nic;
@@ -149,6 +151,7 @@ impl From<(MachineId, Machine)> for Draft {
                 password: Part::of(password),
                 certificate: Some(Part::of(certificate)),
                 ipmi,
+                access,
             },
             nics: Part::of(nics.collect()),
             hardware: HardwareDraft {
@@ -222,6 +225,9 @@ impl BmcDraft {
         }
         if let Some(ipmi) = &self.ipmi {
             page.line("  ", "ipmi", "bmc.ipmi", &Part::of(ipmi));
+        }
+        if !self.access.is_command() {
+            page.line("  ", "access", "bmc.access", &Part::of(self.access));
         }
     }
 }
@@ -351,6 +357,7 @@ pub(crate) fn reread(name: MachineId, tree: &Node, whole: bool) -> Draft {
             password: told(tree, &bmc("password")),
             certificate: told(tree, &bmc("certificate")).value.map(Part::of),
             ipmi: told(tree, &bmc("ipmi")).value,
+            access: told(tree, &bmc("access")).value.unwrap_or_default(),
         },
         nics: Part::of(nics.collect()),
         hardware: HardwareDraft {

@@ -5,7 +5,7 @@ use catalogue::{Flavor, load_for};
 use std::collections::BTreeSet;
 use std::path::Path;
 use vocabulary::boot::Firmware;
-use vocabulary::estate::{Estate, Machine, ProofChoice, Server, Site};
+use vocabulary::estate::{BmcAccess, Estate, Machine, ProofChoice, Server, Site};
 use vocabulary::lack::{Lack, ProofGap, lacks, may_bear, proof_reach};
 use vocabulary::network::AttachmentKind;
 use vocabulary::quantity::Bytes;
@@ -100,6 +100,7 @@ fn each_gap_makes_its_proof_set_unreachable() {
     };
     power(ProofGap::LeftOut, &|lab| lab.estate.settings.fencing.proof = ProofChoice::StorageAndNetworkOnly);
     power(ProofGap::BmcAddress, &|lab| lab.machine.bmc.address = "10.254.0.13:0".parse().unwrap());
+    power(ProofGap::OnlyWatched, &|lab| lab.machine.bmc.access = BmcAccess::Watch);
     power(ProofGap::BmcShared { with: "m1".parse().unwrap() }, &|lab| {
         lab.machine.bmc.address = "10.254.0.11:443".parse().unwrap()
     });

@@ -255,9 +255,44 @@ pub struct Bmc {
     /// SHA-256 of the pinned certificate in hex, or `enrol` to pin what is found at `machine enroll`.
     #[serde(default = "pin_at_enrolment")]
     pub certificate: String,
+    /// What may be asked of it. With `watch` it is only read, for which an account that may only read suffices.
+    #[serde(default, skip_serializing_if = "BmcAccess::is_command")]
+    pub access: BmcAccess,
     /// What IPMI needs beside the account; nothing for another protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipmi: Option<IpmiAccess>,
+}
+
+impl Bmc {
+    /// True if nothing that changes anything is ever sent to it, whatever its protocol.
+    pub fn only_watches(&self) -> bool {
+        let user = self.ipmi.as_ref().is_some_and(|ipmi| ipmi.privilege == IpmiPrivilege::User);
+        self.access == BmcAccess::Watch || (self.protocol == BmcProtocol::Ipmi && user)
+    }
+
+    /// How an IPMI session is opened: for watching alone, never with more rights than that needs.
+    pub fn ipmi_access(&self) -> IpmiAccess {
+        let access = self.ipmi.clone().unwrap_or_default();
+        if self.only_watches() { IpmiAccess { privilege: IpmiPrivilege::User, ..access } } else { access }
+    }
+}
+
+/// What may be asked of a BMC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BmcAccess {
+    /// Readings alone: enough for the mode `observe`. Power, boot target and restore policy are refused before anything is sent.
+    Watch,
+    /// Commands too.
+    #[default]
+    Command,
+}
+
+impl BmcAccess {
+    /// True for the default: readings and commands.
+    pub fn is_command(&self) -> bool {
+        *self == BmcAccess::Command
+    }
 }
 
 fn pin_at_enrolment() -> String {
@@ -322,7 +357,7 @@ impl TryFrom<u8> for CipherSuite {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum IpmiPrivilege {
-    /// Only watches: enough for the mode `observe`.
+    /// Only watches, as `access: watch` does for every protocol.
     User,
     /// All that Understudy ever asks of a BMC.
     #[default]

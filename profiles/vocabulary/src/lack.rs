@@ -194,6 +194,8 @@ pub enum ProofGap {
     LeftOut,
     /// Its BMC's address names no host or no port.
     BmcAddress,
+    /// It is only watched: its power cannot be cut.
+    OnlyWatched,
     /// Another machine is entered with the same BMC address: a reading would not tell whose power it is.
     BmcShared {
         /// The other machine.
@@ -261,6 +263,9 @@ pub fn proof_reach_among<'a>(
     if machine.bmc.address.ip().is_unspecified() || machine.bmc.address.port() == 0 {
         reach.power.push(ProofGap::BmcAddress);
     }
+    if machine.bmc.only_watches() {
+        reach.power.push(ProofGap::OnlyWatched);
+    }
     if let Some(with) = bmc_twin {
         reach.power.push(ProofGap::BmcShared { with: with.clone() });
     }
@@ -296,6 +301,7 @@ impl fmt::Display for ProofGap {
         match self {
             ProofGap::LeftOut => f.write_str("`fencing.proof` leaves it out"),
             ProofGap::BmcAddress => f.write_str("its BMC address names no host or no port"),
+            ProofGap::OnlyWatched => f.write_str("its `bmc` only watches, so its power cannot be cut"),
             ProofGap::BmcShared { with } => write!(f, "{with} has the same BMC address"),
             ProofGap::NoNics => f.write_str("not one NIC is entered"),
             ProofGap::Unswitched { role, switch, port } => {

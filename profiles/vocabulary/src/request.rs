@@ -86,6 +86,9 @@ pub enum Action {
     ReadMachine { machine: MachineId },
     /// A routine look at one machine: who answers may have been asked up to a minute ago. Not for plans.
     WatchMachine { machine: MachineId },
+    /// `Done` when the machine's BMC says that something happened. That is no fact, only a reason to read the machine now. Where nothing
+    /// happens, or the BMC tells nothing by itself, it is answered when the asker's time is over.
+    AwaitChange { machine: MachineId },
     /// One port from forwarding state, fresh.
     ReadPort { port: PortId },
     /// One volume from the target, fresh.
@@ -137,6 +140,7 @@ impl Action {
             Action::Hello
                 | Action::ReadMachine { .. }
                 | Action::WatchMachine { .. }
+                | Action::AwaitChange { .. }
                 | Action::ReadPort { .. }
                 | Action::ReadVolume { .. }
                 | Action::ReadPermit { .. }
@@ -172,6 +176,7 @@ impl Action {
             Action::Hello | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
             Action::ReadMachine { machine }
             | Action::WatchMachine { machine }
+            | Action::AwaitChange { machine }
             | Action::PowerOff { machine }
             | Action::SetBootTarget { machine, .. }
             | Action::PowerOn { machine }
@@ -247,7 +252,7 @@ pub enum Answer {
     Check { outcome: CheckOutcome },
     /// To `AdvanceEpoch`: these have no older operation in flight; the others are still busy and are asked again.
     Advanced { clear: Vec<Resource>, busy: Vec<Resource> },
-    /// To `LiftBar`.
+    /// To `LiftBar` and `AwaitChange`.
     Done,
 }
 

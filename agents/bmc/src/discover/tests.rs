@@ -1,7 +1,7 @@
 //! What is folded and what is not.
 
 use super::*;
-use crate::driver::Probe;
+use crate::driver::{Probe, Survey};
 use crate::findings::Findings;
 use crate::inventory::Inventory;
 use vocabulary::WallTime;
@@ -29,7 +29,8 @@ fn bmc(address: u8, face: Option<(&str, &str)>, identity: Option<(&str, &str)>) 
             health: None,
             read_at: WallTime(0),
         };
-        let probe = Probe { reading, certificate: None, findings: Findings::default(), matches: false };
+        let probe =
+            Probe { reading, certificate: None, findings: Findings::default(), survey: Survey::default(), matches: false };
         Inspection { probe, inventory: Inventory::default() }
     };
     Bmc {

@@ -7,7 +7,7 @@ use vocabulary::power::RestorePolicy;
 
 use super::handshake::Role;
 use super::session::Spoken;
-use crate::findings::{Ability, Findings, name};
+use crate::findings::{Ability, Findings, ONLY_WATCHED, name};
 
 /// Everything that is known after a reading and the answer to Get Device ID.
 pub fn of(device: &DeviceId, spoken: Option<Spoken>, privilege: IpmiPrivilege, policy: RestorePolicy) -> Findings {
@@ -29,7 +29,7 @@ pub fn of(device: &DeviceId, spoken: Option<Spoken>, privilege: IpmiPrivilege, p
 
 fn abilities(privilege: IpmiPrivilege, policy: RestorePolicy) -> Vec<Ability> {
     let command = |name| match privilege {
-        IpmiPrivilege::User => Ability::no(name, "the privilege `user` only watches"),
+        IpmiPrivilege::User => Ability::no(name, ONLY_WATCHED),
         IpmiPrivilege::Operator | IpmiPrivilege::Administrator => {
             Ability::untold(name, "IPMI lists no such thing; it is tried when it is needed, and read back")
         }
@@ -43,6 +43,7 @@ fn abilities(privilege: IpmiPrivilege, policy: RestorePolicy) -> Vec<Ability> {
         Ability::no(name::BOOT_HTTP, "IPMI has no such boot target; use PXE, or Redfish"),
         stay_off,
         Ability::no(name::RAIL, "IPMI tells the host's power from one source; the storage proof is needed too"),
+        Ability::no(name::TELLS, "over IPMI it is asked, at the estate's interval"),
         Ability::yes(name::HOST, "the only one that IPMI addresses"),
     ];
     commands.into_iter().chain(rest).collect()
@@ -65,9 +66,12 @@ mod tests {
     fn an_account_that_only_watches_can_do_nothing_and_a_silent_policy_is_a_lack() {
         let cans = |privilege, policy| -> Vec<Can> { abilities(privilege, policy).iter().map(|ability| ability.can).collect() };
         let operator = cans(IpmiPrivilege::Operator, RestorePolicy::LastState);
-        assert_eq!(operator, [Can::Untold, Can::Untold, Can::Untold, Can::Untold, Can::No, Can::Untold, Can::No, Can::Yes]);
+        assert_eq!(
+            operator,
+            [Can::Untold, Can::Untold, Can::Untold, Can::Untold, Can::No, Can::Untold, Can::No, Can::No, Can::Yes]
+        );
         let watcher = cans(IpmiPrivilege::User, RestorePolicy::LastState);
-        assert_eq!(watcher[..7], [Can::No; 7]);
+        assert_eq!(watcher[..8], [Can::No; 8]);
         assert_eq!(cans(IpmiPrivilege::Operator, RestorePolicy::Unknown)[5], Can::No);
     }
 }

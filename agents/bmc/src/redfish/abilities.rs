@@ -70,6 +70,17 @@ pub fn rail(chassis: Option<&str>) -> Ability {
     }
 }
 
+/// Whether it tells changes by itself: where it offers an event stream, and a session on which to listen.
+pub fn tells(events: Option<&str>, kept: bool) -> Ability {
+    match events {
+        Some(path) if kept => {
+            Ability::yes(name::TELLS, format!("its event stream is {path}; what it says is never believed, only looked at"))
+        }
+        Some(_) => Ability::no(name::TELLS, "it offers an event stream, but gives no session on which to listen"),
+        None => Ability::no(name::TELLS, "it offers no event stream; it is asked at the estate's interval"),
+    }
+}
+
 /// Which system is the host, of how many.
 pub fn host(system: &Value, path: &str, behind: usize) -> Ability {
     let which = if behind == 1 { format!("{path}, the only one") } else { format!("{path}, one of {behind}") };

@@ -133,7 +133,7 @@ pub async fn read_back(bmc: &Redfish, link: &Link, system: &Value, target: BootT
     Ok(reads(holder.get("Boot").unwrap_or(&Value::Null), target, sent.mode))
 }
 
-fn reads(boot: &Value, target: BootTarget, mode: Option<Mode>) -> Reads {
+pub(super) fn reads(boot: &Value, target: BootTarget, mode: Option<Mode>) -> Reads {
     let is = |key: &str, value: &str| boot.get(key).and_then(Value::as_str) == Some(value);
     let uri = stale_uri(boot).filter(|_| target == BootTarget::UefiHttp);
     if !is(TARGET, word(target)) || !is(ENABLED, ONCE) || uri.is_some() {

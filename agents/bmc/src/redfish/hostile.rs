@@ -107,9 +107,9 @@ fn believed(document: &Value) -> bool {
     }
     let able = abilities::of(document, None);
     assert!(able.iter().all(|one| !one.detail.is_empty() && one.detail.chars().count() <= 2 * limits::EXPLANATION_MAX));
-    let override_set = boot::is_set(document, BootTarget::Pxe);
+    let override_set = boot::reads(document, BootTarget::Pxe, None) == boot::Reads::Set;
     assert!(!override_set || document.get("BootSourceOverrideEnabled").is_some());
-    let _ = (boot::shown(document), trouble::is_full(document), view::restore_policy(document));
+    let _ = (trouble::is_full(document), view::restore_policy(document));
     let mut youth = Youth::default();
     let started = view::time(document, "LastResetTime");
     assert!(!youth.is_young(started.as_deref(), None, Instant::now()) || started.is_some());

@@ -3,11 +3,11 @@
 
 use std::error::Error as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, LOCATION};
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use vocabulary::Secret;
 
@@ -32,8 +32,19 @@ pub enum Credential {
     Nobody,
     /// A session.
     Token(Secret),
-    /// The account itself, where the BMC gives no session; `full` where it said that it has no free one.
-    Account { user: String, password: Secret, full: bool },
+    /// The account itself, where the BMC gives no session, and why.
+    Account { user: String, password: Secret, why: NoSession },
+}
+
+/// Why a BMC gives no session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoSession {
+    /// It has no free one.
+    Full,
+    /// The account may not make one.
+    Rights,
+    /// It does not tell.
+    Untold,
 }
 
 /// An answer of a BMC, whatever its status.
@@ -72,6 +83,8 @@ pub struct Http {
     base: String,
     eyes: Client,
     hand: Client,
+    /// For the event stream; made when the first is opened, most BMCs have none.
+    ears: OnceLock<Client>,
     pin: Arc<Pin>,
     patience: Patience,
 }
@@ -79,26 +92,9 @@ pub struct Http {
 impl Http {
     /// Makes ready to talk; connects to nobody yet.
     pub fn new(address: SocketAddr, pin: Arc<Pin>, patience: Patience) -> Result<Http, Trouble> {
-        let client = |idle_max, idle| {
-            let tls = pin.client().map_err(|e| Trouble::Unsupported(format!("TLS cannot be set up: {e}")))?;
-            Client::builder()
-                .tls_backend_preconfigured(tls)
-                .https_only(true)
-                .http1_only()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .connect_timeout(patience.connect)
-                .tcp_user_timeout(limits::UNACKNOWLEDGED)
-                .pool_max_idle_per_host(idle_max)
-                .pool_idle_timeout(idle)
-                .build()
-                .map_err(|e| Trouble::Unsupported(format!("the HTTP client cannot be set up: {}", chain(&e))))
-        };
-        let eyes = client(limits::IDLE_EYES_MAX, limits::IDLE_EYES)?;
-        let hand = client(limits::IDLE_HAND_MAX, limits::IDLE_HAND)?;
-        Ok(Http { base: format!("https://{address}"), eyes, hand, pin, patience })
+        let eyes = client(&pin, patience, limits::IDLE_EYES_MAX, limits::IDLE_EYES)?;
+        let hand = client(&pin, patience, limits::IDLE_HAND_MAX, limits::IDLE_HAND)?;
+        Ok(Http { base: format!("https://{address}"), eyes, hand, ears: OnceLock::new(), pin, patience })
     }
 
     /// The certificate that is held to.
@@ -134,6 +130,30 @@ impl Http {
             .map_err(|failure| self.blamed(failure, &method, path))
     }
 
+    /// Opens an event stream on a connection of its own; only a stream is one. How long it then lasts is not bounded here.
+    pub async fn listen(&self, path: &str, who: &Credential) -> Result<Response, Trouble> {
+        let ears = match self.ears.get() {
+            Some(ears) => ears,
+            None => {
+                let made = client(&self.pin, self.patience, 0, Duration::ZERO)?;
+                self.ears.get_or_init(|| made)
+            }
+        };
+        let wait = self.patience.request;
+        let asked = async {
+            let request = ears.get(format!("{}{path}", self.base)).header(ACCEPT, "text/event-stream");
+            identified(request, who)?.send().await.map_err(|error| Failure::of(&error, wait))
+        };
+        let answered = tokio::time::timeout(wait, asked).await.unwrap_or(Err(Failure::Slow(wait)));
+        let response = answered.map_err(|failure| self.blamed(failure, &Method::GET, path))?;
+        let kind = text_of(response.headers(), CONTENT_TYPE.as_str()).unwrap_or_default();
+        match response.status().as_u16() {
+            200 if kind.to_ascii_lowercase().starts_with("text/event-stream") => Ok(response),
+            200 => Err(Trouble::Answer(format!("GET {path} is answered with something that is no event stream"))),
+            status => Err(Trouble::of(status, path, &status.to_string())),
+        }
+    }
+
     async fn once(
         &self,
         via: Via,
@@ -149,16 +169,9 @@ impl Http {
             Via::Hand if method == Method::DELETE => (&self.hand, limits::FAREWELL),
             Via::Hand => (&self.hand, self.patience.command_request),
         };
-        let mut request = client
-            .request(method.clone(), format!("{}{path}", self.base))
-            .timeout(wait)
-            .header(ACCEPT, "application/json")
-            .header("OData-Version", "4.0");
-        request = match who {
-            Credential::Nobody => request,
-            Credential::Token(token) => request.header("X-Auth-Token", sensitive(token)?),
-            Credential::Account { user, password, .. } => request.basic_auth(user, Some(password.expose())),
-        };
+        let request =
+            client.request(method.clone(), format!("{}{path}", self.base)).timeout(wait).header(ACCEPT, "application/json");
+        let mut request = identified(request, who)?;
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
@@ -194,6 +207,36 @@ impl Http {
             Failure::Unusable(why) => Trouble::Answer(format!("{method} {path}: {why}")),
         }
     }
+}
+
+/// A client of one BMC: its certificate alone, no redirect, no replay. `idle_max`: connections that are kept, for so long.
+fn client(pin: &Arc<Pin>, patience: Patience, idle_max: usize, idle: Duration) -> Result<Client, Trouble> {
+    let tls = pin.client().map_err(|e| Trouble::Unsupported(format!("TLS cannot be set up: {e}")))?;
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(true)
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(patience.connect)
+        .tcp_user_timeout(limits::UNACKNOWLEDGED)
+        .tcp_keepalive(limits::STREAM_KEEP_ALIVE)
+        .pool_max_idle_per_host(idle_max)
+        .pool_idle_timeout(idle)
+        .build()
+        .map_err(|e| Trouble::Unsupported(format!("the HTTP client cannot be set up: {}", chain(&e))))
+}
+
+/// A request with what every request carries, and with who asks.
+fn identified(request: RequestBuilder, who: &Credential) -> Result<RequestBuilder, Failure> {
+    let request = request.header("OData-Version", "4.0");
+    Ok(match who {
+        Credential::Nobody => request,
+        Credential::Token(token) => request.header("X-Auth-Token", sensitive(token)?),
+        Credential::Account { user, password, .. } => request.basic_auth(user, Some(password.expose())),
+    })
 }
 
 /// Why no usable answer came.

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use vocabulary::power::Identity;
 
-use super::http::{Credential, Http, Via};
+use super::http::{Credential, Http, NoSession, Via};
 use super::identity::{self, Likeness};
 use super::session::SESSIONS;
 use super::trouble::Trouble;
@@ -25,6 +25,7 @@ pub struct Root {
     pub sessions: String,
     systems: String,
     tasks: Option<String>,
+    events: Option<String>,
     vendor: String,
     product: String,
 }
@@ -52,6 +53,8 @@ pub struct Layout {
     pub tasks: Option<String>,
     /// Reset types by the ActionInfo resource, where there is one.
     pub resets: Option<Vec<String>>,
+    /// Its event stream, where it offers one.
+    pub events: Option<String>,
     /// What it does otherwise.
     pub quirks: Quirks,
 }
@@ -70,6 +73,7 @@ impl Root {
             sessions: sessions.unwrap_or_else(|| SESSIONS.to_owned()),
             systems: named(&root, "Systems").unwrap_or_else(|| SYSTEMS.to_owned()),
             tasks: named(&root, "Tasks"),
+            events: named(&root, "EventService"),
             vendor: view::text(&root, "Vendor").unwrap_or_default(),
             product: view::text(&root, "Product").unwrap_or_default(),
         })
@@ -102,7 +106,12 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
     let links = system.get("Links");
     let chassis = view::links(links.and_then(|l| l.get("Chassis")));
     let manager = view::first_link(links.and_then(|l| l.get("ManagedBy")));
-    let (manager_body, resets) = futures::join!(optional(http, manager.as_deref(), who), resets(http, &system, who));
+    let (manager_body, resets, events) = futures::join!(
+        optional(http, manager.as_deref(), who),
+        resets(http, &system, who),
+        optional(http, root.events.as_deref(), who)
+    );
+    let events = stream(&events?);
     let text = |resource: &Value, key: &str| view::text(resource, key).unwrap_or_default();
     let manager_body = manager_body?;
     let platform = Platform {
@@ -117,7 +126,7 @@ pub async fn discover(http: &Http, root: &Root, who: &Credential, choice: &Choic
     let chassis = quirks.host_rail().and_then(|rail| chassis.into_iter().find(|path| view::id(path) == rail));
     tracing::debug!(%platform, ?quirks, system = path, "BMC discovered");
     let tasks = root.tasks.clone();
-    Ok((Layout { system: path, chassis, manager, tasks, resets: resets?, quirks }, Host { platform, system, of: behind }))
+    Ok((Layout { system: path, chassis, manager, tasks, resets: resets?, events, quirks }, Host { platform, system, of: behind }))
 }
 
 /// Picks the wanted system.
@@ -153,6 +162,12 @@ async fn resets(http: &Http, system: &Value, who: &Credential) -> Result<Option<
     }
 }
 
+/// Where an event service streams its events, unless it is switched off.
+fn stream(service: &Value) -> Option<String> {
+    let enabled = service.get("ServiceEnabled").and_then(Value::as_bool).unwrap_or(true);
+    service.get("ServerSentEventUri").and_then(Value::as_str).and_then(view::path).filter(|_| enabled)
+}
+
 /// A resource that must be there.
 pub async fn resource(http: &Http, path: &str, who: &Credential) -> Result<Value, Trouble> {
     let reply = http.get(Via::Eyes, path, who).await?;
@@ -179,9 +194,13 @@ pub async fn optional(http: &Http, path: Option<&str>, who: &Credential) -> Resu
 pub fn lost(who: &Credential, explained: &str) -> Trouble {
     match who {
         Credential::Token(_) => Trouble::SessionLost,
-        Credential::Account { full: true, .. } => {
+        Credential::Account { why: NoSession::Full, .. } => {
             let why = format!("no session is free, and without one it is answered {explained}");
             Trouble::Account(Kind::SessionsFull, why)
+        }
+        Credential::Account { why: NoSession::Rights, .. } => {
+            let why = format!("it may not make a session, and without one it is answered {explained}");
+            Trouble::Account(Kind::TooFewRights, why)
         }
         Credential::Nobody | Credential::Account { .. } => Trouble::Account(Kind::WrongPassword, explained.to_owned()),
     }
@@ -211,6 +230,22 @@ mod tests {
         assert!(matches!(chosen("ua", "other"), Err(Trouble::Identity(_))));
         assert!(matches!(chosen("", ""), Err(Trouble::Identity(_))));
         assert!(matches!(choose(Vec::new(), &Choice::Expected(of("ua", "sa"))), Err(Trouble::Identity(_))));
+    }
+
+    #[test]
+    fn an_event_stream_is_a_path_of_this_bmc_and_of_a_service_that_is_on() {
+        let of = |service: Value| stream(&service);
+        let uri = "/redfish/v1/EventService/SSE";
+        assert_eq!(of(json!({ "ServerSentEventUri": uri })).as_deref(), Some(uri));
+        assert_eq!(
+            of(json!({ "ServerSentEventUri": format!("https://elsewhere{uri}"), "ServiceEnabled": true })).as_deref(),
+            Some(uri)
+        );
+        for none in
+            [json!({ "ServerSentEventUri": uri, "ServiceEnabled": false }), json!({ "ServerSentEventUri": 7 }), Value::Null]
+        {
+            assert_eq!(of(none.clone()), None, "{none}");
+        }
     }
 
     #[test]

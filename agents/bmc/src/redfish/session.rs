@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use vocabulary::Secret;
 
-use super::http::{Credential, Http, Reply};
+use super::http::{Credential, Http, NoSession, Reply};
 use super::trouble::{self, Trouble};
 use super::view;
 use crate::fault::Kind;
@@ -65,13 +65,16 @@ impl Session {
         let (credential, uri) = match (reply.status, reply.token.clone()) {
             (200..=299, Some(token)) => (Credential::Token(token), session_uri(&reply)),
             _ => {
-                if let Some(refused) = Trouble::of_login(reply.status, &reply.body, reply.explained()) {
-                    return Err(refused);
-                }
-                let full = trouble::is_full(&reply.body);
-                let code = if full { Kind::SessionsFull.code() } else { Kind::Answer.code() };
+                let (why, kind) = match Trouble::of_login(reply.status, &reply.body, reply.explained()) {
+                    // who may only read may read all the same, on some BMCs without a session
+                    Some(Trouble::Account(kind @ Kind::TooFewRights, _)) => (NoSession::Rights, kind),
+                    Some(refused) => return Err(refused),
+                    None if trouble::is_full(&reply.body) => (NoSession::Full, Kind::SessionsFull),
+                    None => (NoSession::Untold, Kind::Answer),
+                };
+                let code = kind.code();
                 tracing::warn!(%code, answer = %reply.explained(), "the BMC gives no session; each request carries the account instead");
-                (Credential::Account { user: account.user.clone(), password: account.password.clone(), full }, None)
+                (Credential::Account { user: account.user.clone(), password: account.password.clone(), why }, None)
             }
         };
         Ok(Session { credential, number: AtomicU64::new(numbers.next()), uri, made: Instant::now() })
@@ -85,10 +88,14 @@ impl Session {
     /// How this client is logged in, for people.
     pub fn shown(&self) -> String {
         match &self.credential {
-            Credential::Account { full: true, .. } => {
-                format!("{}: the BMC has no free session; each request carries the account itself", Kind::SessionsFull.code())
+            Credential::Account { why, .. } => {
+                let why = match why {
+                    NoSession::Full => format!("{}: the BMC has no free session", Kind::SessionsFull.code()),
+                    NoSession::Rights => "the account may not make a session".to_owned(),
+                    NoSession::Untold => "the BMC gives no session".to_owned(),
+                };
+                format!("{why}; each request carries the account itself")
             }
-            Credential::Account { full: false, .. } => "the BMC gives no session; each request carries the account itself".into(),
             Credential::Token(_) | Credential::Nobody => "a session of its own".into(),
         }
     }
@@ -141,7 +148,7 @@ mod tests {
     fn an_account_is_never_an_unbroken_session() {
         let numbers = Numbers::default();
         let of = |credential| Session { credential, number: AtomicU64::new(7), uri: None, made: Instant::now() };
-        let account = of(Credential::Account { user: "u".into(), password: Secret::new("p"), full: true });
+        let account = of(Credential::Account { user: "u".into(), password: Secret::new("p"), why: NoSession::Full });
         assert!(account.shown().starts_with("F1013: "), "{}", account.shown());
         assert_ne!(account.number(&numbers), account.number(&numbers));
         let kept = of(Credential::Token(Secret::new("t")));

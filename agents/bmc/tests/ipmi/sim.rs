@@ -206,6 +206,7 @@ pub fn door(address: SocketAddr) -> Door {
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
         certificate: "enrol".into(),
+        access: vocabulary::estate::BmcAccess::Command,
         ipmi: Some(IpmiAccess::default()),
     };
     let mut door = Door::new(bmc, identity(), Secret::new("lab"), None);

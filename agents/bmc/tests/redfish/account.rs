@@ -73,7 +73,6 @@ async fn each_refused_log_in_has_its_code_and_is_tried_once_within_the_pause() {
         (401, "Base.1.15.ResourceAtUriUnauthorized", "Invalid username or password", "F1009"),
         (401, "Oem.1.0.AccountLocked", "The account is locked for 600 seconds.", "F1010"),
         (403, "Base.1.15.PasswordChangeRequired", "The password must be changed.", "F1010"),
-        (403, "Base.1.15.InsufficientPrivilege", "Insufficient privilege.", "F1011"),
     ] {
         let server =
             Replay::start(move |asked, _| if is_login(asked) { error(status, id, message) } else { honest(asked) }).await;
@@ -82,6 +81,31 @@ async fn each_refused_log_in_has_its_code_and_is_tried_once_within_the_pause() {
         assert_eq!(server.asked("POST").len(), 1, "{id}: {POLLS} polls are one attempt");
         assert!(!server.asked("GET").iter().any(is_basic), "{id}");
     }
+}
+
+#[tokio::test]
+async fn an_account_that_may_make_no_session_names_itself_and_is_told_where_that_does_not_suffice_either() {
+    let taken = Arc::new(AtomicBool::new(true));
+    let takes = Arc::clone(&taken);
+    let server = Replay::start(move |asked, _| {
+        if is_login(asked) {
+            error(403, "Base.1.15.InsufficientPrivilege", "Insufficient privilege.")
+        } else if is_basic(asked) && !takes.load(Ordering::Relaxed) {
+            error(401, "Base.1.15.NoValidSession", "")
+        } else {
+            honest(asked)
+        }
+    })
+    .await;
+    let driver = opened(&server).await;
+    driver.read().await.unwrap();
+    let session = driver.found().unwrap().session;
+    assert!(session.starts_with("the account may not make a session"), "{session}");
+    taken.store(false, Ordering::Relaxed);
+    let basic = || server.asked("GET").iter().filter(|asked| is_basic(asked)).count();
+    let before = basic();
+    assert_eq!(polled(&driver).await, "F1011");
+    assert_eq!(basic(), before + 1, "{POLLS} polls are one attempt");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ mod shelf;
 use hall::{Hall, until};
 use pipeline::event::Intent;
 use pipeline::record::Fact;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A journal that cannot be written, for whatever reason: nothing leaves, watching goes on, and it recovers by itself.
 async fn nothing_leaves_until_it_can_be_written(hall: &Hall, breaks: impl FnOnce() -> Box<dyn FnOnce()>) {
@@ -165,5 +165,50 @@ async fn documents_that_move_what_is_in_use_are_refused_at_start() {
     hall.edit("machines/m1.yaml", "port: p13", "port: p3");
     hall.edit("machines/m3.yaml", "port: p9", "port: p13");
     hall.start_again().await.stop().await;
+    hall.end().await;
+}
+
+/// How long the core takes to know how the power of a machine is now.
+async fn known(hall: &Hall, engine: &engine::Handle, name: &str) -> Duration {
+    let began = Instant::now();
+    let machine: vocabulary::MachineId = name.parse().unwrap();
+    let on = hall.simulator.control.pid(name).unwrap().is_some();
+    until("the core knows", || async {
+        let machine = machine.clone();
+        let reads = move |state: &pipeline::State| {
+            let last = state.watch.machines.get(&machine).and_then(|watch| watch.last.as_ref());
+            last.is_some_and(|(_, reading)| reading.all_off() != on)
+        };
+        engine.query(reads).await.unwrap()
+    })
+    .await;
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_loss_is_known_at_once_where_the_bmc_tells_and_at_the_next_look_where_it_does_not() {
+    /// Between two looks, and what a busy machine may add to a look.
+    const INTERVAL: Duration = Duration::from_secs(15);
+    const SLACK: Duration = Duration::from_secs(4);
+    let hall = Hall::new().await;
+    hall.edit("estate.yaml", "power_every: 1s", "power_every: 15s");
+    let control = &hall.simulator.control;
+    control.set_quirks("m2", serde_json::json!({ "events": "absent" })).await.unwrap();
+    let running = hall.start();
+    for name in ["m1", "m2"] {
+        known(&hall, &running.handle, name).await;
+    }
+    // six times within a fraction of the interval is no chance
+    for _ in 0..3 {
+        control.perform(bmc_sim::Request::PowerOn { name: "m1".into() }).await.unwrap();
+        assert!(known(&hall, &running.handle, "m1").await < SLACK);
+        control.perform(bmc_sim::Request::Kill { name: "m1".into() }).await.unwrap();
+        assert!(known(&hall, &running.handle, "m1").await < SLACK);
+    }
+    for request in [bmc_sim::Request::PowerOn { name: "m2".into() }, bmc_sim::Request::Kill { name: "m2".into() }] {
+        control.perform(request).await.unwrap();
+        assert!(known(&hall, &running.handle, "m2").await < INTERVAL + SLACK);
+    }
+    running.stop().await;
     hall.end().await;
 }

@@ -60,6 +60,7 @@ fn machine(n: usize) -> Machine {
             user: "controller".into(),
             password: SecretReference("env:X".into()),
             certificate: "enrol".into(),
+            access: vocabulary::estate::BmcAccess::Command,
             ipmi: None,
         },
         nics: nics.collect(),

@@ -294,7 +294,9 @@ impl World {
             Action::RunCheck { check } => Ok(Answer::Check { outcome: self.look(&estate::checked(check)) }),
             // what it says of itself is told by `hello`
             Action::Hello => Ok(Answer::Done),
-            Action::ReadContacts { .. } | Action::WatchMachine { .. } => World::refused("not asked in these tests"),
+            Action::ReadContacts { .. } | Action::WatchMachine { .. } | Action::AwaitChange { .. } => {
+                World::refused("not asked in these tests")
+            }
         }
     }
 

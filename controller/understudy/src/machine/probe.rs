@@ -11,7 +11,7 @@ use api::bmc::{BmcView, SurveyView};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
-use vocabulary::estate::{Bmc, BmcProtocol, IpmiAccess, IpmiPrivilege, SecretReference};
+use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, IpmiAccess, IpmiPrivilege, SecretReference};
 use vocabulary::power::{Identity, MachineReading, PowerState, RestorePolicy};
 
 /// Where Redfish is spoken if nothing else is said.
@@ -59,6 +59,7 @@ pub async fn probe(session: &Session, asked: Probe) -> Result<(), Failure> {
         user: asked.user,
         password: reference,
         certificate: "enrol".to_owned(),
+        access: BmcAccess::Command,
         ipmi: (protocol == BmcProtocol::Ipmi).then_some(ipmi),
     };
     let nobody = Identity { uuid: String::new(), serial: String::new() };

@@ -33,7 +33,10 @@ pub async fn post(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>) -> A
 /// Closes a session.
 pub fn close_session(bmc: &Bmc, route: &Route) -> Answer {
     match route {
-        Route::Session(id) if bmc.state().sessions.close(id) => Answer::no_content(),
+        Route::Session(id) if bmc.state().sessions.close(id) => {
+            bmc.nudge();
+            Answer::no_content()
+        }
         Route::Session(id) => {
             let path = format!("/redfish/v1/SessionService/Sessions/{id}");
             error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", &[&path])
@@ -54,6 +57,9 @@ fn open_session(bmc: &Bmc, body: &Map<String, Value>) -> Answer {
     if !bmc.knows(text("UserName").as_bytes(), text("Password").as_bytes()) {
         let path = "/redfish/v1/SessionService/Sessions";
         return error(StatusCode::UNAUTHORIZED, "ResourceAtUriUnauthorized", &[path, "Invalid username or password"]);
+    }
+    if !bmc.state().quirks.makes_sessions {
+        return error(StatusCode::FORBIDDEN, "InsufficientPrivilege", &[]);
     }
     let (opened, offset) = {
         let mut state = bmc.state();

@@ -4,7 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::view::{collection, link, put, status};
+use super::value::put;
+use super::view::{collection, link, status};
 use crate::bmc::State;
 use crate::config::{MachineConfig, Nic};
 use crate::quirks::{InventoryForm, LldpForm, Quirks};

@@ -9,6 +9,7 @@ mod hardware;
 mod message;
 mod patch;
 mod route;
+mod stream;
 mod task;
 mod value;
 mod view;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -36,7 +37,12 @@ pub(crate) struct Answer {
     status: StatusCode,
     body: Option<Value>,
     headers: Vec<(&'static str, String)>,
+    /// In place of a body: an event stream.
+    events: Option<stream::Events>,
 }
+
+/// What goes over the wire: all at once, or as it comes.
+pub(crate) type Body = Either<Full<Bytes>, stream::Events>;
 
 /// The connection is closed instead of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +60,11 @@ struct Asked {
 
 impl Answer {
     fn new(status: StatusCode, body: Value) -> Self {
-        Self { status, body: Some(body), headers: Vec::new() }
+        Self { status, body: Some(body), headers: Vec::new(), events: None }
     }
 
     fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
+        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new(), events: None }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -68,7 +74,7 @@ impl Answer {
 }
 
 /// Answers one request, or closes the connection where a quirk says so.
-pub(crate) async fn answer(bmc: &Arc<Bmc>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
+pub(crate) async fn answer(bmc: &Arc<Bmc>, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
     let quirks = {
         let mut state = bmc.state();
         state.requests += 1;
@@ -184,6 +190,10 @@ async fn get(bmc: &Arc<Bmc>, route: &Route, asked: &Asked, quirks: &Quirks) -> A
     if let Route::TaskMonitor(id) = route {
         return task::monitor(bmc, *id);
     }
+    if *route == Route::Events {
+        let token = asked.headers.get("x-auth-token").and_then(|v| v.to_str().ok());
+        return stream::open(bmc, token, quirks.events);
+    }
     view::refresh(bmc).await;
     let Some(mut body) = view::view(bmc, route) else {
         return message::error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", &[&asked.path]);
@@ -196,7 +206,7 @@ async fn get(bmc: &Arc<Bmc>, route: &Route, asked: &Asked, quirks: &Quirks) -> A
     };
     let known = asked.headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     if known == Some(etag.as_str()) {
-        return Answer { status: StatusCode::NOT_MODIFIED, body: None, headers: vec![("etag", etag)] };
+        return Answer { status: StatusCode::NOT_MODIFIED, body: None, headers: vec![("etag", etag)], events: None };
     }
     if let Some(object) = body.as_object_mut() {
         object.insert("@odata.etag".into(), json!(etag));
@@ -225,7 +235,10 @@ fn identify(bmc: &Bmc, asked: &Asked, quirks: &Quirks) -> Result<(), Answer> {
     if bmc.knows(user, password) { Ok(()) } else { Err(refuse()) }
 }
 
-fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Full<Bytes>> {
+fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Body> {
+    if let Some(events) = answer.events {
+        return stream::response(events);
+    }
     let text = match &answer.body {
         None => String::new(),
         Some(_) if quirks.garbage_body => "{\"PowerState\": \"O\u{fffd}<html>".into(),
@@ -233,7 +246,7 @@ fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Full<Bytes>
         Some(body) => body.to_string(),
     };
     let length = text.len();
-    let mut response = Response::new(Full::new(if head { Bytes::new() } else { Bytes::from(text) }));
+    let mut response = Response::new(Either::Left(Full::new(if head { Bytes::new() } else { Bytes::from(text) })));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert("odata-version", HeaderValue::from_static("4.0"));

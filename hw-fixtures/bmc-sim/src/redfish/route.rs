@@ -3,7 +3,7 @@
 
 use super::hardware::{self, Part};
 use crate::config::MachineConfig;
-use crate::quirks::{BootPlace, Quirks};
+use crate::quirks::{BootPlace, EventStream, Quirks};
 
 /// A resource of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub enum Route {
     Task(u64),
     /// What a client may wait at until it has ended.
     TaskMonitor(u64),
+    /// The event service.
+    EventService,
+    /// Its event stream.
+    Events,
     /// Collection of systems.
     Systems,
     /// The system.
@@ -85,6 +89,8 @@ pub fn find(path: &str, machine: &MachineConfig, quirks: &Quirks) -> Option<Rout
         ["TaskService", "Tasks"] => Some(Route::Tasks),
         ["TaskService", "Tasks", id] => id.parse().ok().map(Route::Task),
         ["TaskService", "TaskMonitors", id] => id.parse().ok().map(Route::TaskMonitor),
+        ["EventService"] => Some(Route::EventService),
+        ["EventService", "SSE"] => Some(Route::Events),
         ["Systems"] => Some(Route::Systems),
         ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
             [] => Some(Route::System),
@@ -133,7 +139,10 @@ impl Route {
             Self::SystemSettings if quirks.redfish.boot_place == BootPlace::System => &[],
             Self::SystemSettings => &["GET", "PATCH"],
             Self::SystemActionInfo if !quirks.allowable_values => &[],
+            Self::EventService | Self::Events if quirks.events == EventStream::Absent => &[],
             Self::Versions
+            | Self::EventService
+            | Self::Events
             | Self::Root
             | Self::Odata
             | Self::Metadata

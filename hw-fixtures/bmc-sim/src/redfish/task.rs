@@ -77,7 +77,7 @@ pub fn accepted(state: &mut State) -> Answer {
     });
     let answer = match quirks.task_in_body {
         true => Answer::new(StatusCode::ACCEPTED, told),
-        false => Answer { status: StatusCode::ACCEPTED, body: None, headers: Vec::new() },
+        false => Answer { status: StatusCode::ACCEPTED, body: None, headers: Vec::new(), events: None },
     };
     answer.with("location", monitor_path(id))
 }
@@ -96,5 +96,9 @@ pub fn monitor(bmc: &Bmc, id: u64) -> Answer {
     if ended || state.quirks.redfish.monitor_deletes {
         state.tasks.delete(id);
     }
-    if ended { Answer::no_content() } else { Answer { status: StatusCode::ACCEPTED, body: None, headers: Vec::new() } }
+    if ended {
+        Answer::no_content()
+    } else {
+        Answer { status: StatusCode::ACCEPTED, body: None, headers: Vec::new(), events: None }
+    }
 }

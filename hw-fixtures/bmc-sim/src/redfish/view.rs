@@ -15,7 +15,7 @@ use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{BootPlace, EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{BootPlace, EtagBehaviour, EventStream, Quirks, ResetTimeReading, SettingBehaviour};
 
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
@@ -57,7 +57,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
     Some(match route {
         Route::Versions => json!({ "v1": "/redfish/v1/" }),
         Route::Metadata => json!(METADATA),
-        Route::Root => root(machine),
+        Route::Root => root(machine, &state.quirks),
         Route::Odata => odata(),
         Route::SessionService => session_service(&state),
         Route::Sessions => {
@@ -92,7 +92,8 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
         Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
         Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
         Route::Part(part) => hardware::view(part, &state, machine)?,
-        Route::SystemReset | Route::ManagerReset | Route::TaskMonitor(_) => return None,
+        Route::EventService => event_service(),
+        Route::Events | Route::SystemReset | Route::ManagerReset | Route::TaskMonitor(_) => return None,
     })
 }
 
@@ -129,8 +130,8 @@ pub(super) fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> 
     })
 }
 
-fn root(machine: &MachineConfig) -> Value {
-    json!({
+fn root(machine: &MachineConfig, quirks: &Quirks) -> Value {
+    let mut body = json!({
         "@odata.id": "/redfish/v1/",
         "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
         "Id": "RootService",
@@ -149,6 +150,23 @@ fn root(machine: &MachineConfig) -> Value {
         "SessionService": link("SessionService"),
         "Tasks": link("TaskService"),
         "Links": { "Sessions": link("SessionService/Sessions") },
+    });
+    if quirks.events != EventStream::Absent {
+        put(&mut body, "EventService", link("EventService"));
+    }
+    body
+}
+
+fn event_service() -> Value {
+    json!({
+        "@odata.id": "/redfish/v1/EventService",
+        "@odata.type": "#EventService.v1_10_0.EventService",
+        "Id": "EventService",
+        "Name": "Event Service",
+        "ServiceEnabled": true,
+        "EventFormatTypes": ["Event"],
+        "ServerSentEventUri": "/redfish/v1/EventService/SSE",
+        "Status": status("Enabled"),
     })
 }
 

@@ -52,6 +52,7 @@ pub fn door(address: SocketAddr, pin: Option<String>) -> Door {
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
         certificate: "enrol".into(),
+        access: vocabulary::estate::BmcAccess::Command,
         ipmi: None,
     };
     Door::new(bmc, identity(UUID, SERIAL), Secret::new("lab"), pin)

@@ -135,7 +135,7 @@ async fn a_probe_tells_who_is_there_and_sends_nothing() {
     let findings = &found.findings;
     assert!(findings.platform.contains("Understudy Laboratory") && findings.quirks == ["laboratory"], "{findings:?}");
     let able = |ability: &bmc::findings::Ability| ability.can == bmc::findings::Can::Yes;
-    assert!(findings.abilities.len() == 8 && findings.abilities.iter().all(able), "{findings:?}");
+    assert!(findings.abilities.len() == 9 && findings.abilities.iter().all(able), "{findings:?}");
     bench.door.identity = identity("", "OTHER");
     let other = bmc::probe(&bench.door, bmc::Scope::Facts).await.unwrap();
     assert!(!other.matches);

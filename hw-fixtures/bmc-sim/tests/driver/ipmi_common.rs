@@ -41,6 +41,7 @@ pub fn door(sim: &Handle) -> Door {
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
         certificate: "enrol".into(),
+        access: vocabulary::estate::BmcAccess::Command,
         ipmi: None,
     };
     Door::new(bmc, identity(UUID, ""), Secret::new("lab"), None)

@@ -8,6 +8,8 @@ mod conformance;
 #[cfg(test)]
 mod discover;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod hands;
@@ -21,3 +23,5 @@ mod ipmi_common;
 mod ipmi_conformance;
 #[cfg(test)]
 mod ipmi_survey;
+#[cfg(test)]
+mod watching;

@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(30);
 const UUID: &str = "00112233-4455-4677-8899-aabbccddeeff";
 const KEY: &str = "0x0102030405060708090a0b0c0d0e0f1011121314";
 
-struct Tool {
+pub struct Tool {
     simulator: Handle,
     packages: PathBuf,
     /// Arguments added to all.
@@ -19,14 +19,19 @@ struct Tool {
 }
 
 async fn tool_with(key: Option<&str>) -> Tool {
-    let packages = std::env::var_os("UNDERSTUDY_LAB_PACKAGES")
-        .map_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab/packages/root"), PathBuf::from);
-    let program = packages.join("usr/bin/ipmitool");
-    assert!(program.exists(), "no ipmitool at {}: run `cargo xtask packages`, or set UNDERSTUDY_LAB_PACKAGES", program.display());
     let mut machine = MachineConfig::for_test("m1");
     (machine.uuid, machine.serial) = (UUID.into(), "LAB0001".into());
     machine.ipmi = Some(([127, 0, 0, 1], 0).into());
     machine.ipmi_key = key.map(Into::into);
+    tool_for(machine).await
+}
+
+/// The tool, and this machine, named m1.
+pub async fn tool_for(machine: MachineConfig) -> Tool {
+    let packages = std::env::var_os("UNDERSTUDY_LAB_PACKAGES")
+        .map_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab/packages/root"), PathBuf::from);
+    let program = packages.join("usr/bin/ipmitool");
+    assert!(program.exists(), "no ipmitool at {}: run `cargo xtask packages`, or set UNDERSTUDY_LAB_PACKAGES", program.display());
     Tool { simulator: Simulator::start_one(machine).await.unwrap(), packages, extra: vec!["-C", "17", "-L", "ADMINISTRATOR"] }
 }
 
@@ -36,7 +41,7 @@ async fn tool() -> Tool {
 
 impl Tool {
     /// Whether it succeeded, and all that it said.
-    async fn run(&self, arguments: &[&str]) -> (bool, String) {
+    pub async fn run(&self, arguments: &[&str]) -> (bool, String) {
         let port = self.simulator.ipmi_address_of("m1").unwrap().port().to_string();
         let mut command = tokio::process::Command::new(self.packages.join("usr/bin/ipmitool"));
         command.env("LD_LIBRARY_PATH", self.packages.join("usr/lib/x86_64-linux-gnu"));
@@ -58,6 +63,11 @@ impl Tool {
         let (good, said) = self.run(arguments).await;
         assert!(!good, "{arguments:?}: {said}");
         said
+    }
+
+    /// Switches the machine on, past the BMC.
+    pub async fn switch_on(&self) {
+        self.simulator.control.perform(Request::PowerOn { name: "m1".into() }).await.unwrap();
     }
 
     async fn quirk(&self, quirks: Value) {

@@ -8,6 +8,7 @@ mod ipmitool;
 mod monitor;
 mod power;
 mod process;
+mod recording;
 mod redfish;
 mod scale;
 mod support;

@@ -60,6 +60,7 @@ fn door(n: usize) -> Door {
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
         certificate: "enrol".into(),
+        access: vocabulary::estate::BmcAccess::Command,
         ipmi: None,
     };
     let mut door = Door::new(bmc, Identity { uuid: uuid(n), serial: String::new() }, Secret::new("lab"), None);
