@@ -10,6 +10,9 @@ const EDGES: [u32; 14] = [0, 1, 2, 3, 7, 15, 16, 0x7f, 0x80, 0xff, 0x7fff, 0xfff
 /// Longest runs of one byte.
 const RUNS: [usize; 4] = [8, 64, 512, 4096];
 
+/// Half of the changes are made in so many first bytes.
+const HEAD: usize = 24;
+
 /// Makes inputs.
 pub struct Mutator {
     numbers: Numbers,
@@ -57,7 +60,8 @@ impl Mutator {
 
     fn change(&mut self, input: &mut Vec<u8>) {
         let length = input.len();
-        let at = self.numbers.below(length);
+        // headers stand at the head
+        let at = if self.numbers.below(2) == 0 { self.numbers.below(length.min(HEAD)) } else { self.numbers.below(length) };
         match self.numbers.below(13) {
             0 | 1 => {
                 let bit = self.numbers.below(8);
@@ -103,7 +107,11 @@ impl Mutator {
             11 => self.digits(input),
             _ => {
                 let word = self.numbers.of(self.words).copied().unwrap_or_default();
-                insert(input, at, word);
+                if self.numbers.below(2) == 0 {
+                    insert(input, at, word);
+                } else {
+                    input.iter_mut().skip(at).zip(word).for_each(|(to, from)| *to = *from);
+                }
             }
         }
     }

@@ -27,10 +27,10 @@ thread_local! {
 /// Tries a group. Panics with the decoder, the reason, the seed and the file of the smallest input that fails.
 pub fn run(group: &Group) {
     corpus::expect_target(group);
-    run_for(group, number(SECONDS).map_or(limits::RUN, Duration::from_secs));
+    run_for(group, number(SECONDS).map_or(limits::RUN, Duration::from_secs), seed());
 }
 
-pub(crate) fn run_for(group: &Group, time: Duration) {
+pub(crate) fn run_for(group: &Group, time: Duration, seed: u64) {
     quiet_panics();
     let watch = Watch::start(group);
     if let Some(path) = std::env::var_os(INPUT) {
@@ -40,7 +40,7 @@ pub(crate) fn run_for(group: &Group, time: Duration) {
         eprintln!("{}: {} got in with {}", group.name, shown(group, &taken), Path::new(&path).display());
         return;
     }
-    let (files, seed) = (corpus::read(group), seed());
+    let files = corpus::read(group);
     eprintln!("{}: {} files, {time:?}, {SEED}={seed}", group.name, files.len());
     let (_, inputs): (Vec<PathBuf>, Vec<Vec<u8>>) = files.into_iter().unzip();
     for input in &inputs {

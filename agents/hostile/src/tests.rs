@@ -34,9 +34,13 @@ fn contains_its_panics(input: &[u8]) -> bool {
 }
 
 fn told(decoders: &'static [Decoder]) -> String {
+    with_seed(decoders, std::process::id().into())
+}
+
+fn with_seed(decoders: &'static [Decoder], seed: u64) -> String {
     let (home, words): (_, &[&[u8]]) = (env!("CARGO_MANIFEST_DIR"), &[b"word"]);
     let group = Group { name: "planted", home, input_max: 256, memory_max: 100_000, words, decoders };
-    match catch_unwind(|| run_for(&group, Duration::from_secs(1))) {
+    match catch_unwind(|| run_for(&group, Duration::from_secs(1), seed)) {
         Ok(()) => String::new(),
         Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_default(),
     }
@@ -47,6 +51,14 @@ fn a_planted_panic_is_found_and_made_small() {
     let told = told(const { &[decoder("trusts", believes_lengths)] });
     assert!(told.contains("planted: `trusts` panicked at ") && told.contains("src/tests.rs"), "{told}");
     assert!(told.contains("1 of them are enough"), "{told}");
+}
+
+#[test]
+fn the_same_seed_finds_the_same_input() {
+    const DECODERS: &[Decoder] = &[decoder("trusts", |input| input.len() != 77 || believes_lengths(&input[..1]))];
+    let (one, again) = (with_seed(DECODERS, 7), with_seed(DECODERS, 7));
+    assert!(one.contains("`trusts` panicked") && one == again, "{one}\n{again}");
+    assert_ne!(one, with_seed(DECODERS, 8));
 }
 
 #[test]
