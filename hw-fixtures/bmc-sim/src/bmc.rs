@@ -82,6 +82,15 @@ pub struct Boot {
     pub expires: Option<Instant>,
 }
 
+/// A restore policy that was written into the BIOS's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BiosWish {
+    /// The policy.
+    pub policy: RestorePolicy,
+    /// The next start takes it; else it is pending for ever.
+    pub applies: bool,
+}
+
 /// A request that changed something or tried to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Recent {
@@ -133,6 +142,8 @@ pub struct State {
     pub policy: RestorePolicy,
     /// A policy set but not active (quirk).
     pub policy_pending: Option<RestorePolicy>,
+    /// What the next start makes of it (BIOS attributes).
+    pub policy_wish: Option<BiosWish>,
     /// The active boot override.
     pub boot: Boot,
     /// An override set but not active (quirk).
@@ -265,6 +276,7 @@ impl Bmc {
             reset_seen: None,
             policy: config.restore_policy,
             policy_pending: None,
+            policy_wish: None,
             boot: Boot::none(&config.hardware.boot_mode),
             boot_pending: None,
             boot_future: None,

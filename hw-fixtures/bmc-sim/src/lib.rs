@@ -41,8 +41,8 @@ pub use config::{Config, Hardware, MachineConfig, Nic, RestorePolicy, Secret};
 pub use control::{Control, Request};
 pub use error::Error;
 pub use quirks::{
-    AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, ModeFlip, ModeProperty, NoEffect, PowerReading,
-    Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour, StrongSuite,
-    TaskBehaviour,
+    AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, GuidOrder, ModeFlip, ModeProperty, NoEffect,
+    PolicyAttribute, PowerReading, Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing,
+    SettingBehaviour, StrongSuite, TaskBehaviour,
 };
 pub use simulator::{Handle, Simulator};

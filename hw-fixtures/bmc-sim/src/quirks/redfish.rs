@@ -62,6 +62,19 @@ pub enum TaskBehaviour {
     Stalls,
 }
 
+/// Whether the restore policy is a BIOS attribute instead of a property of the System. What is set is pending until the next start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyAttribute {
+    /// It is a property of the System.
+    #[default]
+    None,
+    /// As iDRAC: `AcPwrRcvry`; what is set without a time of application is pending for ever.
+    Dell,
+    /// As iLO: `AutoPowerOn`.
+    Hpe,
+}
+
 /// What a BMC does otherwise over Redfish alone. The default keeps to the standard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -88,6 +101,8 @@ pub struct RedfishQuirks {
     pub flips_mode: ModeFlip,
     /// HttpBootUri stays what it is, whatever a PATCH carries.
     pub keeps_uri: bool,
+    /// Whether the restore policy is a BIOS attribute.
+    pub policy_attribute: PolicyAttribute,
     /// Settings and resets are answered 202, with a task.
     pub task: TaskBehaviour,
     /// A task goes on for so long, ms.
@@ -116,6 +131,7 @@ impl Default for RedfishQuirks {
             post_ms: 0,
             flips_mode: ModeFlip::default(),
             keeps_uri: false,
+            policy_attribute: PolicyAttribute::default(),
             task: TaskBehaviour::default(),
             task_ms: 0,
             task_hidden_ms: 0,

@@ -2,6 +2,7 @@
 //! Must never take more than a bounded body, nor do work for a caller that did not say who it is.
 
 mod act;
+mod bios;
 mod boot;
 mod message;
 mod patch;

@@ -35,6 +35,10 @@ pub enum Route {
     System,
     /// Where its boot override is taken on some platforms.
     SystemSettings,
+    /// Its BIOS, on platforms whose restore policy is an attribute of that.
+    Bios,
+    /// Where that is set.
+    BiosSettings,
     /// What its reset takes.
     SystemActionInfo,
     /// Its reset.
@@ -86,6 +90,8 @@ pub fn find(path: &str, machine: &MachineConfig) -> Option<Route> {
         ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
             [] => Some(Route::System),
             ["SD"] => Some(Route::SystemSettings),
+            ["Bios"] => Some(Route::Bios),
+            ["Bios", "Settings"] => Some(Route::BiosSettings),
             ["ResetActionInfo"] => Some(Route::SystemActionInfo),
             ["Actions", "ComputerSystem.Reset"] => Some(Route::SystemReset),
             ["EthernetInterfaces"] => Some(Route::Interfaces),
@@ -125,13 +131,14 @@ impl Route {
             Self::SystemReset | Self::ManagerReset => &["POST"],
             Self::System => &["GET", "PATCH"],
             Self::SystemSettings if quirks.redfish.boot_place == BootPlace::System => &[],
-            Self::SystemSettings => &["GET", "PATCH"],
+            Self::SystemSettings | Self::BiosSettings => &["GET", "PATCH"],
             Self::SystemActionInfo if !quirks.allowable_values => &[],
             Self::Versions
             | Self::Root
             | Self::Odata
             | Self::Metadata
             | Self::SessionService
+            | Self::Bios
             | Self::TaskService
             | Self::Tasks
             | Self::Task(_)

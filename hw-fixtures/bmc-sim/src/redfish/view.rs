@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::bios;
 use super::boot;
 use super::route::Route;
 use super::task;
@@ -14,7 +15,7 @@ use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{BootPlace, EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{BootPlace, EtagBehaviour, PolicyAttribute, Quirks, ResetTimeReading, SettingBehaviour};
 
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
@@ -72,6 +73,8 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
             collection("ComputerSystemCollection", "Systems", "Computer System Collection", std::slice::from_ref(&ids.system_id))
         }
         Route::System => system(&state, machine),
+        Route::Bios => bios::view(&state, machine, false)?,
+        Route::BiosSettings => bios::view(&state, machine, true)?,
         Route::SystemSettings => system_settings(&state, machine),
         Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &state.quirks.redfish.resets()),
         Route::Interfaces => {
@@ -257,7 +260,9 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
         "Actions": { "#ComputerSystem.Reset": reset },
     });
     put_power(&mut body, state.system_power());
-    if quirks.restore_policy != SettingBehaviour::Unsupported {
+    if quirks.redfish.policy_attribute != PolicyAttribute::None {
+        put(&mut body, "Bios", link(&bios::path(machine)));
+    } else if quirks.restore_policy != SettingBehaviour::Unsupported {
         put(&mut body, "PowerRestorePolicy", json!(state.policy.as_str()));
         put(&mut body, "PowerRestorePolicy@Redfish.AllowableValues", json!(RESTORE_POLICIES));
     }
