@@ -158,6 +158,8 @@ pub struct State {
     pub boot_taken: Option<Boot>,
     /// Free text an owner may write.
     pub asset_tag: String,
+    /// Another hand has written it right before the last PATCH (quirk).
+    pub raced: bool,
     /// Sessions of Redfish.
     pub sessions: Sessions,
     /// Sessions of IPMI.
@@ -284,6 +286,7 @@ impl Bmc {
             tasks: Tasks::default(),
             boot_taken: None,
             asset_tag: String::new(),
+            raced: false,
             sessions: Sessions::default(),
             rmcp: Table::default(),
             device: Device::default(),

@@ -109,6 +109,10 @@ pub enum EtagBehaviour {
     Required,
     /// Every If-Match is answered 412.
     AlwaysFails,
+    /// As `required`, and before every second PATCH another hand changes the resource.
+    Raced,
+    /// `""`, and every If-Match is answered 412.
+    Empty,
 }
 
 /// What LastResetTime reads.

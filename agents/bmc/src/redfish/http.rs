@@ -4,9 +4,10 @@
 use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, LOCATION};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, LOCATION};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use vocabulary::Secret;
@@ -74,6 +75,8 @@ pub struct Http {
     hand: Client,
     pin: Arc<Pin>,
     patience: Patience,
+    /// It refuses to be told that bodies must not be compressed.
+    refuses_identity: AtomicBool,
 }
 
 impl Http {
@@ -98,7 +101,7 @@ impl Http {
         };
         let eyes = client(limits::IDLE_EYES_MAX, limits::IDLE_EYES)?;
         let hand = client(limits::IDLE_HAND_MAX, limits::IDLE_HAND)?;
-        Ok(Http { base: format!("https://{address}"), eyes, hand, pin, patience })
+        Ok(Http { base: format!("https://{address}"), eyes, hand, pin, patience, refuses_identity: AtomicBool::new(false) })
     }
 
     /// The certificate that is held to.
@@ -113,11 +116,23 @@ impl Http {
 
     /// GET; tried once more if a kept connection broke before the answer. Any status is an answer.
     pub async fn get(&self, via: Via, path: &str, who: &Credential) -> Result<Reply, Trouble> {
-        let again = match self.once(via, Method::GET, path, who, None, None).await {
+        let ask = async || match self.once(via, Method::GET, path, who, None, None).await {
             Err(Failure::Broken(_)) => self.once(via, Method::GET, path, who, None, None).await,
             first => first,
         };
-        again.map_err(|failure| self.blamed(failure, &Method::GET, path))
+        let said = !self.refuses_identity.load(Ordering::Relaxed);
+        let answer = match ask().await {
+            // some iLOs answer so to "identity" (OpenStack's sushy): not said to this BMC again, if that is what it was
+            Ok(reply) if reply.status == 406 && said => {
+                self.refuses_identity.store(true, Ordering::Relaxed);
+                let again = ask().await;
+                let helped = again.as_ref().is_ok_and(|reply| reply.status != 406);
+                self.refuses_identity.store(helped, Ordering::Relaxed);
+                again
+            }
+            first => first,
+        };
+        answer.map_err(|failure| self.blamed(failure, &Method::GET, path))
     }
 
     /// POST, PATCH or DELETE; sent at most once. A lost reply is `BrokenOff`: whether it happened is unknown.
@@ -154,6 +169,10 @@ impl Http {
             .timeout(wait)
             .header(ACCEPT, "application/json")
             .header("OData-Version", "4.0");
+        // a compressed body could not be read, and its ETag would be a weak one
+        if !self.refuses_identity.load(Ordering::Relaxed) {
+            request = request.header(ACCEPT_ENCODING, "identity");
+        }
         request = match who {
             Credential::Nobody => request,
             Credential::Token(token) => request.header("X-Auth-Token", sensitive(token)?),
@@ -242,7 +261,8 @@ async fn read(mut response: Response, wait: Duration) -> Result<Reply, Failure> 
         Err(_) if bytes.is_empty() || !(200..300).contains(&status) => Value::Null,
         Err(error) => return Err(Failure::Unusable(format!("the answer is not JSON ({error})"))),
     };
-    let etag = etag.or_else(|| body.get("@odata.etag").and_then(Value::as_str).map(str::to_owned)).filter(|e| usable(e));
+    let told = || body.get("@odata.etag").and_then(Value::as_str).map(str::to_owned);
+    let etag = etag.filter(|etag| usable(etag)).or_else(|| told().filter(|etag| usable(etag)));
     Ok(Reply { status, etag, token, location, body })
 }
 
@@ -250,9 +270,10 @@ fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-/// True for an ETag that can be sent back: quoted, visible, of sane length.
+/// True for an ETag that can be sent back: quoted, visible, of sane length, and not empty (there are BMCs that tell `""`, which matches nothing).
 fn usable(etag: &str) -> bool {
-    etag.len() <= limits::TEXT_MAX && etag.bytes().all(|b| (0x21..0x7f).contains(&b)) && etag.ends_with('"')
+    let empty = etag.trim_start_matches("W/") == "\"\"";
+    etag.len() <= limits::TEXT_MAX && etag.bytes().all(|b| (0x21..0x7f).contains(&b)) && etag.ends_with('"') && !empty
 }
 
 fn sensitive(token: &Secret) -> Result<HeaderValue, Failure> {

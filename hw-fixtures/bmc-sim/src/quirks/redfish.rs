@@ -115,6 +115,12 @@ pub struct RedfishQuirks {
     pub task_goes: bool,
     /// Any look at a task's monitor deletes the task.
     pub monitor_deletes: bool,
+    /// A request that asks for bodies that are not compressed (`Accept-Encoding: identity`) is answered 406.
+    pub refuses_identity: bool,
+    /// Bodies are compressed, and their ETags weak, unless a request asks for the contrary.
+    pub compresses: bool,
+    /// A connection that was idle for so long is cut at the next request, which is not looked at; 0: never, ms.
+    pub idle_cut_ms: u64,
 }
 
 impl Default for RedfishQuirks {
@@ -138,6 +144,9 @@ impl Default for RedfishQuirks {
             task_in_body: true,
             task_goes: false,
             monitor_deletes: false,
+            refuses_identity: false,
+            compresses: false,
+            idle_cut_ms: 0,
         }
     }
 }
@@ -150,6 +159,7 @@ impl RedfishQuirks {
             ("post_ms", self.post_ms),
             ("task_ms", self.task_ms),
             ("task_hidden_ms", self.task_hidden_ms),
+            ("idle_cut_ms", self.idle_cut_ms),
         ];
         if let Some((name, _)) = delays.iter().find(|(_, value)| *value > limits::DELAY_MAX_MS) {
             return Err(format!("quirk redfish.{name} is longer than a day; say milliseconds"));

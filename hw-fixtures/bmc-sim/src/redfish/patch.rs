@@ -14,7 +14,7 @@ use super::view::{self, RESTORE_POLICIES};
 use super::{Answer, bios, boot, check_match, task};
 use crate::bmc::{BiosWish, Bmc, Boot, State};
 use crate::config::RestorePolicy;
-use crate::quirks::{BootPlace, Quirks, SettingBehaviour, TaskBehaviour};
+use crate::quirks::{BootPlace, EtagBehaviour, Quirks, SettingBehaviour, TaskBehaviour};
 
 /// What a request would set.
 #[derive(Debug, Default)]
@@ -28,6 +28,14 @@ struct Wish {
 /// A PATCH of the System.
 pub async fn patch(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>, headers: &HeaderMap, quirks: &Quirks) -> Answer {
     view::refresh(bmc).await;
+    if quirks.etag == EtagBehaviour::Raced {
+        let mut state = bmc.state();
+        state.raced = !state.raced;
+        if state.raced {
+            // the other hand
+            state.asset_tag = if state.asset_tag.is_empty() { "raced".into() } else { String::new() };
+        }
+    }
     let current = view::view(bmc, route);
     let etag = current.as_ref().and_then(|body| view::etag(body, quirks));
     if let Err(refusal) = check_match(headers, etag.as_deref(), quirks) {

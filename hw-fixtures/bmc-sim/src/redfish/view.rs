@@ -111,7 +111,10 @@ pub fn etag(body: &Value, quirks: &Quirks) -> Option<String> {
     match quirks.etag {
         EtagBehaviour::None => None,
         EtagBehaviour::Weak => Some(format!("W/\"{hash:016X}\"")),
-        EtagBehaviour::Strong | EtagBehaviour::Required | EtagBehaviour::AlwaysFails => Some(format!("\"{hash:016X}\"")),
+        EtagBehaviour::Empty => Some("\"\"".into()),
+        EtagBehaviour::Strong | EtagBehaviour::Required | EtagBehaviour::AlwaysFails | EtagBehaviour::Raced => {
+            Some(format!("\"{hash:016X}\""))
+        }
     }
 }
 

@@ -318,3 +318,37 @@ async fn no_attribute_is_guessed() {
         assert!(is_rejected(&refused) && nothing_was_sent(&bench).await, "{vendor} {attribute}: {refused:?}");
     }
 }
+
+#[tokio::test]
+async fn bodies_are_asked_for_as_they_are_and_a_bmc_that_refuses_to_hear_that_is_not_told() {
+    let bench = bench(json!({ "redfish": { "compresses": true }, "etag": "required" })).await;
+    let driver = bench.open();
+    assert!(driver.read().await.unwrap().all_off(), "a compressed body could not be read");
+    driver.set_boot_target(BootTarget::Pxe).await.unwrap();
+    assert_eq!(patches(&bench).await, [200], "with the strong ETag of a body that is not compressed");
+    bench.quirks(json!({ "redfish": { "compresses": false, "refuses_identity": true } })).await;
+    for driver in [driver, bench.open()] {
+        assert!(driver.read().await.unwrap().all_off(), "the three requests of a reading meet it at once");
+        let before = bench.requests().await;
+        driver.read().await.unwrap();
+        assert_eq!(bench.requests().await - before, 3, "it is not said again");
+        driver.power_on().await.unwrap();
+        driver.power_off().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_when_it_is_used_again_costs_a_get_and_no_command() {
+    let bench = bench(json!({ "redfish": { "idle_cut_ms": 100 } })).await;
+    bench.switch_on().await;
+    let driver = bench.open();
+    let first = driver.read().await.unwrap().session;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(driver.read().await.unwrap().session, first, "asked again on a new connection");
+    }
+    driver.set_boot_target(BootTarget::Pxe).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    driver.power_off().await.unwrap();
+    assert_eq!(bench.resets("ForceOff").await, 1);
+}
