@@ -28,6 +28,16 @@ pub struct Quirks {
     host_rail: Option<&'static str>,
     refuses_if_match: bool,
     takes_boot_override_at_settings: bool,
+    restore_attribute: Option<RestoreAttribute>,
+}
+
+/// A BIOS attribute that is the restore policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RestoreAttribute {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value for "stays off".
+    pub off: &'static str,
 }
 
 impl Quirks {
@@ -44,6 +54,10 @@ impl Quirks {
     /// The boot override is written to the resource that `@Redfish.Settings` names, and read back there.
     pub fn takes_boot_override_at_settings(self) -> bool {
         self.takes_boot_override_at_settings
+    }
+    /// The BIOS attribute that is the restore policy where the system tells none.
+    pub fn restore_attribute(self) -> Option<RestoreAttribute> {
+        self.restore_attribute
     }
 }
 
@@ -71,6 +85,20 @@ static TABLE: &[Row] = &[
         name: "MegaRAC",
         applies: |p| p.vendor.eq_ignore_ascii_case("AMI") || p.vendor.eq_ignore_ascii_case("ASRockRack"),
         adds: |q| q.takes_boot_override_at_settings = true,
+    },
+    // Dell PowerEdge: the restore policy is a BIOS attribute alone, with the values Off, On, Last (Dell's reference guides of BIOS
+    // attributes, "AC Power Recovery").
+    Row {
+        name: "iDRAC",
+        applies: |p| p.vendor.eq_ignore_ascii_case("Dell"),
+        adds: |q| q.restore_attribute = Some(RestoreAttribute { name: "AcPwrRcvry", off: "Off" }),
+    },
+    // HPE ProLiant: the same, with the values AlwaysPowerOn, AlwaysPowerOff, RestoreLastState (HPE's resource definitions of iLO 5 and 6,
+    // Bios, "Automatic Power-On").
+    Row {
+        name: "iLO",
+        applies: |p| p.vendor.eq_ignore_ascii_case("HPE"),
+        adds: |q| q.restore_attribute = Some(RestoreAttribute { name: "AutoPowerOn", off: "AlwaysPowerOff" }),
     },
 ];
 
@@ -121,6 +149,15 @@ mod tests {
         assert!(board.quirks().refuses_if_match() && board.quirks().takes_boot_override_at_settings());
         assert_eq!(board.records(), ["OpenBMC", "MegaRAC"]);
         assert!(!Platform { vendor: "AMI".into(), ..Platform::default() }.quirks().refuses_if_match());
+    }
+
+    #[test]
+    fn attributes_are_known_of_named_platforms_alone() {
+        let of = |vendor: &str| {
+            let known = Platform { vendor: vendor.into(), ..Platform::default() }.quirks().restore_attribute();
+            known.map(|attribute| attribute.name)
+        };
+        assert_eq!((of("Dell"), of("HPE"), of("Nobody"), of("")), (Some("AcPwrRcvry"), Some("AutoPowerOn"), None, None));
     }
 
     #[test]

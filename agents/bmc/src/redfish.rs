@@ -30,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use serde_json::Value;
 use vocabulary::boot::Firmware;
-use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
+use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
 
@@ -199,7 +199,8 @@ impl Redfish {
         };
         let root = held.root.insert(root);
         let (layout, host) = layout::discover(&self.http, root, &session.credential, &self.choice).await?;
-        let mut abilities = abilities::of(&host.system, layout.resets.as_deref());
+        let attribute = layout.quirks.restore_attribute().map(|attribute| attribute.name);
+        let mut abilities = abilities::of(&host.system, layout.resets.as_deref(), attribute);
         if self.watches {
             abilities.iter_mut().for_each(|ability| *ability = Ability::no(ability.name, ONLY_WATCHED));
         }
@@ -425,11 +426,14 @@ impl Redfish {
 
     /// A fresh reading, and how a setting reads with it.
     async fn read_back(&self, errand: Errand, sent: &Sent) -> Result<(Seen, Reads), Trouble> {
-        let seen = self.see().await?;
+        let mut seen = self.see().await?;
         let reads = match errand {
             Errand::Boot(target) => boot::read_back(self, &seen.link, &seen.system, target, sent).await?,
-            Errand::PolicyOff if policy::is_off(&seen.system) => Reads::Set,
-            Errand::PolicyOff => Reads::Otherwise(format!("{:?}", seen.reading.restore_policy)),
+            Errand::PolicyOff => {
+                let read = policy::read_back(self, &seen.link, &seen.system).await?;
+                seen.reading.restore_policy = read.active;
+                if read.active == RestorePolicy::AlwaysOff { Reads::Set } else { Reads::Otherwise(read.shown) }
+            }
             // A power command is judged by `powered`.
             Errand::Reset(_) => Reads::Otherwise(shown(&seen.reading)),
         };

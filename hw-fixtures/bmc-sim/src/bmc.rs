@@ -82,6 +82,15 @@ pub struct Boot {
     pub expires: Option<Instant>,
 }
 
+/// A restore policy that was written into the BIOS's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BiosWish {
+    /// The policy.
+    pub policy: RestorePolicy,
+    /// The next start takes it; else it is pending for ever.
+    pub applies: bool,
+}
+
 /// A request that changed something or tried to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Recent {
@@ -133,6 +142,8 @@ pub struct State {
     pub policy: RestorePolicy,
     /// A policy set but not active (quirk).
     pub policy_pending: Option<RestorePolicy>,
+    /// What the next start makes of it (BIOS attributes).
+    pub policy_wish: Option<BiosWish>,
     /// The active boot override.
     pub boot: Boot,
     /// An override set but not active (quirk).
@@ -147,6 +158,8 @@ pub struct State {
     pub boot_taken: Option<Boot>,
     /// Free text an owner may write.
     pub asset_tag: String,
+    /// Another hand has written it right before the last PATCH (quirk).
+    pub raced: bool,
     /// Sessions of Redfish.
     pub sessions: Sessions,
     /// Sessions of IPMI.
@@ -267,6 +280,7 @@ impl Bmc {
             reset_seen: None,
             policy: config.restore_policy,
             policy_pending: None,
+            policy_wish: None,
             boot: Boot::none(&config.hardware.boot_mode),
             boot_pending: None,
             boot_future: None,
@@ -274,6 +288,7 @@ impl Bmc {
             tasks: Tasks::default(),
             boot_taken: None,
             asset_tag: String::new(),
+            raced: false,
             sessions: Sessions::default(),
             rmcp: Table::default(),
             device: Device::default(),

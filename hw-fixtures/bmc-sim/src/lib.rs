@@ -45,8 +45,8 @@ pub use error::Error;
 pub use ipmi::hostile;
 pub use quirks::{
     AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, EventStream, GuidOrder, ModeFlip, ModeProperty, NoEffect,
-    PowerReading, Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing, SettingBehaviour,
-    StrongSuite, TaskBehaviour,
+    PolicyAttribute, PowerReading, Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing,
+    SettingBehaviour, StrongSuite, TaskBehaviour,
 };
 pub use simulator::{Handle, Simulator};
 

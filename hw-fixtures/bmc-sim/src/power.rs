@@ -334,6 +334,9 @@ impl Bmc {
     fn order(&self) -> Order {
         let boot = {
             let mut state = self.state();
+            if let Some(wish) = state.policy_wish.take_if(|wish| wish.applies) {
+                state.policy = wish.policy;
+            }
             if let Some(future) = state.boot_future.take() {
                 state.boot = future;
             }

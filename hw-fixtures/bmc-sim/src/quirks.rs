@@ -6,7 +6,7 @@ mod redfish;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
-pub use redfish::{BootPlace, ModeFlip, ModeProperty, RedfishQuirks, TaskBehaviour};
+pub use redfish::{BootPlace, ModeFlip, ModeProperty, PolicyAttribute, RedfishQuirks, TaskBehaviour};
 
 /// The reset types that a machine understands.
 pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
@@ -109,6 +109,10 @@ pub enum EtagBehaviour {
     Required,
     /// Every If-Match is answered 412.
     AlwaysFails,
+    /// As `required`, and before every second PATCH another hand changes the resource.
+    Raced,
+    /// `""`, and every If-Match is answered 412.
+    Empty,
 }
 
 /// What LastResetTime reads.

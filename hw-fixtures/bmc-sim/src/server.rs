@@ -3,8 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -154,9 +154,19 @@ async fn talk(bmc: Arc<Bmc>, reach: Reach, mut stream: TcpStream) -> Result<(), 
     let server = bmc.state().identity.as_ref().map(|identity| Arc::clone(&identity.server)).ok_or("no certificate")?;
     let acceptor = TlsAcceptor::from(server);
     let stream = tokio::time::timeout(limits::TLS_HANDSHAKE, acceptor.accept(stream)).await??;
+    let heard = Arc::new(Mutex::new(Instant::now()));
     let service = service_fn(move |request| {
-        let bmc = Arc::clone(&bmc);
-        async move { redfish::answer(&bmc, request).await }
+        let (bmc, heard) = (Arc::clone(&bmc), Arc::clone(&heard));
+        async move {
+            let idle = |heard: &Mutex<Instant>| heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+            let cut = Duration::from_millis(bmc.state().quirks.redfish.idle_cut_ms);
+            if !cut.is_zero() && idle(&heard) >= cut {
+                return Err(redfish::Dropped);
+            }
+            let answer = redfish::answer(&bmc, request).await;
+            *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            answer
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

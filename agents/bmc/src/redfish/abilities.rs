@@ -13,13 +13,14 @@ const TARGET: &str = "BootSourceOverrideTarget";
 const ENABLED: &str = "BootSourceOverrideEnabled";
 const POLICY: &str = "PowerRestorePolicy";
 
-/// Power, boot and restore policy of a system; `resets` are the reset types of its ActionInfo resource, where it has one.
-pub fn of(system: &Value, resets: Option<&[String]>) -> Vec<Ability> {
+/// Power, boot and restore policy of a system; `resets` are the reset types of its ActionInfo resource, where it has one, `attribute` is the
+/// BIOS attribute that this platform's record names as its restore policy.
+pub fn of(system: &Value, resets: Option<&[String]>, attribute: Option<&str>) -> Vec<Ability> {
     let resets = [(name::POWER_OFF, Reset::ForceOff), (name::POWER_ON, Reset::On), (name::SHUT_DOWN, Reset::GracefulShutdown)]
         .map(|(name, reset)| power(system, resets, name, reset));
     let boots = [(name::BOOT_PXE, BootTarget::Pxe), (name::BOOT_HTTP, BootTarget::UefiHttp)]
         .map(|(name, target)| next_boot(system, name, target));
-    resets.into_iter().chain(boots).chain([stay_off(system)]).collect()
+    resets.into_iter().chain(boots).chain([stay_off(system, attribute)]).collect()
 }
 
 fn power(system: &Value, resets: Option<&[String]>, name: &'static str, reset: Reset) -> Ability {
@@ -40,8 +41,13 @@ fn next_boot(system: &Value, name: &'static str, target: BootTarget) -> Ability 
     listed(name, view::allowable(boot, TARGET).as_deref(), boot::word(target), "boot targets")
 }
 
-fn stay_off(system: &Value) -> Ability {
+fn stay_off(system: &Value, attribute: Option<&str>) -> Ability {
     if system.get(POLICY).is_none_or(Value::is_null) {
+        if let Some(attribute) = attribute.filter(|_| system.get("Bios").and_then(view::link).is_some()) {
+            let text =
+                format!("by the BIOS attribute {attribute}, which is looked at when it is set, and active after the next start");
+            return Ability::untold(name::STAY_OFF, text);
+        }
         return Ability::no(name::STAY_OFF, "it tells no restore policy, so the machine may return by itself");
     }
     let list = view::allowable(system, POLICY);
@@ -101,7 +107,7 @@ mod tests {
     use serde_json::json;
 
     fn cans(system: &Value, resets: Option<&[String]>) -> Vec<Can> {
-        of(system, resets).iter().map(|ability| ability.can).collect()
+        of(system, resets, None).iter().map(|ability| ability.can).collect()
     }
 
     #[test]
@@ -121,17 +127,20 @@ mod tests {
         });
         assert_eq!(cans(&rich, None), [Can::Yes, Can::Yes, Can::No, Can::Yes, Can::No, Can::No]);
         assert_eq!((host(&rich, "/s", 2).can, host(&json!({}), "/s", 1).can), (Can::Yes, Can::No));
-        let http = &of(&rich, None)[4];
+        let http = &of(&rich, None, None)[4];
         assert_eq!(http.detail, "UefiHttp is none of its boot targets: None, Pxe");
         let always = json!({ "Boot": { "BootSourceOverrideEnabled@Redfish.AllowableValues": ["Continuous"] } });
-        assert_eq!(of(&always, None)[3].can, Can::No);
+        assert_eq!(of(&always, None, None)[3].can, Can::No);
+        let bios = json!({ "Bios": { "@odata.id": "/redfish/v1/Systems/1/Bios" } });
+        assert_eq!((of(&bios, None, Some("AcPwrRcvry"))[5].can, of(&bios, None, None)[5].can), (Can::Untold, Can::No));
+        assert_eq!(of(&json!({}), None, Some("AcPwrRcvry"))[5].can, Can::No);
         assert_eq!(cans(&plain, Some(&["ForceOff".to_owned()]))[..3], [Can::Yes, Can::No, Can::No]);
     }
 
     proptest! {
         #[test]
         fn reading_is_total(system in any_json()) {
-            prop_assert!(of(&system, None).iter().all(|ability| !ability.detail.is_empty()));
+            prop_assert!(of(&system, None, None).iter().all(|ability| !ability.detail.is_empty()));
         }
     }
 }

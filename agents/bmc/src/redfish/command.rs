@@ -44,7 +44,7 @@ impl Verdict {
 enum IfMatch {
     /// The resource's, if it is a strong one: the standard's way.
     Strong,
-    /// None: after "it does not match" although it was just read, and where the platform refuses it.
+    /// None: after "it does not match" although it was just read, twice, and where the platform refuses it.
     Nothing,
     /// Whatever there is: after "a condition is required".
     Anything,
@@ -91,7 +91,7 @@ pub async fn patch(bmc: &Redfish, link: &Link, places: &[String], bodies: &[Valu
 async fn patch_at(bmc: &Redfish, link: &Link, place: &str, bodies: &[Value], waits: &mut u32) -> Result<Verdict, Trouble> {
     let mut bodies = bodies.iter().peekable();
     let mut condition = if link.layout.quirks.refuses_if_match() { IfMatch::Nothing } else { IfMatch::Strong };
-    let why = "no form of the request was taken".to_owned();
+    let (mut raced, why) = (false, "no form of the request was taken".to_owned());
     let mut refusal = Verdict::Denied(Refusal { kind: Kind::Answer, why });
     for _ in 0..limits::PATCH_ATTEMPTS_MAX {
         let Some(body) = bodies.peek() else { break };
@@ -111,6 +111,8 @@ async fn patch_at(bmc: &Redfish, link: &Link, place: &str, bodies: &[Value], wai
                     End::Untold(why) => Verdict::Failed(why),
                 });
             }
+            // another hand was faster, or the ETag wavers: read again, and once more with the new one
+            412 if if_match.is_some() && !raced => raced = true,
             412 if if_match.is_some() => condition = IfMatch::Nothing,
             428 if if_match.is_none() => condition = IfMatch::Anything,
             400..=499 if is_in_post(&reply.body) && *waits < limits::POST_WAITS_MAX => {

@@ -3,10 +3,11 @@
 
 use std::error::Error as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, LOCATION};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, LOCATION};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use vocabulary::Secret;
@@ -87,6 +88,8 @@ pub struct Http {
     ears: OnceLock<Client>,
     pin: Arc<Pin>,
     patience: Patience,
+    /// It refuses to be told that bodies must not be compressed.
+    refuses_identity: AtomicBool,
 }
 
 impl Http {
@@ -94,7 +97,7 @@ impl Http {
     pub fn new(address: SocketAddr, pin: Arc<Pin>, patience: Patience) -> Result<Http, Trouble> {
         let eyes = client(&pin, patience, limits::IDLE_EYES_MAX, limits::IDLE_EYES)?;
         let hand = client(&pin, patience, limits::IDLE_HAND_MAX, limits::IDLE_HAND)?;
-        Ok(Http { base: format!("https://{address}"), eyes, hand, ears: OnceLock::new(), pin, patience })
+        Ok(Http { base: format!("https://{address}"), eyes, hand, ears: OnceLock::new(), pin, patience, refuses_identity: AtomicBool::new(false) })
     }
 
     /// The certificate that is held to.
@@ -109,11 +112,23 @@ impl Http {
 
     /// GET; tried once more if a kept connection broke before the answer. Any status is an answer.
     pub async fn get(&self, via: Via, path: &str, who: &Credential) -> Result<Reply, Trouble> {
-        let again = match self.once(via, Method::GET, path, who, None, None).await {
+        let ask = async || match self.once(via, Method::GET, path, who, None, None).await {
             Err(Failure::Broken(_)) => self.once(via, Method::GET, path, who, None, None).await,
             first => first,
         };
-        again.map_err(|failure| self.blamed(failure, &Method::GET, path))
+        let said = !self.refuses_identity.load(Ordering::Relaxed);
+        let answer = match ask().await {
+            // some iLOs answer so to "identity" (OpenStack's sushy): not said to this BMC again, if that is what it was
+            Ok(reply) if reply.status == 406 && said => {
+                self.refuses_identity.store(true, Ordering::Relaxed);
+                let again = ask().await;
+                let helped = again.as_ref().is_ok_and(|reply| reply.status != 406);
+                self.refuses_identity.store(helped, Ordering::Relaxed);
+                again
+            }
+            first => first,
+        };
+        answer.map_err(|failure| self.blamed(failure, &Method::GET, path))
     }
 
     /// POST, PATCH or DELETE; sent at most once. A lost reply is `BrokenOff`: whether it happened is unknown.
@@ -172,6 +187,10 @@ impl Http {
         let request =
             client.request(method.clone(), format!("{}{path}", self.base)).timeout(wait).header(ACCEPT, "application/json");
         let mut request = identified(request, who)?;
+        // a compressed body could not be read, and its ETag would be a weak one
+        if !self.refuses_identity.load(Ordering::Relaxed) {
+            request = request.header(ACCEPT_ENCODING, "identity");
+        }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
@@ -294,7 +313,8 @@ pub(super) fn understood(status: u16, headers: &HeaderMap, bytes: &[u8]) -> Resu
         Err(_) if bytes.is_empty() || !(200..300).contains(&status) => Value::Null,
         Err(error) => return Err(format!("the answer is not JSON ({error})")),
     };
-    let etag = etag.or_else(|| body.get("@odata.etag").and_then(Value::as_str).map(str::to_owned)).filter(|e| usable(e));
+    let told = || body.get("@odata.etag").and_then(Value::as_str).map(str::to_owned);
+    let etag = etag.filter(|etag| usable(etag)).or_else(|| told().filter(|etag| usable(etag)));
     Ok(Reply { status, etag, token, location, body })
 }
 
@@ -302,9 +322,10 @@ fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-/// True for an ETag that can be sent back: quoted, visible, of sane length.
+/// True for an ETag that can be sent back: quoted, visible, of sane length, and not empty (there are BMCs that tell `""`, which matches nothing).
 fn usable(etag: &str) -> bool {
-    etag.len() <= limits::TEXT_MAX && etag.bytes().all(|b| (0x21..0x7f).contains(&b)) && etag.ends_with('"')
+    let empty = etag.trim_start_matches("W/") == "\"\"";
+    etag.len() <= limits::TEXT_MAX && etag.bytes().all(|b| (0x21..0x7f).contains(&b)) && etag.ends_with('"') && !empty
 }
 
 fn sensitive(token: &Secret) -> Result<HeaderValue, Failure> {

@@ -62,6 +62,19 @@ pub enum TaskBehaviour {
     Stalls,
 }
 
+/// Whether the restore policy is a BIOS attribute instead of a property of the System. What is set is pending until the next start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyAttribute {
+    /// It is a property of the System.
+    #[default]
+    None,
+    /// As iDRAC: `AcPwrRcvry`; what is set without a time of application is pending for ever.
+    Dell,
+    /// As iLO: `AutoPowerOn`.
+    Hpe,
+}
+
 /// What a BMC does otherwise over Redfish alone. The default keeps to the standard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -88,6 +101,8 @@ pub struct RedfishQuirks {
     pub flips_mode: ModeFlip,
     /// HttpBootUri stays what it is, whatever a PATCH carries.
     pub keeps_uri: bool,
+    /// Whether the restore policy is a BIOS attribute.
+    pub policy_attribute: PolicyAttribute,
     /// Settings and resets are answered 202, with a task.
     pub task: TaskBehaviour,
     /// A task goes on for so long, ms.
@@ -100,6 +115,12 @@ pub struct RedfishQuirks {
     pub task_goes: bool,
     /// Any look at a task's monitor deletes the task.
     pub monitor_deletes: bool,
+    /// A request that asks for bodies that are not compressed (`Accept-Encoding: identity`) is answered 406.
+    pub refuses_identity: bool,
+    /// Bodies are compressed, and their ETags weak, unless a request asks for the contrary.
+    pub compresses: bool,
+    /// A connection that was idle for so long is cut at the next request, which is not looked at; 0: never, ms.
+    pub idle_cut_ms: u64,
 }
 
 impl Default for RedfishQuirks {
@@ -116,12 +137,16 @@ impl Default for RedfishQuirks {
             post_ms: 0,
             flips_mode: ModeFlip::default(),
             keeps_uri: false,
+            policy_attribute: PolicyAttribute::default(),
             task: TaskBehaviour::default(),
             task_ms: 0,
             task_hidden_ms: 0,
             task_in_body: true,
             task_goes: false,
             monitor_deletes: false,
+            refuses_identity: false,
+            compresses: false,
+            idle_cut_ms: 0,
         }
     }
 }
@@ -134,6 +159,7 @@ impl RedfishQuirks {
             ("post_ms", self.post_ms),
             ("task_ms", self.task_ms),
             ("task_hidden_ms", self.task_hidden_ms),
+            ("idle_cut_ms", self.idle_cut_ms),
         ];
         if let Some((name, _)) = delays.iter().find(|(_, value)| *value > limits::DELAY_MAX_MS) {
             return Err(format!("quirk redfish.{name} is longer than a day; say milliseconds"));

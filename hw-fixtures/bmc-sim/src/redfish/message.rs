@@ -12,7 +12,7 @@ const REGISTRY: &str = "Base.1.15";
 /// Key, text (with %1, %2), severity, resolution.
 type Message = (&'static str, &'static str, &'static str, &'static str);
 
-const MESSAGES: [Message; 28] = [
+const MESSAGES: [Message; 29] = [
     ("Success", "The request completed successfully.", "OK", "None."),
     (
         "GeneralError",
@@ -111,6 +111,7 @@ const MESSAGES: [Message; 28] = [
         "Warning",
         "Choose a value from the enumeration list that the implementation can support and resubmit the request if the operation failed.",
     ),
+    ("HeaderInvalid", "Header '%1' is invalid.", "Critical", "Resubmit the request with a valid request header."),
     (
         "PropertyNotUpdated",
         "The property was not updated due to an internal service error.  The service is still operational.",

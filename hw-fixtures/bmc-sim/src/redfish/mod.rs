@@ -2,10 +2,12 @@
 //! Must never take more than a bounded body, nor do work for a caller that did not say who it is.
 
 mod act;
+mod bios;
 mod boot;
 #[cfg(test)]
 mod corpus;
 mod hardware;
+mod gzip;
 mod message;
 mod patch;
 mod route;
@@ -86,7 +88,11 @@ pub(crate) async fn answer(bmc: &Arc<Bmc>, request: Request<Incoming>) -> Result
     let (parts, body) = request.into_parts();
     let changes = !matches!(parts.method, Method::GET | Method::HEAD);
     let head = parts.method == Method::HEAD;
+    let plain = parts.headers.get(header::ACCEPT_ENCODING).is_some_and(|accepted| accepted == "identity");
     let answer = match read(body).await {
+        Ok(_) if plain && quirks.redfish.refuses_identity => {
+            message::error(StatusCode::NOT_ACCEPTABLE, "HeaderInvalid", &["Accept-Encoding"])
+        }
         Err(refusal) => refusal,
         Ok(body) => {
             let asked = Asked { method: parts.method, path: parts.uri.path().to_owned(), headers: parts.headers, body };
@@ -107,7 +113,7 @@ pub(crate) async fn answer(bmc: &Arc<Bmc>, request: Request<Incoming>) -> Result
     if quirks.drop_reply && changes {
         return Err(Dropped);
     }
-    Ok(response(answer, &quirks, head))
+    Ok(response(answer, &quirks, Shape { head, packed: quirks.redfish.compresses && !plain }))
 }
 
 async fn read(body: Incoming) -> Result<Bytes, Answer> {
@@ -235,7 +241,15 @@ fn identify(bmc: &Bmc, asked: &Asked, quirks: &Quirks) -> Result<(), Answer> {
     if bmc.knows(user, password) { Ok(()) } else { Err(refuse()) }
 }
 
-fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Body> {
+/// How an answer leaves.
+struct Shape {
+    /// Without its body.
+    head: bool,
+    /// Compressed.
+    packed: bool,
+}
+
+fn response(answer: Answer, quirks: &Quirks, shape: Shape) -> Response<Body> {
     if let Some(events) = answer.events {
         return stream::response(events);
     }
@@ -245,8 +259,10 @@ fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Body> {
         Some(Value::String(text)) => text.clone(),
         Some(body) => body.to_string(),
     };
-    let length = text.len();
-    let mut response = Response::new(Either::Left(Full::new(if head { Bytes::new() } else { Bytes::from(text) })));
+    let packed = shape.packed && !text.is_empty();
+    let body = if packed { Bytes::from(gzip::packed(text.as_bytes())) } else { Bytes::from(text) };
+    let length = body.len();
+    let mut response = Response::new(Either::Left(Full::new(if shape.head { Bytes::new() } else { body })));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert("odata-version", HeaderValue::from_static("4.0"));
@@ -255,7 +271,11 @@ fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Body> {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
+    if packed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     for (name, value) in answer.headers {
+        let value = if packed && name == "etag" && !value.starts_with("W/") { format!("W/{value}") } else { value };
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }
@@ -267,11 +287,14 @@ fn response(answer: Answer, quirks: &Quirks, head: bool) -> Response<Body> {
 fn check_match(headers: &HeaderMap, current: Option<&str>, quirks: &Quirks) -> Result<(), Answer> {
     let bare = |text: &str| text.trim().trim_start_matches("W/").to_owned();
     match (headers.get(header::IF_MATCH).map(|v| v.to_str().unwrap_or_default()), quirks.etag) {
-        (_, EtagBehaviour::None) | (None, EtagBehaviour::Strong | EtagBehaviour::Weak | EtagBehaviour::AlwaysFails) => Ok(()),
-        (None, EtagBehaviour::Required) => Err(message::error(StatusCode::PRECONDITION_REQUIRED, "PreconditionRequired", &[])),
+        (_, EtagBehaviour::None)
+        | (None, EtagBehaviour::Strong | EtagBehaviour::Weak | EtagBehaviour::AlwaysFails | EtagBehaviour::Empty) => Ok(()),
+        (None, EtagBehaviour::Required | EtagBehaviour::Raced) => {
+            Err(message::error(StatusCode::PRECONDITION_REQUIRED, "PreconditionRequired", &[]))
+        }
         (Some(given), behaviour) => {
             let matches = given.trim() == "*" || given.split(',').any(|one| Some(bare(one)) == current.map(bare));
-            if matches && behaviour != EtagBehaviour::AlwaysFails {
+            if matches && !matches!(behaviour, EtagBehaviour::AlwaysFails | EtagBehaviour::Empty) {
                 Ok(())
             } else {
                 Err(message::error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", &[]))

@@ -11,22 +11,31 @@ use super::message::{self, property_error};
 use super::route::Route;
 use super::value::{one_of, text};
 use super::view::{self, RESTORE_POLICIES};
-use super::{Answer, boot, check_match, task};
-use crate::bmc::{Bmc, Boot, State};
+use super::{Answer, bios, boot, check_match, task};
+use crate::bmc::{BiosWish, Bmc, Boot, State};
 use crate::config::RestorePolicy;
-use crate::quirks::{BootPlace, Quirks, SettingBehaviour, TaskBehaviour};
+use crate::quirks::{BootPlace, EtagBehaviour, Quirks, SettingBehaviour, TaskBehaviour};
 
 /// What a request would set.
 #[derive(Debug, Default)]
 struct Wish {
     policy: Option<RestorePolicy>,
     boot: Option<Boot>,
+    bios: Option<BiosWish>,
     asset_tag: Option<String>,
 }
 
 /// A PATCH of the System.
 pub async fn patch(bmc: &Arc<Bmc>, route: &Route, body: &Map<String, Value>, headers: &HeaderMap, quirks: &Quirks) -> Answer {
     view::refresh(bmc).await;
+    if quirks.etag == EtagBehaviour::Raced {
+        let mut state = bmc.state();
+        state.raced = !state.raced;
+        if state.raced {
+            // the other hand
+            state.asset_tag = if state.asset_tag.is_empty() { "raced".into() } else { String::new() };
+        }
+    }
     let current = view::view(bmc, route);
     let etag = current.as_ref().and_then(|body| view::etag(body, quirks));
     if let Err(refusal) = check_match(headers, etag.as_deref(), quirks) {
@@ -83,6 +92,9 @@ fn grant(bmc: &Bmc, wish: Wish, route: &Route, quirks: &Quirks) {
             SettingBehaviour::Ignored | SettingBehaviour::Unsupported => {}
         }
     }
+    if let Some(bios) = wish.bios {
+        state.policy_wish = Some(bios);
+    }
     if let Some(tag) = wish.asset_tag {
         state.asset_tag = tag;
     }
@@ -94,9 +106,13 @@ fn wish(body: &Map<String, Value>, known: Option<&Map<String, Value>>, route: &R
     if body.is_empty() {
         return Err(property_error("NoOperation", "", &[]));
     }
+    if *route == Route::BiosSettings {
+        wish.bios = Some(bios::wish(body, state)?);
+        return Ok(wish);
+    }
     for (name, value) in body {
         match name.as_str() {
-            "PowerRestorePolicy" if !elsewhere && quirks.restore_policy != SettingBehaviour::Unsupported => {
+            "PowerRestorePolicy" if !elsewhere && known.is_some_and(|known| known.contains_key("PowerRestorePolicy")) => {
                 let text = one_of(name, value, &RESTORE_POLICIES)?;
                 wish.policy = RestorePolicy::parse(text);
             }

@@ -40,6 +40,10 @@ pub enum Route {
     System,
     /// Where its boot override is taken on some platforms.
     SystemSettings,
+    /// Its BIOS, on platforms whose restore policy is an attribute of that.
+    Bios,
+    /// Where that is set.
+    BiosSettings,
     /// What its reset takes.
     SystemActionInfo,
     /// Its reset.
@@ -95,6 +99,8 @@ pub fn find(path: &str, machine: &MachineConfig, quirks: &Quirks) -> Option<Rout
         ["Systems", id, rest @ ..] if *id == ids.system_id => match rest {
             [] => Some(Route::System),
             ["SD"] => Some(Route::SystemSettings),
+            ["Bios"] => Some(Route::Bios),
+            ["Bios", "Settings"] => Some(Route::BiosSettings),
             ["ResetActionInfo"] => Some(Route::SystemActionInfo),
             ["Actions", "ComputerSystem.Reset"] => Some(Route::SystemReset),
             ["EthernetInterfaces"] => Some(Route::Interfaces),
@@ -137,7 +143,7 @@ impl Route {
             Self::SystemReset | Self::ManagerReset => &["POST"],
             Self::System => &["GET", "PATCH"],
             Self::SystemSettings if quirks.redfish.boot_place == BootPlace::System => &[],
-            Self::SystemSettings => &["GET", "PATCH"],
+            Self::SystemSettings | Self::BiosSettings => &["GET", "PATCH"],
             Self::SystemActionInfo if !quirks.allowable_values => &[],
             Self::EventService | Self::Events if quirks.events == EventStream::Absent => &[],
             Self::Versions
@@ -147,6 +153,7 @@ impl Route {
             | Self::Odata
             | Self::Metadata
             | Self::SessionService
+            | Self::Bios
             | Self::TaskService
             | Self::Tasks
             | Self::Task(_)

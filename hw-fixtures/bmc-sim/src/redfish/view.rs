@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::bios;
 use super::boot;
 use super::hardware;
 use super::route::Route;
@@ -15,7 +16,7 @@ use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{BootPlace, EtagBehaviour, EventStream, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{BootPlace, EtagBehaviour, EventStream, PolicyAttribute, Quirks, ResetTimeReading, SettingBehaviour};
 
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
@@ -73,6 +74,8 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
             collection("ComputerSystemCollection", "Systems", "Computer System Collection", std::slice::from_ref(&ids.system_id))
         }
         Route::System => system(&state, machine),
+        Route::Bios => bios::view(&state, machine, false)?,
+        Route::BiosSettings => bios::view(&state, machine, true)?,
         Route::SystemSettings => system_settings(&state, machine),
         Route::SystemActionInfo => action_info(&format!("Systems/{}", ids.system_id), &state.quirks.redfish.resets()),
         Route::Interfaces => {
@@ -111,7 +114,10 @@ pub fn etag(body: &Value, quirks: &Quirks) -> Option<String> {
     match quirks.etag {
         EtagBehaviour::None => None,
         EtagBehaviour::Weak => Some(format!("W/\"{hash:016X}\"")),
-        EtagBehaviour::Strong | EtagBehaviour::Required | EtagBehaviour::AlwaysFails => Some(format!("\"{hash:016X}\"")),
+        EtagBehaviour::Empty => Some("\"\"".into()),
+        EtagBehaviour::Strong | EtagBehaviour::Required | EtagBehaviour::AlwaysFails | EtagBehaviour::Raced => {
+            Some(format!("\"{hash:016X}\""))
+        }
     }
 }
 
@@ -278,7 +284,9 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
     });
     put_power(&mut body, state.system_power());
     hardware::put_system_links(&mut body, &path, machine, quirks);
-    if quirks.restore_policy != SettingBehaviour::Unsupported {
+    if quirks.redfish.policy_attribute != PolicyAttribute::None {
+        put(&mut body, "Bios", link(&bios::path(machine)));
+    } else if quirks.restore_policy != SettingBehaviour::Unsupported {
         put(&mut body, "PowerRestorePolicy", json!(state.policy.as_str()));
         put(&mut body, "PowerRestorePolicy@Redfish.AllowableValues", json!(RESTORE_POLICIES));
     }

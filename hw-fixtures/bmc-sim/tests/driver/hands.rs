@@ -8,7 +8,7 @@ use crate::common::{Bench, NAME, SERIAL, UUID, bench, bench_of, is_rejected, is_
 use bmc_sim::{MachineConfig, Request};
 use serde_json::{Value, json};
 use vocabulary::boot::Firmware;
-use vocabulary::power::{BootTarget, PowerState};
+use vocabulary::power::{BootTarget, PowerState, RestorePolicy};
 
 const SYSTEM: &str = "/redfish/v1/Systems/System-1";
 
@@ -262,4 +262,93 @@ async fn a_reset_is_judged_by_the_machine_and_not_by_its_task() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{task}: nobody waits for it");
         assert_eq!(bench.sent("POST").await.into_iter().map(|(_, status)| status).collect::<Vec<_>>(), [202, 202], "{task}");
     }
+}
+
+/// A machine of this maker, whose restore policy is a BIOS attribute.
+async fn maker(vendor: &str, attribute: &str) -> Bench {
+    let mut machine = MachineConfig { uuid: UUID.into(), serial: SERIAL.into(), ..MachineConfig::for_test(NAME) };
+    machine.hardware.manufacturer = vendor.into();
+    let bench = bench_of(machine).await;
+    bench.quirks(json!({ "redfish": { "policy_attribute": attribute } })).await;
+    bench
+}
+
+#[tokio::test]
+async fn a_restore_policy_in_the_bios_is_pending_until_the_next_start_and_active_after_it() {
+    for (vendor, attribute, off) in [("Dell", "dell", "Off"), ("HPE", "hpe", "AlwaysPowerOff")] {
+        let bench = maker(vendor, attribute).await;
+        let driver = bench.open();
+        for _ in 0..2 {
+            let told = driver.set_restore_policy_off().await;
+            assert!(is_unconfirmed(&told), "{vendor}: {told:?}");
+            assert!(told.unwrap_err().to_string().contains(&format!("{off} is pending")), "{vendor}");
+        }
+        assert_eq!(patches(&bench).await, [200], "{vendor}: what is pending is not written again");
+        assert_eq!(bench.state().await["restore_policy"], "LastState", "{vendor}: it would return by itself");
+        bench.switch_on().await;
+        let reading = driver.set_restore_policy_off().await.unwrap_or_else(|e| panic!("{vendor}: {e}"));
+        assert_eq!(reading.restore_policy, RestorePolicy::AlwaysOff, "{vendor}");
+        assert_eq!(bench.state().await["restore_policy"], "AlwaysOff", "{vendor}: and it is");
+        assert_eq!(patches(&bench).await, [200], "{vendor}");
+        assert_eq!(
+            driver.read().await.unwrap().restore_policy,
+            RestorePolicy::Unknown,
+            "{vendor}: not looked at with each reading"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_job_for_a_bios_attribute_is_followed_too() {
+    let bench = maker("Dell", "dell").await;
+    bench.quirks(json!({ "redfish": { "task": "fails", "task_ms": 300 } })).await;
+    let refused = bench.open().set_restore_policy_off().await;
+    assert!(is_rejected(&refused), "{refused:?}");
+    bench.quirks(json!({ "redfish": { "task": "schedules", "task_ms": 600 } })).await;
+    assert!(is_unconfirmed(&bench.open().set_restore_policy_off().await), "scheduled is pending");
+    bench.switch_on().await;
+    bench.open().set_restore_policy_off().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_attribute_is_guessed() {
+    for (vendor, attribute) in [("Nobody", "dell"), ("HPE", "dell"), ("Dell", "hpe")] {
+        let bench = maker(vendor, attribute).await;
+        let refused = bench.open().set_restore_policy_off().await;
+        assert!(is_rejected(&refused) && nothing_was_sent(&bench).await, "{vendor} {attribute}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_asked_for_as_they_are_and_a_bmc_that_refuses_to_hear_that_is_not_told() {
+    let bench = bench(json!({ "redfish": { "compresses": true }, "etag": "required" })).await;
+    let driver = bench.open();
+    assert!(driver.read().await.unwrap().all_off(), "a compressed body could not be read");
+    driver.set_boot_target(BootTarget::Pxe).await.unwrap();
+    assert_eq!(patches(&bench).await, [200], "with the strong ETag of a body that is not compressed");
+    bench.quirks(json!({ "redfish": { "compresses": false, "refuses_identity": true } })).await;
+    for driver in [driver, bench.open()] {
+        assert!(driver.read().await.unwrap().all_off(), "the three requests of a reading meet it at once");
+        let before = bench.requests().await;
+        driver.read().await.unwrap();
+        assert_eq!(bench.requests().await - before, 3, "it is not said again");
+        driver.power_on().await.unwrap();
+        driver.power_off().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_when_it_is_used_again_costs_a_get_and_no_command() {
+    let bench = bench(json!({ "redfish": { "idle_cut_ms": 100 } })).await;
+    bench.switch_on().await;
+    let driver = bench.open();
+    let first = driver.read().await.unwrap().session;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(driver.read().await.unwrap().session, first, "asked again on a new connection");
+    }
+    driver.set_boot_target(BootTarget::Pxe).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    driver.power_off().await.unwrap();
+    assert_eq!(bench.resets("ForceOff").await, 1);
 }
