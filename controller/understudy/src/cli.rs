@@ -11,6 +11,10 @@ use std::path::PathBuf;
 use vocabulary::estate::{BmcProtocol, IpmiPrivilege, Mode, StoreKind};
 use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId, Span, TierId};
 
+mod discover;
+
+pub use discover::{Discover, IPMI_PORT, REDFISH_PORT};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0 done  1 the answer is no  2 usage  3 controller unreachable  4 not found  5 refused or held
@@ -207,6 +211,15 @@ pub enum Machine {
 
 Exit 1 and a fault code if the BMC does not answer or does not take the account. The session is ended again.")]
     Probe(Probe),
+    /// Search for BMCs, without a controller: who answers, what their machines are made of, and drafts of documents. Changes nothing
+    #[command(after_help = "Examples:
+  understudy machine discover 10.2.1.0/24
+  understudy machine discover 10.2.1.0/24 10.2.2.0/24 --user controller --password-file ./bmc --estate ./estate --write ./drafts
+  understudy machine discover 10.2.1.7 --user controller --password-env BMC --output json
+
+The account is tried once at each BMC, over TLS or IPMI 2.0, and not again where it is refused. Certificates that were never seen before cannot
+be verified: their fingerprints are written into the drafts, for you to compare. Ctrl-C ends the search with what was found.")]
+    Discover(Discover),
     /// Take machines in: check their identity, set the restore policy, park their ports
     #[command(after_help = "Examples:
   understudy machine enroll m1 m2 m3

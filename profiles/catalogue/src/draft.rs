@@ -319,7 +319,7 @@ fn value<T: Serialize>(value: &T) -> Result<String, String> {
             if line.contains('\n') { Err("a text of several lines".into()) } else { Ok(line.to_owned()) }
         }
         serde_json::Value::Array(list) => {
-            list.iter().map(|one| self::value(one)).collect::<Result<Vec<_>, _>>().map(|list| format!("[{}]", list.join(", ")))
+            list.iter().map(self::value).collect::<Result<Vec<_>, _>>().map(|list| format!("[{}]", list.join(", ")))
         }
         other => Ok(other.to_string()),
     }

@@ -12,8 +12,8 @@ pub const FOLDER_DEPTH_MAX: usize = 16;
 pub const ENTRIES_MAX: usize = 200_000;
 /// Deepest nesting of YAML collections; the deepest document of an estate needs 6.
 pub const NESTING_MAX: usize = 32;
-/// Most flaws told of one document; what is wrong so often is wrong as a whole.
-pub const FLAWS_PER_DOCUMENT_MAX: usize = 50;
+/// Most flaws told of one document; what is wrong so often is wrong as a whole. A draft of a machine with 64 ports has 4 a port.
+pub const FLAWS_PER_DOCUMENT_MAX: usize = 300;
 /// Most complaints told of one estate.
 pub const COMPLAINTS_MAX: usize = 1000;
 /// Largest secret file, in bytes.

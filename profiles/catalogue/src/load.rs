@@ -7,12 +7,13 @@ use crate::draft::{self, Draft};
 use crate::init::Flavor;
 use crate::limits::{ENTRIES_MAX, FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
 use crate::places::{Complaints, File, Places, Word};
+use crate::read::read;
 use crate::{check, codes, documents, tree};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vocabulary::estate::Estate;
+use vocabulary::estate::{Estate, Machine};
 
 mod document;
 
@@ -46,7 +47,12 @@ pub fn load(folder: &Path) -> Loaded {
 /// Reads and checks the estate in a folder. For a lab, what only a lab may do is fine; for any other, an error; where that
 /// is not known, a warning.
 pub fn load_for(folder: &Path, flavor: Option<Flavor>) -> Loaded {
-    let (mut estate, places, mut complaints) = gather(folder);
+    let mut complaints = Complaints::default();
+    let mut places = Places { folder: folder.to_owned(), ..Places::default() };
+    let mut estate = Estate::default();
+    for file in files(folder, &mut complaints, &mut places.holes) {
+        read_file(&file, &mut estate, &mut places, &mut complaints);
+    }
     let name = places.documents.keys().find(|(kind, _)| *kind == Kind::Estate).map(|(_, name)| name.clone());
     match &name {
         Some(name) => {
@@ -68,17 +74,6 @@ pub fn load_for(folder: &Path, flavor: Option<Flavor>) -> Loaded {
     let complaints = complaints.finish(folder);
     let sound = complaints.iter().all(|complaint| complaint.severity != Severity::Error);
     Loaded { estate: sound.then_some(estate), name, complaints }
-}
-
-/// Every document of a folder, as far as it can be read.
-fn gather(folder: &Path) -> (Estate, Places, Complaints) {
-    let mut complaints = Complaints::default();
-    let mut places = Places { folder: folder.to_owned(), ..Places::default() };
-    let mut estate = Estate::default();
-    for file in files(folder, &mut complaints, &mut places.holes) {
-        read_file(&file, &mut estate, &mut places, &mut complaints);
-    }
-    (estate, places, complaints)
 }
 
 /// A machine's document as it stands in a folder.
@@ -103,23 +98,34 @@ pub struct KnownMachines {
 
 /// Reads the machines of a folder that may hold drafts.
 pub fn machines(folder: &Path) -> KnownMachines {
-    let (_, places, _) = gather(folder);
-    let mut known = KnownMachines { holes: places.holes, ..KnownMachines::default() };
-    for ((kind, name), written) in &places.documents {
-        match (kind, name.parse()) {
-            (Kind::Machine, Ok(id)) => {
-                let file = Path::new(&written.file.path);
-                let file = file.strip_prefix(folder).unwrap_or(file).display();
-                let place = format!("{file}:{}", written.name.line);
-                known.machines.push(KnownMachine { draft: draft::reread(id, &written.tree, !written.broken), place });
-            }
-            (Kind::Switch, _) => {
-                known.switches.insert(name.clone());
-            }
-            _ => {}
+    let mut known = KnownMachines::default();
+    for file in files(folder, &mut Complaints::default(), &mut known.holes) {
+        let parsed = tree::parse(&file.text);
+        known.holes |= parsed.flaws.iter().any(|flaw| matches!(flaw, tree::Flaw::Broken { .. }));
+        for document in parsed.documents {
+            note_known(&file, folder, document, &mut known);
         }
     }
     known
+}
+
+fn note_known(file: &File, folder: &Path, mut document: tree::Node, known: &mut KnownMachines) {
+    let tree::Value::Map(entries) = &mut document.value else { return };
+    let Some(first) = entries.first().cloned() else { return };
+    entries.remove(0);
+    let tree::Value::Scalar { text: name, .. } = &first.node.value else { return };
+    match (Kind::of_word(&first.key), name.parse()) {
+        (Some(Kind::Machine), Ok(id)) => {
+            let path = Path::new(&file.path);
+            let place = format!("{}:{}", path.strip_prefix(folder).unwrap_or(path).display(), first.node.place.line);
+            let whole = read::<Machine>(&document).is_ok();
+            known.machines.push(KnownMachine { draft: draft::reread(id, &document, whole), place });
+        }
+        (Some(Kind::Switch), _) => {
+            known.switches.insert(name.clone());
+        }
+        _ => {}
+    }
 }
 
 fn read_file(file: &File, estate: &mut Estate, places: &mut Places, complaints: &mut Complaints) {

@@ -207,6 +207,20 @@ async fn replay_machine(tree: Tree) -> usize {
         assert!(found.matches && found.findings.abilities.len() == 9, "{path}: {found:?}");
         assert_eq!((commands(), server.asked("PATCH").len()), (before, 0), "{path}: a look changes nothing");
         println!("{path}: {:#?}", found.findings);
+        let inspection = bmc::open(&door).unwrap().inspect().await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
+        let hardware = inspection.inventory;
+        let gib = &system["MemorySummary"]["TotalSystemMemoryGiB"];
+        assert_eq!(hardware.memory.is_some(), gib.as_f64().is_some_and(|gib| gib > 0.0), "{path}: {hardware:?}");
+        assert_eq!((hardware.manufacturer, hardware.model), (text("Manufacturer"), text("Model").trim().to_owned()), "{path}");
+        assert_eq!(hardware.incomplete, None, "{path}");
+        let macs: std::collections::BTreeSet<_> = hardware.nics.iter().map(|nic| nic.mac).collect();
+        assert_eq!(macs.len(), hardware.nics.len(), "{path}: each port once");
+        println!(
+            "{path}: {:?} level {:?}, {:?} threads, {:?}, {:?} power supplies",
+            hardware.architecture, hardware.level, hardware.threads, hardware.firmware, hardware.power_supplies
+        );
+        println!("{path}: {:#?}", hardware.nics);
+        assert_eq!((commands(), server.asked("PATCH").len()), (before, 0), "{path}: a closer look changes nothing either");
         let before = server.asked("POST").len();
         let cut = driver.power_off().await;
         let resets = server.asked("POST").len() - before;

@@ -1,5 +1,6 @@
 //! `understudy machine`: boxes with a BMC.
 
+mod discover;
 mod enroll;
 mod list;
 mod probe;
@@ -10,6 +11,7 @@ use crate::cli::Machine;
 use crate::exit::Failure;
 use crate::session::Session;
 use api::bmc::ScopeWord;
+use vocabulary::estate::SecretReference;
 
 /// Runs a verb.
 pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
@@ -20,7 +22,13 @@ pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
             show::show(session, &machine, survey).await
         }
         Machine::Probe(asked) => probe::probe(session, asked).await,
+        Machine::Discover(asked) => discover::discover(session, asked).await,
         Machine::Enroll { machines, wait } => enroll::enroll(session, &machines, wait).await,
         Machine::Release { machine, yes, wait } => release::release(session, &machine, yes, wait).await,
     }
+}
+
+/// The password that a file or a variable of the environment holds, as a reference.
+fn password(file: Option<&str>, variable: Option<&str>) -> SecretReference {
+    SecretReference(file.map_or_else(|| format!("env:{}", variable.unwrap_or_default()), |path| format!("file:{path}")))
 }

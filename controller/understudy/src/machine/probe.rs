@@ -2,7 +2,7 @@
 //! Must never change anything there, nor print a password.
 
 use super::show;
-use crate::cli::{Probe, ProbeAddress};
+use crate::cli::{IPMI_PORT, Probe, ProbeAddress, REDFISH_PORT};
 use crate::exit::{Exit, Failure};
 use crate::out;
 use crate::render::{clean, table};
@@ -13,11 +13,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, IpmiAccess, IpmiPrivilege, SecretReference};
 use vocabulary::power::{Identity, MachineReading, PowerState, RestorePolicy};
-
-/// Where Redfish is spoken if nothing else is said.
-const REDFISH_PORT: u16 = 443;
-/// Where IPMI is spoken if nothing else is said.
-const IPMI_PORT: u16 = 623;
 
 /// What was seen; `--output json` prints exactly this.
 #[derive(Debug, Serialize)]
@@ -44,11 +39,7 @@ struct ProbeView {
 /// Looks, once.
 pub async fn probe(session: &Session, asked: Probe) -> Result<(), Failure> {
     let no = |fault| Failure::new(Exit::No, fault);
-    let reference = match (&asked.password_file, &asked.password_env) {
-        (Some(path), _) => format!("file:{path}"),
-        (None, name) => format!("env:{}", name.as_deref().unwrap_or_default()),
-    };
-    let reference = SecretReference(reference);
+    let reference = super::password(asked.password_file.as_deref(), asked.password_env.as_deref());
     let password = catalogue::secrets::resolve(&reference, Path::new("")).map_err(no)?;
     let protocol = asked.protocol.into();
     let address = with_port(asked.bmc, protocol);

@@ -46,6 +46,7 @@ fn help_shows_only_what_exists_and_gives_examples() {
         &["estate", "init"],
         &["machine", "enroll"],
         &["machine", "probe"],
+        &["machine", "discover"],
         &["failover", "start"],
         &["agent", "enroll"],
     ] {

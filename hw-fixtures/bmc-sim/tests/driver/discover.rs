@@ -283,6 +283,33 @@ async fn one_bmc_at_two_addresses_is_one_and_meets_a_wrong_password_once() {
 }
 
 #[tokio::test]
+async fn the_account_goes_only_to_who_shows_the_certificate_that_was_just_seen() {
+    let mut net = Net::new(8);
+    net.machine(1, true, false);
+    net.machine(3, true, false);
+    let sim = net.start().await;
+    let (one, other) = (net.at(1), net.at(3));
+    let listener = TcpListener::bind(net.at(2)).await.unwrap();
+    let _swapped = tokio::spawn(async move {
+        // a knock and a greeting, then another box
+        for to in [one, one].into_iter().chain(std::iter::repeat(other)) {
+            let (mut here, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut there = TcpStream::connect(to).await.unwrap();
+                // an end of the one is an end of the other
+                let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+            });
+        }
+    });
+    let [a, b, c] = net.net;
+    let targets = Targets::of(&[format!("{a}.{b}.{c}.2/32").parse().unwrap()]).unwrap();
+    let found = run(&Search { targets, ..net.search(Some("lab")) }).await;
+    let trouble = found.bmcs[0].trouble.as_ref().unwrap();
+    assert_eq!((trouble.code.to_string().as_str(), found.bmcs[0].inspection.is_some()), ("F1016", false), "{trouble}");
+    assert!(requests(&sim, 3).await.is_empty(), "no password was sent");
+}
+
+#[tokio::test]
 async fn an_answer_with_another_number_or_from_another_port_is_none() {
     let net = Net::new(5);
     let pong = |tag: u8| {
