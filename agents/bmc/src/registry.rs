@@ -115,7 +115,7 @@ impl contract::Device for Fleet {
         let reading = match action {
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
             Action::AwaitChange { machine } => {
-                self.of(machine)?.changed().await;
+                self.of(machine)?.changed().await?;
                 return Ok(Answer::Done);
             }
             Action::PowerOff { machine } => self.of(machine)?.power_off().await,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use contract::bmc::Bmc as _;
 use tokio::net::UdpSocket;
 use vocabulary::Secret;
 use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, SecretReference};
