@@ -467,13 +467,16 @@ impl contract::bmc::Bmc for Redfish {
         self.see().await.map(|seen| seen.reading).map_err(|trouble| trouble.told(&self.address))
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Result<(), AgentError> {
         let mut ear = self.ear.lock().await;
         loop {
-            // what made it possible is done by looks; the next one may bring it
-            let Some((link, events)) = self.stream().await else { return std::future::pending().await };
+            // looks make sessions; the next one may bring it
+            let Some((link, events)) = self.stream().await else {
+                let reason = format!("BMC {}: it offers no event stream, or gives no session on which to listen", self.address);
+                return Err(AgentError::Rejected { reason });
+            };
             match ear.next(&self.http, &link.session, &events).await {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 // another box answers: what is read from here on is not on an unbroken session
                 Err(strange @ Trouble::Certificate { .. }) => drop(self.noted(&link, Err::<(), _>(strange)).await),
                 Err(trouble) => tracing::debug!(bmc = %self.address, %trouble, "no event stream; it is tried again later"),

@@ -132,7 +132,7 @@ impl contract::Device for Fleet {
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
             Action::WatchMachine { machine } => self.of(machine)?.watch().await,
             Action::AwaitChange { machine } => {
-                self.of(machine)?.changed().await;
+                self.of(machine)?.changed().await?;
                 return Ok(Answer::Done);
             }
             Action::PowerOff { machine } => self.of(machine)?.power_off().await,

@@ -17,10 +17,10 @@ pub trait Bmc: Send + Sync {
     async fn watch(&self) -> Result<MachineReading, AgentError> {
         self.read().await
     }
-    /// Returns when the BMC says that something happened, be it since the last call: a reason to read, never a fact. Where the BMC tells
-    /// nothing by itself, or its telling is broken, it does not return. Who gives up waiting loses nothing and may ask again.
-    async fn changed(&self) {
-        std::future::pending().await
+    /// Returns when the BMC says that something happened, be it since the last call: a reason to read, never a fact. While its telling is
+    /// broken it does not return; `Rejected` at once where it tells nothing by itself. Who gives up waiting loses nothing and may ask again.
+    async fn changed(&self) -> Result<(), AgentError> {
+        Err(AgentError::Rejected { reason: "this BMC tells nothing by itself".to_owned() })
     }
     /// ForceOff (never graceful, never a cycle). Ok means accepted or already off; the reading may still say On.
     async fn power_off(&self) -> Result<MachineReading, AgentError>;

@@ -182,13 +182,14 @@ fn parse_installed(text: &str) -> BTreeMap<String, String> {
     packages
 }
 
-/// Which of the closure must be unpacked: the table's own, the kernel, and each library that the machine lacks or has in an older version.
+/// Which of the closure must be unpacked: the table's own, the kernel, all of Python (interpreter and modules fit one another only as a
+/// whole), and each library that the machine lacks or has in an older version.
 /// Everything else of the closure (shells, init scripts, perl) serves installation only, and nothing here is installed.
 pub fn select(closure: &[Package], installed: &BTreeMap<String, String>, older: impl Fn(&str, &str) -> bool) -> Vec<Package> {
     let mut chosen: Vec<Package> = closure
         .iter()
         .filter(|package| {
-            is_wanted(&package.name) || is_kernel(&package.name) || {
+            is_wanted(&package.name) || is_kernel(&package.name) || is_python(&package.name) || {
                 is_library(&package.name)
                     && installed
                         .get(&package.name)
@@ -207,6 +208,10 @@ fn is_wanted(name: &str) -> bool {
 
 fn is_kernel(name: &str) -> bool {
     name.starts_with(KERNEL_PREFIX) && name.ends_with(KERNEL_SUFFIX)
+}
+
+fn is_python(name: &str) -> bool {
+    name.starts_with("python3") || name.starts_with("libpython3")
 }
 
 fn is_library(name: &str) -> bool {
@@ -259,16 +264,29 @@ mod tests {
             package("libc6", "2"),
             package("libtext-glob-perl", "1"),
             package("udev", "1"),
+            package("python3-minimal", "1"),
+            package("libpython3.11-stdlib", "1"),
         ];
         let installed = BTreeMap::from([
             ("qemu-system-x86".to_owned(), "7".to_owned()),
             ("libolder1".to_owned(), "1".to_owned()),
+            ("libpython3.11-stdlib".to_owned(), "1".to_owned()),
             ("libnewer1".to_owned(), "3".to_owned()),
         ]);
         let names: Vec<String> = select(&closure, &installed, |present, candidate| present < candidate)
             .into_iter()
             .map(|package| package.name)
             .collect();
-        assert_eq!(names, ["libmissing1", "libolder1", "linux-image-6.1.0-9-cloud-amd64", "qemu-system-x86"]);
+        assert_eq!(
+            names,
+            [
+                "libmissing1",
+                "libolder1",
+                "libpython3.11-stdlib",
+                "linux-image-6.1.0-9-cloud-amd64",
+                "python3-minimal",
+                "qemu-system-x86"
+            ]
+        );
     }
 }

@@ -33,7 +33,7 @@ struct Manifest {
 const MANIFEST: &str = "manifest.json";
 
 /// How a set is laid out; a new number makes every machine unpack afresh.
-const LAYOUT: &str = "2: merged /usr, links inside, modules.dep";
+const LAYOUT: &str = "3: merged /usr, links inside, modules.dep, Python whole";
 
 /// See `packages::ensure`.
 pub fn ensure(tree: &Tree, consent: Consent, refresh: bool) -> Result<Outcome<PathBuf>> {

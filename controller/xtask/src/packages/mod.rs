@@ -52,6 +52,8 @@ pub const TABLE: &[Wanted] = &[
     wanted("openipmi", "ipmi_sim, a BMC nobody here wrote"),
     wanted("ipmitool", "a second opinion on IPMI"),
     wanted("freeipmi-tools", "ipmipower, against which the watching of BMCs is measured"),
+    wanted("fence-agents", "fence_redfish, a second opinion on Redfish"),
+    wanted("redfishtool", "another one"),
     wanted("zstd", "packed initial RAM disks"),
     wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];

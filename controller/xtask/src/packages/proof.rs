@@ -24,6 +24,7 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/ipmi_sim",
     "usr/bin/ipmitool",
     "usr/sbin/ipmipower",
+    "usr/bin/python3",
     "usr/bin/grub-mkimage",
     "usr/lib/grub/i386-pc/grub-bios-setup",
 ];

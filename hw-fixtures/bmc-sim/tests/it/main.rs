@@ -6,6 +6,7 @@ mod account;
 mod faults;
 mod ipmitool;
 mod monitor;
+mod outsiders;
 mod power;
 mod process;
 mod recording;

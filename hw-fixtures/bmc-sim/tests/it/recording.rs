@@ -68,12 +68,11 @@ async fn the_recording_of_redfish_is_what_the_simulator_says() {
     let mut ahead = vec!["/redfish/v1/".to_owned()];
     while let Some(path) = ahead.pop() {
         let path = path.trim_end_matches('/').to_owned();
-        if !tree.contains_key(&path) {
-            let mut body = rig.get(&path).await;
-            settle(&mut body);
-            links(&body, &mut ahead);
-            tree.insert(path, body);
-        }
+        let std::collections::btree_map::Entry::Vacant(place) = tree.entry(path) else { continue };
+        let mut body = rig.get(place.key()).await;
+        settle(&mut body);
+        links(&body, &mut ahead);
+        place.insert(body);
     }
     assert!(tree.len() >= 12, "{:?}", tree.keys());
     for (path, body) in tree {
