@@ -8,6 +8,7 @@ mod command;
 mod http;
 mod identity;
 mod layout;
+mod light;
 mod policy;
 mod power;
 mod session;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use vocabulary::light::{Light, LightReading};
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
@@ -84,6 +86,7 @@ enum Errand {
     Reset(Reset),
     Boot(BootTarget),
     PolicyOff,
+    Light(Light),
 }
 
 /// The constructor in the registry's row.
@@ -304,6 +307,7 @@ impl Redfish {
                 Errand::Reset(reset) => power::reset(self, &link, reset).await,
                 Errand::Boot(target) => boot::set(self, &link, target).await,
                 Errand::PolicyOff => policy::set_off(self, &link).await,
+                Errand::Light(light) => light::switch(self, &link, light).await,
             };
             match self.noted(&link, verdict).await {
                 Err(Trouble::SessionLost) if again => again = false,
@@ -343,7 +347,7 @@ impl Redfish {
     }
 
     /// A setting and what is read back, several times: BMCs take a moment.
-    async fn settled(&self, errand: Errand, what: &str) -> Result<MachineReading, Trouble> {
+    async fn settled(&self, errand: Errand, what: &str) -> Result<Seen, Trouble> {
         let verdict = self.order(errand).await?;
         let mut pause = limits::READ_BACK_PAUSE;
         let mut attempt = 1;
@@ -354,7 +358,7 @@ impl Redfish {
                 Ok::<_, Trouble>((seen, set, reads))
             };
             let reads = match (read_back.await, &verdict) {
-                (Ok((seen, true, _)), _) => return Ok(seen.reading),
+                (Ok((seen, true, _)), _) => return Ok(seen),
                 (Ok((.., reads)), Verdict::Denied(why)) => {
                     return Err(Trouble::refused(why, format!("{what} is answered {why}; it reads {reads}")));
                 }
@@ -385,13 +389,17 @@ impl Redfish {
                 Ok((boot::is_set(&boot, target), boot::shown(&boot)))
             }
             Errand::PolicyOff => Ok((policy::is_off(&seen.system), format!("{:?}", seen.reading.restore_policy))),
+            Errand::Light(light) => {
+                let reads = light::reading(&seen.system);
+                Ok((reads.fits(light), format!("{reads:?}")))
+            }
             // A power command is judged by `powered`.
             Errand::Reset(_) => Ok((false, shown(&seen.reading))),
         }
     }
 
     /// Bounds a whole command and puts its outcome into a caller's words.
-    async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, AgentError> {
         let wait = self.patience.command;
         let late = || Trouble::BrokenOff(format!("not finished within {wait:?}; whether it was done is unknown"));
         tokio::time::timeout(wait, work).await.unwrap_or_else(|_| Err(late())).map_err(|trouble| trouble.told(&self.address))
@@ -419,11 +427,16 @@ impl contract::bmc::Bmc for Redfish {
 
     async fn set_boot_target(&self, target: BootTarget) -> Result<MachineReading, AgentError> {
         let what = format!("boot target {}", boot::word(target));
-        self.bounded(self.settled(Errand::Boot(target), &what)).await
+        self.bounded(self.settled(Errand::Boot(target), &what)).await.map(|seen| seen.reading)
     }
 
     async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError> {
-        self.bounded(self.settled(Errand::PolicyOff, "restore policy AlwaysOff")).await
+        self.bounded(self.settled(Errand::PolicyOff, "restore policy AlwaysOff")).await.map(|seen| seen.reading)
+    }
+
+    async fn identify(&self, light: Light) -> Result<LightReading, AgentError> {
+        let seen = self.bounded(self.settled(Errand::Light(light), "the identify light")).await?;
+        Ok(light::reading(&seen.system))
     }
 }
 

@@ -124,6 +124,10 @@ impl contract::Device for Fleet {
 
     async fn perform(&self, action: &Action) -> Result<Answer, AgentError> {
         let reading = match action {
+            Action::Identify { machine, light } => {
+                let light = self.of(machine)?.identify(*light).await?;
+                return Ok(Answer::Light { light });
+            }
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
             Action::PowerOff { machine } => self.of(machine)?.power_off().await,
             Action::PowerOn { machine } => self.of(machine)?.power_on().await,

@@ -2,6 +2,7 @@
 
 use crate::boot::{BootContact, Permit, PermitReading};
 use crate::check::{Check, CheckOutcome};
+use crate::light::{Light, LightReading};
 use crate::network::{PortReading, PortSetting};
 use crate::power::{BootTarget, MachineReading};
 use crate::storage::{InitiatorName, VolumeReading};
@@ -75,7 +76,7 @@ pub struct Request {
     pub action: Action,
 }
 
-/// What an agent can do. Read actions need no token; all others do.
+/// What an agent can do. Read actions need no token, nor does the identify light, on which nothing rests; all others do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Action {
@@ -94,6 +95,9 @@ pub enum Action {
     ReadContacts { after: u64 },
     /// Runs a health check from this vantage point.
     RunCheck { check: Check },
+    // -- show --
+    /// Switches the light by which a person finds the machine, after making sure that it is that machine.
+    Identify { machine: MachineId, light: Light },
     // -- fence --
     /// Raises the epoch of these resources and answers "no older operation in flight" or `Busy`.
     AdvanceEpoch { resources: Vec<Resource> },
@@ -128,7 +132,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// True if the action changes nothing and needs no token.
+    /// True if the action changes nothing that anything rests on, and needs no token.
     pub fn is_read(&self) -> bool {
         matches!(
             self,
@@ -139,6 +143,7 @@ impl Action {
                 | Action::ReadPermit { .. }
                 | Action::ReadContacts { .. }
                 | Action::RunCheck { .. }
+                | Action::Identify { .. }
         )
     }
 
@@ -168,6 +173,7 @@ impl Action {
         match self {
             Action::Hello | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
             Action::ReadMachine { machine }
+            | Action::Identify { machine, .. }
             | Action::PowerOff { machine }
             | Action::SetBootTarget { machine, .. }
             | Action::PowerOn { machine }
@@ -231,6 +237,8 @@ pub enum Answer {
     Hello(AgentHello),
     /// To `ReadMachine` and after every power, boot target and restore policy action: what was read back.
     Machine(MachineReading),
+    /// To `Identify`: what was read back.
+    Light { light: LightReading },
     /// To `ReadPort` and after every port action: what was read back.
     Port(PortReading),
     /// To `ReadVolume` and after every volume action: what was read back.

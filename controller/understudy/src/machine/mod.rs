@@ -1,6 +1,7 @@
 //! `understudy machine`: boxes with a BMC.
 
 mod enroll;
+mod identify;
 mod list;
 mod probe;
 mod release;
@@ -20,6 +21,7 @@ pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
             show::show(session, &machine, survey).await
         }
         Machine::Probe(asked) => probe::probe(session, asked).await,
+        Machine::Identify { machine, off, seconds } => identify::identify(session, &machine, off, seconds).await,
         Machine::Enroll { machines, wait } => enroll::enroll(session, &machines, wait).await,
         Machine::Release { machine, yes, wait } => release::release(session, &machine, yes, wait).await,
     }

@@ -1,4 +1,4 @@
-//! What a client may set on the System: restore policy, boot override, asset tag.
+//! What a client may set on the System: restore policy, boot override, identify light, asset tag.
 //! Must never take half of a request: everything in it is checked before anything is set.
 
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 
 use super::message::{self, property_error};
 use super::route::Route;
-use super::view::{self, BOOT_ENABLED, BOOT_MODES, BOOT_TARGETS, RESTORE_POLICIES};
+use super::view::{self, BOOT_ENABLED, BOOT_MODES, BOOT_TARGETS, INDICATORS, RESTORE_POLICIES};
 use super::{Answer, check_match};
 use crate::bmc::{Bmc, Boot};
 use crate::config::RestorePolicy;
+use crate::device::Light;
 use crate::limits;
-use crate::quirks::{Quirks, SettingBehaviour};
+use crate::quirks::{Indicator, Quirks, SettingBehaviour};
 
 /// What a request would set.
 #[derive(Debug, Default)]
@@ -21,6 +22,7 @@ struct Wish {
     policy: Option<RestorePolicy>,
     boot: Option<Boot>,
     asset_tag: Option<String>,
+    lit: Option<bool>,
 }
 
 /// A PATCH of the System.
@@ -59,6 +61,11 @@ fn grant(bmc: &Bmc, wish: Wish, quirks: &Quirks) {
             SettingBehaviour::Ignored | SettingBehaviour::Unsupported => {}
         }
     }
+    if let Some(lit) = wish.lit
+        && quirks.indicator != Indicator::Ignored
+    {
+        state.device.light = lit.then_some(Light::Steady);
+    }
     if let Some(tag) = wish.asset_tag {
         state.asset_tag = tag;
     }
@@ -76,6 +83,14 @@ fn wish(body: &Map<String, Value>, known: Option<&Map<String, Value>>, boot: Boo
                 wish.policy = RestorePolicy::parse(text);
             }
             "Boot" if quirks.boot_override != SettingBehaviour::Unsupported => wish.boot = Some(boot_wish(value, boot.clone())?),
+            "LocationIndicatorActive" if matches!(quirks.indicator, Indicator::Location | Indicator::Ignored) => {
+                let lit = value.as_bool();
+                wish.lit =
+                    Some(lit.ok_or_else(|| property_error("PropertyValueTypeError", name, &["(not true or false)", name]))?);
+            }
+            "IndicatorLED" if quirks.indicator == Indicator::Led => {
+                wish.lit = Some(one_of(name, value, &INDICATORS)? != "Off");
+            }
             "AssetTag" => wish.asset_tag = Some(text(name, value)?.to_owned()),
             other if known.is_some_and(|known| known.contains_key(other)) => {
                 return Err(property_error("PropertyNotWritable", other, &[other]));

@@ -11,7 +11,7 @@ use super::route::Route;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{EtagBehaviour, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{EtagBehaviour, Indicator, Quirks, ResetTimeReading, SettingBehaviour};
 
 /// The reset types a system takes.
 pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
@@ -23,6 +23,8 @@ pub const BOOT_TARGETS: [&str; 7] = ["None", "Pxe", "Hdd", "Cd", "Usb", "BiosSet
 pub const BOOT_ENABLED: [&str; 3] = ["Disabled", "Once", "Continuous"];
 /// Values of BootSourceOverrideMode.
 pub const BOOT_MODES: [&str; 2] = ["Legacy", "UEFI"];
+/// Values of IndicatorLED that can be written.
+pub const INDICATORS: [&str; 2] = ["Off", "Blinking"];
 /// Values of PowerRestorePolicy.
 pub const RESTORE_POLICIES: [&str; 3] = ["AlwaysOn", "AlwaysOff", "LastState"];
 
@@ -268,6 +270,12 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
     }
     if quirks.boot_override != SettingBehaviour::Unsupported {
         put(&mut body, "Boot", boot(state));
+    }
+    let lit = state.device.light_state() != 0;
+    match quirks.indicator {
+        Indicator::Location | Indicator::Ignored => put(&mut body, "LocationIndicatorActive", json!(lit)),
+        Indicator::Led => put(&mut body, "IndicatorLED", json!(if lit { "Blinking" } else { "Off" })),
+        Indicator::Missing => {}
     }
     put_reset_and_progress(&mut body, state, machine);
     body
