@@ -13,6 +13,7 @@ pub mod hostile;
 mod hub;
 mod identity;
 mod inventory;
+mod light;
 mod live;
 pub mod log;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use ipmi_rs_core::connection::CompletionErrorCode;
 use vocabulary::WallTime;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::{CipherSuite, IpmiPrivilege};
+use vocabulary::light::{Light, LightReading};
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::AgentError;
 use zeroize::Zeroizing;
@@ -403,7 +405,7 @@ impl Ipmi {
     }
 
     /// Bounds a whole command and puts its outcome into a caller's words.
-    async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, AgentError> {
         let wait = self.patience.command;
         let late = || Trouble::BrokenOff(format!("not finished within {wait:?}"));
         tokio::time::timeout(wait, work).await.unwrap_or_else(|_| Err(late())).map_err(|trouble| trouble.told(&self.address))
@@ -444,6 +446,10 @@ impl contract::bmc::Bmc for Ipmi {
 
     async fn set_boot_target(&self, target: BootTarget) -> Result<MachineReading, AgentError> {
         self.bounded(self.boot_from(target)).await
+    }
+
+    async fn identify(&self, light: Light) -> Result<LightReading, AgentError> {
+        self.bounded(self.switch_light(light)).await
     }
 
     async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError> {

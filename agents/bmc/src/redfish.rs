@@ -14,6 +14,7 @@ mod http;
 mod identity;
 mod inventory;
 mod layout;
+mod light;
 mod lldp;
 mod policy;
 mod power;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use serde_json::Value;
 use vocabulary::boot::Firmware;
+use vocabulary::light::{Light, LightReading};
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
@@ -102,6 +104,7 @@ enum Errand {
     Reset(Reset),
     Boot(BootTarget),
     PolicyOff,
+    Light(Light),
 }
 
 /// The constructor in the registry's row.
@@ -346,6 +349,7 @@ impl Redfish {
                 Errand::Reset(reset) => power::reset(self, &link, reset).await,
                 Errand::Boot(target) => boot::set(self, &link, target).await,
                 Errand::PolicyOff => policy::set_off(self, &link).await,
+                Errand::Light(light) => light::switch(self, &link, light).await,
             };
             match self.noted(&link, sent).await {
                 Err(Trouble::SessionLost) if again => again = false,
@@ -385,13 +389,13 @@ impl Redfish {
     }
 
     /// A setting and what is read back, several times: BMCs take a moment.
-    async fn settled(&self, errand: Errand, what: &str) -> Result<MachineReading, Trouble> {
+    async fn settled(&self, errand: Errand, what: &str) -> Result<Seen, Trouble> {
         let sent = self.order(errand).await?;
         let mut pause = limits::READ_BACK_PAUSE;
         let (mut attempt, mut corrected) = (1, false);
         loop {
             let reads = match (self.read_back(errand, &sent).await, &sent.verdict) {
-                (Ok((seen, Reads::Set)), _) => return Ok(seen.reading),
+                (Ok((seen, Reads::Set)), _) => return Ok(seen),
                 (Ok((seen, Reads::Flipped(mode))), _) if !corrected => {
                     corrected = true;
                     let outcome = boot::correct(self, &seen.link, &sent.at, mode).await;
@@ -434,6 +438,10 @@ impl Redfish {
                 seen.reading.restore_policy = read.active;
                 if read.active == RestorePolicy::AlwaysOff { Reads::Set } else { Reads::Otherwise(read.shown) }
             }
+            Errand::Light(light) => {
+                let told = light::reading(&seen.system);
+                if told.fits(light) { Reads::Set } else { Reads::Otherwise(format!("{told:?}")) }
+            }
             // A power command is judged by `powered`.
             Errand::Reset(_) => Reads::Otherwise(shown(&seen.reading)),
         };
@@ -454,7 +462,7 @@ impl Redfish {
     }
 
     /// Bounds a whole command and puts its outcome into a caller's words.
-    async fn bounded(&self, work: impl Future<Output = Result<MachineReading, Trouble>>) -> Result<MachineReading, AgentError> {
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, AgentError> {
         let wait = self.patience.command;
         let late = || Trouble::BrokenOff(format!("not finished within {wait:?}; whether it was done is unknown"));
         tokio::time::timeout(wait, work).await.unwrap_or_else(|_| Err(late())).map_err(|trouble| trouble.told(&self.address))
@@ -499,11 +507,16 @@ impl contract::bmc::Bmc for Redfish {
 
     async fn set_boot_target(&self, target: BootTarget) -> Result<MachineReading, AgentError> {
         let what = format!("boot target {}", boot::word(target));
-        self.bounded(self.settled(Errand::Boot(target), &what)).await
+        self.bounded(self.settled(Errand::Boot(target), &what)).await.map(|seen| seen.reading)
     }
 
     async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError> {
-        self.bounded(self.settled(Errand::PolicyOff, "restore policy AlwaysOff")).await
+        self.bounded(self.settled(Errand::PolicyOff, "restore policy AlwaysOff")).await.map(|seen| seen.reading)
+    }
+
+    async fn identify(&self, light: Light) -> Result<LightReading, AgentError> {
+        let seen = self.bounded(self.settled(Errand::Light(light), "the identify light")).await?;
+        Ok(light::reading(&seen.system))
     }
 }
 

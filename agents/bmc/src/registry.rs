@@ -129,6 +129,10 @@ impl contract::Device for Fleet {
 
     async fn perform(&self, action: &Action) -> Result<Answer, AgentError> {
         let reading = match action {
+            Action::Identify { machine, light } => {
+                let light = self.of(machine)?.identify(*light).await?;
+                return Ok(Answer::Light { light });
+            }
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
             Action::WatchMachine { machine } => self.of(machine)?.watch().await,
             Action::AwaitChange { machine } => {

@@ -1,6 +1,7 @@
 //! What may be asked of one BMC.
 
 use async_trait::async_trait;
+use vocabulary::light::{Light, LightReading};
 use vocabulary::power::{BootTarget, MachineReading};
 use vocabulary::request::AgentError;
 
@@ -30,6 +31,8 @@ pub trait Bmc: Send + Sync {
     async fn shut_down(&self) -> Result<MachineReading, AgentError>;
     /// Sets the next boot's device and reads it back; `Unconfirmed` if it reads otherwise.
     async fn set_boot_target(&self, target: BootTarget) -> Result<MachineReading, AgentError>;
+    /// Switches the identify light and reads it back; `Unconfirmed` if it reads otherwise, `Unknown` if the BMC does not tell it.
+    async fn identify(&self, light: Light) -> Result<LightReading, AgentError>;
     /// Sets restore policy AlwaysOff and reads the active value back; `Unconfirmed` if it is pending or ignored, `Rejected` if unsupported.
     async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError>;
 }

@@ -83,7 +83,8 @@ pub fn deadline(action: &Action) -> Duration {
         | Action::PowerOn { .. }
         | Action::ShutDown { .. }
         | Action::SetBootTarget { .. }
-        | Action::SetRestorePolicyOff { .. } => MACHINE,
+        | Action::SetRestorePolicyOff { .. }
+        | Action::Identify { .. } => MACHINE,
         Action::ReadContacts { .. } => CONTACTS_WAIT + BEYOND,
         Action::AwaitChange { .. } => READ_MAX + BEYOND,
         Action::RunCheck { check } => check_deadline(check) + BEYOND,

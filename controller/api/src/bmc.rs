@@ -4,6 +4,7 @@
 use crate::view::MachineView;
 use engine::{Findings, Scope, Survey};
 use serde::{Deserialize, Serialize};
+use vocabulary::light::LightReading;
 
 /// A machine, and what was found out of its BMC.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,6 +18,15 @@ pub struct MachineFullView {
     /// `null` unless it was asked for.
     #[serde(default)]
     pub survey: Option<SurveyView>,
+}
+
+/// A machine's identify light, after it was switched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LightView {
+    /// The machine.
+    pub machine: String,
+    /// What the light reads: `off`, `steady`, `for-a-while`, or `unknown` where the BMC does not tell.
+    pub light: LightReading,
 }
 
 /// How much of a survey is asked for.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vocabulary::ServerId;
 use vocabulary::estate::Mode;
+use vocabulary::light::Light;
 
 /// `POST /v1/failovers`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,6 +20,14 @@ pub struct StartFailover {
     /// Only the plan that would be sealed.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// `POST /v1/machines/{machine}/identify`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identify {
+    /// What the light is to do.
+    pub light: Light,
 }
 
 /// `POST /v1/tiers/{tier}/mode`.

@@ -1,10 +1,10 @@
 //! The routes: each adds an intent or reads a view.
 
-use crate::bmc::{BmcView, MachineFullView, ScopeWord, SurveyView};
+use crate::bmc::{BmcView, LightView, MachineFullView, ScopeWord, SurveyView};
 use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
 use crate::present;
 use crate::problem::Problem;
-use crate::request::{SetMode, StartFailover};
+use crate::request::{Identify, SetMode, StartFailover};
 
 use crate::view::*;
 use crate::{story, view};
@@ -40,6 +40,7 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/servers/{id}/{verb}", post(server_verb))
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{id}", get(machine))
+        .route("/v1/machines/{id}/identify", post(identify))
         .route("/v1/machines/{id}/{verb}", post(machine_verb))
         .route("/v1/spares", get(spares))
         .route("/v1/plans/{id}", get(plan))
@@ -122,6 +123,23 @@ async fn machine(
     };
     let bmc = context.engine.found(&id).as_ref().map(BmcView::from);
     Ok(Json(MachineFullView { machine, bmc, survey }))
+}
+
+async fn identify(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Path(id): Path<String>,
+    Json(asked): Json<Identify>,
+) -> Answer<LightView> {
+    let id: MachineId = name(&id, "machine")?;
+    let asked_of = id.clone();
+    let allowed = move |state: &pipeline::State| {
+        let known = state.estate.machines.contains_key(&asked_of);
+        known.then(|| pipeline::intents::may_touch_machine(state, &asked_of))
+    };
+    context.engine.query(allowed).await?.ok_or_else(|| Problem(missing("machine")))??;
+    let light = context.engine.identify(&peer.0.principal(), &id, asked.light).await?;
+    Ok(Json(LightView { machine: id.to_string(), light }))
 }
 
 async fn spares(Extension(context): Extension<Context>) -> Answer<Vec<SpareView>> {

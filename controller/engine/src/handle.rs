@@ -7,11 +7,13 @@ use crate::polls::{Counted, Polls};
 use contract::wire::enrol::{Authority, Bundle};
 use journal::Entry;
 use pipeline::State;
+use pipeline::effect::Agent;
 use pipeline::event::{Intent, What};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use vocabulary::request::AgentHello;
+use vocabulary::light::{Light, LightReading};
+use vocabulary::request::{Action, AgentHello, Answer};
 use vocabulary::{AgentId, EstateUuid, Fault, MachineId, PlanId};
 
 /// A running engine. Clones share it.
@@ -27,6 +29,14 @@ pub struct Handle {
     pub(crate) polls: Arc<Polls>,
     pub(crate) started: std::time::Instant,
     pub(crate) estate: EstateUuid,
+}
+
+fn dark(machine: &MachineId, why: &str) -> Fault {
+    Fault::new(
+        1018,
+        format!("the identify light of {machine} was not switched as asked: {why}"),
+        "the message says what the BMC answered; find the machine by its place, `understudy machine show` names it",
+    )
 }
 
 fn gone() -> Fault {
@@ -97,6 +107,18 @@ impl Handle {
     /// Asks a machine's BMC now for what it tells beyond its readings; for people, and nothing of it reaches the core.
     pub async fn survey(&self, machine: &MachineId, scope: bmc::Scope) -> Result<bmc::Survey, Fault> {
         self.agents.survey(machine, scope).await
+    }
+
+    /// Switches a machine's identify light; what it reads afterwards. Nothing rests on it, so nothing is recorded of it but a line in the log.
+    pub async fn identify(&self, principal: &str, machine: &MachineId, light: Light) -> Result<LightReading, Fault> {
+        let action = Action::Identify { machine: machine.clone(), light };
+        let deadline = contract::limits::deadline(&action);
+        tracing::info!(%machine, %principal, ?light, "identify light");
+        match self.agents.read(&Agent::Bmc, action, deadline).await {
+            Ok(Answer::Light { light }) => Ok(light),
+            Ok(other) => Err(dark(machine, &format!("the agent answers {other:?}"))),
+            Err(error) => Err(dark(machine, &error.to_string())),
+        }
     }
 
     /// All agents, asked now, and judged by what they just said.

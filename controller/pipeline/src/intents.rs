@@ -151,7 +151,8 @@ fn may_touch(state: &State, server: &ServerId) -> Result<(), Fault> {
     ))
 }
 
-fn may_touch_machine(state: &State, machine: &MachineId) -> Result<(), Fault> {
+/// In `observe` nothing of the machine is touched, not even its identify light.
+pub fn may_touch_machine(state: &State, machine: &MachineId) -> Result<(), Fault> {
     if s2_decide::machine_mode(state, machine) != Mode::Observe {
         return Ok(());
     }

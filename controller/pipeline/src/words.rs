@@ -28,6 +28,7 @@ pub fn words(action: &Action) -> String {
         Action::ParkPort { port, parking } => format!("park {port} in VLAN {parking}"),
         Action::LiftBar { resources } => format!("lift {} bars", resources.len()),
         Action::ShutDown { machine } => format!("ask the operating system of {machine} to stop"),
+        Action::Identify { machine, light } => format!("identify light of {machine}: {light:?}"),
         Action::Hello
         | Action::ReadMachine { .. }
         | Action::WatchMachine { .. }
@@ -58,6 +59,7 @@ pub fn answer_words(answer: &Answer) -> String {
             Some((server, epoch)) => format!("{} may boot as {server} ({epoch})", reading.machine),
             None => format!("{} gets silence", reading.machine),
         },
+        Answer::Light { light } => format!("identify light {light:?}"),
         Answer::Advanced { clear, busy } => format!("{} clear, {} busy", clear.len(), busy.len()),
         Answer::Hello(_) | Answer::Contacts { .. } | Answer::Check { .. } | Answer::Done => "done".to_owned(),
     }

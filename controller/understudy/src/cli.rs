@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use pipeline::stage::Stage;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use vocabulary::estate::{BmcProtocol, IpmiPrivilege, Mode, StoreKind};
 use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId, Span, TierId};
@@ -220,6 +221,25 @@ Exit 1 and a fault code if the BMC does not answer or does not take the account.
 The account is tried once at each BMC, over TLS or IPMI 2.0, and not again where it is refused. Certificates that were never seen before cannot
 be verified: their fingerprints are written into the drafts, for you to compare. Ctrl-C ends the search with what was found.")]
     Discover(Discover),
+    /// Light a machine's identify light, by which it is found in its rack
+    #[command(after_help = "Examples:
+  understudy machine identify m1                 until it is switched off
+  understudy machine identify m1 --seconds 60    IPMI only: it goes out by itself
+  understudy machine identify m1 --off
+
+It changes nothing else, and is sent only to the box that was just seen to be this machine. A machine that is only observed is
+not touched (F0206).")]
+    Identify {
+        /// Its name
+        #[arg(add = ArgValueCompleter::new(names::machines))]
+        machine: MachineId,
+        /// Out
+        #[arg(long, conflicts_with = "seconds")]
+        off: bool,
+        /// On for so long, 1 to 255
+        #[arg(long, value_name = "SECONDS")]
+        seconds: Option<NonZeroU8>,
+    },
     /// Take machines in: check their identity, set the restore policy, park their ports
     #[command(after_help = "Examples:
   understudy machine enroll m1 m2 m3

@@ -203,6 +203,21 @@ pub enum Privilege {
     Administrator,
 }
 
+/// How Redfish tells and takes the identify light.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Indicator {
+    /// `LocationIndicatorActive`.
+    #[default]
+    Location,
+    /// `IndicatorLED`, which can blink and not be lit.
+    Led,
+    /// `LocationIndicatorActive`, which forgets what is written.
+    Ignored,
+    /// Not at all.
+    Missing,
+}
+
 /// The order of bytes in which IPMI tells the UUID.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -335,6 +350,8 @@ pub struct Quirks {
     pub restore_policy: SettingBehaviour,
     /// What a PATCH of the boot override does.
     pub boot_override: SettingBehaviour,
+    /// The identify light of Redfish.
+    pub indicator: Indicator,
     /// `Once` is not consumed by a start.
     pub once_stays: bool,
     /// ETags.
@@ -403,6 +420,8 @@ pub struct Quirks {
     pub ipmi_log_wraps: bool,
     /// IPMI: DCMI tells the power drawn.
     pub ipmi_dcmi: bool,
+    /// IPMI: the identify light can be switched on until it is switched off.
+    pub ipmi_steady_light: bool,
     /// IPMI: sessions at once; 0: the table is full.
     pub ipmi_session_cap: usize,
     /// IPMI: idle time of a session, ms.
@@ -411,6 +430,10 @@ pub struct Quirks {
     pub ipmi_busy_ms: u64,
     /// IPMI: boot option 3 exists.
     pub ipmi_valid_clearing: bool,
+    /// IPMI: so long boot flags are valid without a start, unless boot option 3 says otherwise, ms.
+    pub ipmi_boot_valid_ms: u64,
+    /// IPMI: the BMC restarts when so many packets wait for it at once (with `delay_ms`); 0: never.
+    pub ipmi_flood: usize,
     /// IPMI: a reply leaves this much later, ms.
     pub ipmi_late_ms: u64,
     /// Which share of the replies that is, percent.
@@ -450,6 +473,7 @@ impl Default for Quirks {
             error_scope: ErrorScope::default(),
             restore_policy: SettingBehaviour::default(),
             boot_override: SettingBehaviour::default(),
+            indicator: Indicator::default(),
             once_stays: false,
             etag: EtagBehaviour::default(),
             last_reset_time: ResetTimeReading::default(),
@@ -484,10 +508,13 @@ impl Default for Quirks {
             ipmi_more_sensors: false,
             ipmi_log_wraps: false,
             ipmi_dcmi: true,
+            ipmi_steady_light: true,
             ipmi_session_cap: limits::IPMI_SESSIONS,
             ipmi_session_timeout_ms: 60_000,
             ipmi_busy_ms: 0,
             ipmi_valid_clearing: true,
+            ipmi_boot_valid_ms: u64::try_from(limits::BOOT_VALID.as_millis()).unwrap_or(limits::DELAY_MAX_MS),
+            ipmi_flood: 0,
             ipmi_late_ms: 0,
             ipmi_late_percent: 100,
             ipmi_loss_percent: 0,
@@ -515,6 +542,7 @@ impl Quirks {
             ("lockout_ms", self.lockout_ms),
             ("ipmi_session_timeout_ms", self.ipmi_session_timeout_ms),
             ("ipmi_busy_ms", self.ipmi_busy_ms),
+            ("ipmi_boot_valid_ms", self.ipmi_boot_valid_ms),
             ("ipmi_late_ms", self.ipmi_late_ms),
         ];
         if let Some((name, _)) = delays.iter().find(|(_, value)| *value > limits::DELAY_MAX_MS) {

@@ -8,6 +8,7 @@ pub mod estate;
 pub mod fault;
 pub mod ids;
 pub mod lack;
+pub mod light;
 pub mod network;
 pub mod power;
 pub mod quantity;

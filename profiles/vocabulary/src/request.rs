@@ -2,6 +2,7 @@
 
 use crate::boot::{BootContact, Permit, PermitReading};
 use crate::check::{Check, CheckOutcome};
+use crate::light::{Light, LightReading};
 use crate::network::{PortReading, PortSetting};
 use crate::power::{BootTarget, MachineReading};
 use crate::storage::{InitiatorName, VolumeReading};
@@ -75,7 +76,7 @@ pub struct Request {
     pub action: Action,
 }
 
-/// What an agent can do. Read actions need no token; all others do.
+/// What an agent can do. Read actions need no token, nor does the identify light, on which nothing rests; all others do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Action {
@@ -99,6 +100,9 @@ pub enum Action {
     ReadContacts { after: u64 },
     /// Runs a health check from this vantage point.
     RunCheck { check: Check },
+    // -- show --
+    /// Switches the light by which a person finds the machine, after making sure that it is that machine.
+    Identify { machine: MachineId, light: Light },
     // -- fence --
     /// Raises the epoch of these resources and answers "no older operation in flight" or `Busy`.
     AdvanceEpoch { resources: Vec<Resource> },
@@ -133,7 +137,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// True if the action changes nothing and needs no token.
+    /// True if the action changes nothing that anything rests on, and needs no token.
     pub fn is_read(&self) -> bool {
         matches!(
             self,
@@ -146,6 +150,7 @@ impl Action {
                 | Action::ReadPermit { .. }
                 | Action::ReadContacts { .. }
                 | Action::RunCheck { .. }
+                | Action::Identify { .. }
         )
     }
 
@@ -177,6 +182,7 @@ impl Action {
             Action::ReadMachine { machine }
             | Action::WatchMachine { machine }
             | Action::AwaitChange { machine }
+            | Action::Identify { machine, .. }
             | Action::PowerOff { machine }
             | Action::SetBootTarget { machine, .. }
             | Action::PowerOn { machine }
@@ -240,6 +246,8 @@ pub enum Answer {
     Hello(AgentHello),
     /// To `ReadMachine`, `WatchMachine` and after every power, boot target and restore policy action: what was read back.
     Machine(MachineReading),
+    /// To `Identify`: what was read back.
+    Light { light: LightReading },
     /// To `ReadPort` and after every port action: what was read back.
     Port(PortReading),
     /// To `ReadVolume` and after every volume action: what was read back.

@@ -3,6 +3,7 @@
 
 use ipmi_rs_core::app::{DeviceId, GetDeviceId};
 use ipmi_rs_core::connection::{CompletionErrorCode, IpmiCommand as _};
+use vocabulary::light::LightReading;
 use vocabulary::power::{BootTarget, PowerState, RestorePolicy};
 
 use super::session::{Reply, Request};
@@ -26,6 +27,8 @@ const VALID_CLEARING: u8 = 0x03;
 const BOOT_FLAGS: u8 = 0x05;
 /// Do not clear the mark when 60 s have passed without a start: the power-on may come later.
 const KEEP_WITHOUT_START: u8 = 0x08;
+/// The chassis status tells of the identify light.
+const LIGHT_TOLD: u8 = 0x40;
 const FLAGS_VALID: u8 = 0x80;
 const FLAGS_PERSISTENT: u8 = 0x40;
 const FLAGS_UEFI: u8 = 0x20;
@@ -63,6 +66,8 @@ pub struct ChassisStatus {
     pub restore_policy: RestorePolicy,
     /// The worst fault it tells, in the words of a health roll-up.
     pub health: Option<&'static str>,
+    /// The identify light.
+    pub light: LightReading,
 }
 
 /// The boot flags.
@@ -104,6 +109,11 @@ pub fn chassis_control(control: Control) -> Request {
 /// Chassis Identify: the light for so many seconds, 0 for off.
 pub fn identify(seconds: u8) -> Request {
     question(CHASSIS, CHASSIS_IDENTIFY, &[seconds])
+}
+
+/// Chassis Identify: the light until it is switched off. BMCs of IPMI 1.5 do not know the second byte.
+pub fn identify_steady() -> Request {
+    question(CHASSIS, CHASSIS_IDENTIFY, &[u8::MAX, 0x01])
 }
 
 /// Set Power Restore Policy to "stays off".
@@ -210,7 +220,13 @@ pub fn read_chassis(data: &[u8]) -> Option<ChassisStatus> {
         (0, _) => Some("Warning"),
         _ => Some("Critical"),
     };
-    Some(ChassisStatus { power, restore_policy, health })
+    let light = match (misc & LIGHT_TOLD != 0, misc >> 4 & 0x03) {
+        (true, 0) => LightReading::Off,
+        (true, 1) => LightReading::ForAWhile,
+        (true, 2) => LightReading::Steady,
+        _ => LightReading::Unknown,
+    };
+    Some(ChassisStatus { power, restore_policy, health, light })
 }
 
 /// The boot flags, from the data of a good answer.
@@ -251,6 +267,16 @@ mod tests {
         assert_eq!((off.power, off.restore_policy, off.health), (PowerState::Off, RestorePolicy::AlwaysOff, None));
         let on = read_chassis(&[0x61, 0x00, 0x08, 0x00]).unwrap();
         assert_eq!((on.power, on.restore_policy, on.health), (PowerState::On, RestorePolicy::Unknown, Some("Warning")));
+    }
+
+    #[test]
+    fn a_light_is_told_only_by_a_bmc_that_says_so() {
+        let light = |misc| read_chassis(&[0, 0, misc]).unwrap().light;
+        assert_eq!(
+            [0x40, 0x50, 0x60, 0x70].map(light),
+            [LightReading::Off, LightReading::ForAWhile, LightReading::Steady, LightReading::Unknown]
+        );
+        assert_eq!(light(0x10), LightReading::Unknown);
     }
 
     #[test]

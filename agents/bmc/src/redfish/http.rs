@@ -97,7 +97,15 @@ impl Http {
     pub fn new(address: SocketAddr, pin: Arc<Pin>, patience: Patience) -> Result<Http, Trouble> {
         let eyes = client(&pin, patience, limits::IDLE_EYES_MAX, limits::IDLE_EYES)?;
         let hand = client(&pin, patience, limits::IDLE_HAND_MAX, limits::IDLE_HAND)?;
-        Ok(Http { base: format!("https://{address}"), eyes, hand, ears: OnceLock::new(), pin, patience, refuses_identity: AtomicBool::new(false) })
+        Ok(Http {
+            base: format!("https://{address}"),
+            eyes,
+            hand,
+            ears: OnceLock::new(),
+            pin,
+            patience,
+            refuses_identity: AtomicBool::new(false),
+        })
     }
 
     /// The certificate that is held to.

@@ -4,6 +4,7 @@ use super::{Verdict, bounded, ensure, must, must_reject};
 use crate::bmc::Bmc;
 use async_trait::async_trait;
 use std::time::Duration;
+use vocabulary::light::Light;
 use vocabulary::power::{BootTarget, Identity, PowerState, RestorePolicy};
 use vocabulary::request::AgentError;
 
@@ -124,6 +125,8 @@ async fn wrong_box(fixture: &dyn BmcFixture) -> Verdict {
     must_reject(law, bounded(law, driver.shut_down()).await?)?;
     must_reject(law, bounded(law, driver.set_boot_target(BootTarget::Pxe)).await?)?;
     must_reject(law, bounded(law, driver.set_restore_policy_off()).await?)?;
+    // a light on another machine would send a person to the wrong box
+    must_reject(law, bounded(law, driver.identify(Light::Steady)).await?)?;
     let after = fixture.power_commands().await;
     ensure(before == after, "another box behind the address gets no command", (before, after))?;
     fixture.mend().await;

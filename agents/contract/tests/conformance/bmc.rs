@@ -7,6 +7,7 @@ use contract::conformance::{self, BmcFixture};
 use std::sync::Mutex;
 use std::time::Duration;
 use vocabulary::WallTime;
+use vocabulary::light::{Light, LightReading};
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, RestorePolicy};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -128,6 +129,10 @@ impl Bmc for Box_ {
     }
     async fn set_boot_target(&self, _: BootTarget) -> Result<MachineReading, AgentError> {
         self.read().await
+    }
+    async fn identify(&self, light: Light) -> Result<LightReading, AgentError> {
+        self.reach()?;
+        Ok(if light == Light::Off { LightReading::Off } else { LightReading::Steady })
     }
     async fn set_restore_policy_off(&self) -> Result<MachineReading, AgentError> {
         self.read().await

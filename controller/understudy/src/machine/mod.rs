@@ -2,6 +2,7 @@
 
 mod discover;
 mod enroll;
+mod identify;
 mod list;
 mod probe;
 mod release;
@@ -23,6 +24,7 @@ pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
         }
         Machine::Probe(asked) => probe::probe(session, asked).await,
         Machine::Discover(asked) => discover::discover(session, asked).await,
+        Machine::Identify { machine, off, seconds } => identify::identify(session, &machine, off, seconds).await,
         Machine::Enroll { machines, wait } => enroll::enroll(session, &machines, wait).await,
         Machine::Release { machine, yes, wait } => release::release(session, &machine, yes, wait).await,
     }

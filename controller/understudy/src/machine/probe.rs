@@ -11,7 +11,7 @@ use api::bmc::{BmcView, SurveyView};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
-use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, IpmiAccess, IpmiPrivilege, SecretReference};
+use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, IpmiAccess, IpmiPrivilege};
 use vocabulary::power::{Identity, MachineReading, PowerState, RestorePolicy};
 
 /// What was seen; `--output json` prints exactly this.

@@ -1,6 +1,7 @@
 //! `understudy machine show`: one machine in full.
 
 use crate::exit::Failure;
+use crate::limits;
 use crate::render::{clean, length, table, utc};
 use crate::session::Session;
 use api::bmc::{BmcView, MachineFullView, ScopeWord, SurveyView};
@@ -14,7 +15,8 @@ pub async fn show(session: &Session, machine: &MachineId, survey: Option<ScopeWo
         Some(ScopeWord::Facts) => "?survey=facts",
         Some(ScopeWord::Log) => "?survey=log",
     };
-    let seen = session.view::<MachineFullView>(&format!("/v1/machines/{machine}{wanted}")).await?;
+    let deadline = if survey.is_some() { limits::AGENTS_ANSWER } else { limits::ANSWER };
+    let seen = session.slow_view::<MachineFullView>(&format!("/v1/machines/{machine}{wanted}"), deadline).await?;
     session.show(&seen, text)
 }
 

@@ -1,7 +1,7 @@
 //! `machine probe` against simulated BMCs over real TLS sockets, without a controller.
 
 use crate::support::{Controller, Ran, run, understudy};
-use bmc_sim::{Handle, MachineConfig, Simulator};
+use bmc_sim::{Handle, MachineConfig, Mishap, Request, Simulator};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -87,6 +87,64 @@ fn a_bmc_of_no_estate_is_told_in_full_and_nothing_is_changed() {
     let methods =
         ["PATCH", "PUT"].map(|method| state["recent"].as_array().unwrap().iter().filter(|r| r["method"] == method).count());
     assert_eq!((methods, &state["system_power"]), ([0, 0], &json!("Off")));
+}
+
+#[test]
+fn what_a_bmc_tells_beyond_its_readings_is_told_over_ipmi() {
+    let mut machine = MachineConfig::for_test("m1");
+    (machine.uuid, machine.serial) = (UUID.into(), "LAB0001".into());
+    machine.ipmi = Some(([127, 0, 0, 1], 0).into());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sim = runtime.block_on(Simulator::start_one(machine)).unwrap();
+    let control = &sim.control;
+    runtime.block_on(control.perform(Request::Mishap { name: "m1".into(), what: Mishap::SupplyInputLost })).unwrap();
+    let address = sim.ipmi_address_of("m1").unwrap().to_string();
+    let probe = |words: &[&str]| {
+        let mut command = understudy();
+        command.args(["machine", "probe", &address, "--protocol", "ipmi", "--user", "controller", "--password-env", "BMC"]);
+        run(command.args(words).env("BMC", "lab"))
+    };
+    let shown = probe(&["--log"]).expect(0).stdout;
+    for said in [
+        "serial                  LAB0001",
+        "Lab 1U, serial LAB0001",
+        "sensor PSU2 Status",
+        "present, AC lost",
+        "Critical: PSU2 Status present, AC lost",
+        "12 W",
+        "not running",
+        "Critical  power supply, sensor 0x12: AC lost",
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    let view = probe(&["--output", "json"]).expect(0).json();
+    assert_eq!((&view["serial"], &view["survey"]["log"]), (&json!("LAB0001"), &json!([])), "{view}");
+    assert!(view["survey"]["facts"].as_array().unwrap().iter().any(|fact| fact["name"] == "product"), "{view}");
+    let state = runtime.block_on(control.state("m1")).unwrap();
+    assert_eq!((&state["recent"], &state["ipmi_sessions"]), (&json!([]), &json!(0)), "{state}");
+}
+
+#[test]
+fn the_identify_light_is_lit_and_read_back() {
+    let bench = Bench::new();
+    let controller = bench.controller("right");
+    shown(&controller);
+    let view = controller.run(&["machine", "identify", "m1", "--output", "json"]).expect(0).json();
+    assert_eq!(view, json!({ "machine": "m1", "light": "steady" }));
+    assert_eq!(bench.state()["identify"], true);
+    let said = controller.run(&["machine", "identify", "m1", "--off"]).expect(0).stdout;
+    assert!(said.contains("the identify light of m1 is off"), "{said}");
+    assert_eq!(bench.state()["identify"], false);
+    let fault = controller.run(&["machine", "identify", "m1", "--seconds", "9", "--output", "json"]).expect(5).fault();
+    assert_eq!(fault["code"], "F1018", "{fault}");
+    controller.run(&["machine", "identify", "m9"]).expect(4);
+    controller.run(&["machine", "identify", "m1", "--seconds", "0"]).expect(2);
+    controller.run(&["tier", "mode", "gold", "observe"]).expect(0);
+    let fault = controller.run(&["machine", "identify", "m1", "--output", "json"]).expect(5).fault();
+    assert_eq!(fault["code"], "F0206", "nothing is touched while it is only observed: {fault}");
+    assert_eq!(bench.state()["identify"], false);
+    let said = controller.run(&["machine", "show", "m1", "--facts"]).expect(0).stdout;
+    assert!(said.contains("none beyond its readings"), "{said}");
 }
 
 /// What `machine show m1` says once its BMC was asked.

@@ -13,6 +13,7 @@ fn what_is_not_understood_is_usage() {
         &["server", "show", "Web 1"],
         &["plan", "show", "x"],
         &["machine", "enroll"],
+        &["machine", "identify", "m1", "--off", "--seconds", "5"],
         &["machine", "probe", "127.0.0.1", "--protocol", "redfish", "--user", "u"],
         &["machine", "probe", "127.0.0.1", "--protocol", "redfish", "--user", "u", "--password-env", "A", "--password-file", "b"],
         &["machine", "probe", "bmc1", "--protocol", "redfish", "--user", "u", "--password-env", "A"],
@@ -110,7 +111,7 @@ fn shells_get_their_completion() {
         assert!(script.contains("UNDERSTUDY_COMPLETE"), "{shell}: {script}");
     }
     let verbs = candidates(&mut understudy(), &["understudy", "machine", ""]);
-    assert_eq!(verbs.lines().take(5).collect::<Vec<_>>(), ["list", "show", "probe", "enroll", "release"]);
+    assert_eq!(verbs.lines().take(6).collect::<Vec<_>>(), ["list", "show", "probe", "identify", "enroll", "release"]);
 }
 
 /// What bash would be offered for the last of these words.

@@ -81,6 +81,7 @@ pub fn identify(call: &Call<'_>) -> Told {
     let (seconds, steady) = match call.data() {
         [] => (limits::IDENTIFY, false),
         [seconds] => (Duration::from_secs(u64::from(*seconds)), false),
+        [_, _] if !call.bmc.state().quirks.ipmi_steady_light => return Err(code::LENGTH),
         [seconds, force] => (Duration::from_secs(u64::from(*seconds)), force & 0x01 != 0),
         _ => return Err(code::LENGTH),
     };

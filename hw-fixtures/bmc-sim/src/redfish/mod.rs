@@ -6,8 +6,8 @@ mod bios;
 mod boot;
 #[cfg(test)]
 mod corpus;
-mod hardware;
 mod gzip;
+mod hardware;
 mod message;
 mod patch;
 mod route;

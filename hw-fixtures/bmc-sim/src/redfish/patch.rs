@@ -1,4 +1,4 @@
-//! What a client may set on the System: restore policy, boot override, asset tag.
+//! What a client may set on the System: restore policy, boot override, identify light, asset tag.
 //! Must never take half of a request: everything in it is checked before anything is set.
 
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use serde_json::{Map, Value};
 use super::message::{self, property_error};
 use super::route::Route;
 use super::value::{one_of, text};
-use super::view::{self, RESTORE_POLICIES};
+use super::view::{self, INDICATORS, RESTORE_POLICIES};
 use super::{Answer, bios, boot, check_match, task};
 use crate::bmc::{BiosWish, Bmc, Boot, State};
 use crate::config::RestorePolicy;
-use crate::quirks::{BootPlace, EtagBehaviour, Quirks, SettingBehaviour, TaskBehaviour};
+use crate::device::Light;
+use crate::quirks::{BootPlace, EtagBehaviour, Indicator, Quirks, SettingBehaviour, TaskBehaviour};
 
 /// What a request would set.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ struct Wish {
     boot: Option<Boot>,
     bios: Option<BiosWish>,
     asset_tag: Option<String>,
+    lit: Option<bool>,
 }
 
 /// A PATCH of the System.
@@ -95,6 +97,11 @@ fn grant(bmc: &Bmc, wish: Wish, route: &Route, quirks: &Quirks) {
     if let Some(bios) = wish.bios {
         state.policy_wish = Some(bios);
     }
+    if let Some(lit) = wish.lit
+        && quirks.indicator != Indicator::Ignored
+    {
+        state.device.light = lit.then_some(Light::Steady);
+    }
     if let Some(tag) = wish.asset_tag {
         state.asset_tag = tag;
     }
@@ -118,6 +125,14 @@ fn wish(body: &Map<String, Value>, known: Option<&Map<String, Value>>, route: &R
             }
             "Boot" if quirks.boot_override != SettingBehaviour::Unsupported => {
                 wish.boot = Some(boot::wish(value, state, elsewhere)?);
+            }
+            "LocationIndicatorActive" if !elsewhere && matches!(quirks.indicator, Indicator::Location | Indicator::Ignored) => {
+                let lit = value.as_bool();
+                wish.lit =
+                    Some(lit.ok_or_else(|| property_error("PropertyValueTypeError", name, &["(not true or false)", name]))?);
+            }
+            "IndicatorLED" if !elsewhere && quirks.indicator == Indicator::Led => {
+                wish.lit = Some(one_of(name, value, &INDICATORS)? != "Off");
             }
             "AssetTag" if !elsewhere => wish.asset_tag = Some(text(name, value)?.to_owned()),
             other if known.is_some_and(|known| known.contains_key(other)) => {

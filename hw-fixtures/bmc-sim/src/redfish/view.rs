@@ -16,10 +16,14 @@ use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
-use crate::quirks::{BootPlace, EtagBehaviour, EventStream, PolicyAttribute, Quirks, ResetTimeReading, SettingBehaviour};
+use crate::quirks::{
+    BootPlace, EtagBehaviour, EventStream, Indicator, PolicyAttribute, Quirks, ResetTimeReading, SettingBehaviour,
+};
 
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
+/// Values of IndicatorLED that can be written.
+pub const INDICATORS: [&str; 2] = ["Off", "Blinking"];
 /// Values of PowerRestorePolicy.
 pub const RESTORE_POLICIES: [&str; 3] = ["AlwaysOn", "AlwaysOff", "LastState"];
 
@@ -295,6 +299,12 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
         if quirks.redfish.boot_place != BootPlace::System {
             put(&mut body, "@Redfish.Settings", settings_at(&format!("{path}/SD")));
         }
+    }
+    let lit = state.device.light_state() != 0;
+    match quirks.indicator {
+        Indicator::Location | Indicator::Ignored => put(&mut body, "LocationIndicatorActive", json!(lit)),
+        Indicator::Led => put(&mut body, "IndicatorLED", json!(if lit { "Blinking" } else { "Off" })),
+        Indicator::Missing => {}
     }
     put_reset_and_progress(&mut body, state, machine);
     body

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{NAME, SERIAL, UUID, bench, fingerprint, honest, identity, is_rejected};
+use crate::common::{NAME, SERIAL, UUID, bench, fingerprint, honest, identity, is_rejected, is_unconfirmed};
 use bmc::{Fleet, Patience};
 use bmc_sim::Request;
 use contract::Device as _;
 use serde_json::json;
+use vocabulary::light::{Light, LightReading};
 use vocabulary::power::{BootTarget, PowerState, RestorePolicy};
 use vocabulary::request::{Action, Answer, Resource};
 use vocabulary::{MachineId, PortId};
@@ -205,4 +206,24 @@ async fn a_dead_machine_reads_off_and_a_frozen_one_on() {
         assert!(begun.elapsed() < Patience::default().reading, "still not off");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn the_identify_light_is_switched_in_the_form_that_the_bmc_has() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    for indicator in ["location", "led"] {
+        bench.quirks(json!({ "indicator": indicator })).await;
+        assert_eq!(driver.identify(Light::Steady).await, Ok(LightReading::Steady), "{indicator}");
+        assert_eq!(bench.state().await["identify"], true, "{indicator}");
+        assert_eq!(driver.identify(Light::Off).await, Ok(LightReading::Off), "{indicator}");
+        assert_eq!(bench.state().await["identify"], false, "{indicator}");
+    }
+    bench.quirks(json!({ "indicator": "ignored" })).await;
+    assert!(is_unconfirmed(&driver.identify(Light::Steady).await), "what is not read back is not told");
+    bench.quirks(json!({ "indicator": "missing" })).await;
+    assert!(is_rejected(&driver.identify(Light::Steady).await));
+    bench.quirks(json!({ "indicator": "location", "serial": "OTHER" })).await;
+    assert!(is_rejected(&driver.identify(Light::Steady).await));
+    assert_eq!(bench.state().await["identify"], false);
 }

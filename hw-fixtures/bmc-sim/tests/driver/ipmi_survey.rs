@@ -1,8 +1,12 @@
 //! What a BMC tells by IPMI beyond its readings, over real UDP sockets: inventory, sensors, watchdog, event log, and every quirk in the way.
 
+use std::num::NonZeroU8;
+
 use bmc::{Door, Driver, Scope, Survey};
 use bmc_sim::{Mishap, Request};
 use serde_json::{Value, json};
+use vocabulary::estate::{CipherSuite, IpmiPrivilege};
+use vocabulary::light::{Light, LightReading};
 
 use crate::common::{Bench, NAME, SERIAL, UUID, honest, identity, is_rejected};
 use crate::ipmi_common::{bench, controls};
@@ -248,4 +252,28 @@ async fn a_watchdog_that_will_cycle_the_machine_is_told() {
     driver.power_off().await.unwrap();
     bench.settles("power", "off").await;
     assert_eq!(watchdog().await, "not running");
+}
+
+#[tokio::test]
+async fn the_light_is_switched_on_the_right_machine_and_read_back() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    let lit = async || bench.state().await["identify"] == true;
+    let seconds = |number| Light::Seconds(NonZeroU8::new(number).unwrap());
+    assert_eq!(driver.identify(Light::Steady).await, Ok(LightReading::Steady));
+    assert!(lit().await);
+    assert_eq!(driver.identify(Light::Off).await, Ok(LightReading::Off));
+    assert!(!lit().await);
+    assert_eq!(driver.identify(seconds(30)).await, Ok(LightReading::ForAWhile));
+    driver.identify(Light::Off).await.unwrap();
+    // one that knows no steady light
+    bench.quirks(json!({ "ipmi_steady_light": false })).await;
+    assert_eq!(driver.identify(Light::Steady).await, Ok(LightReading::ForAWhile));
+    driver.identify(Light::Off).await.unwrap();
+    bench.quirks(json!({ "uuid": "99999999-9999-4999-8999-999999999999" })).await;
+    assert!(is_rejected(&driver.identify(Light::Steady).await));
+    assert!(!lit().await, "another machine's light stays out");
+    let watcher = crate::ipmi_common::access(&bench, IpmiPrivilege::User, CipherSuite::Three);
+    assert!(is_rejected(&bmc::open(&watcher).unwrap().identify(Light::Steady).await));
+    assert!(!lit().await);
 }

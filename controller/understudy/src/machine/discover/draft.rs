@@ -8,7 +8,7 @@ use catalogue::draft::{BmcDraft, Draft, HardwareDraft, NicDraft, Part};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use vocabulary::estate::{BmcProtocol, SecretReference};
+use vocabulary::estate::{BmcAccess, BmcProtocol, SecretReference};
 use vocabulary::power::Identity;
 use vocabulary::{MachineId, PortName, SwitchId};
 
@@ -132,6 +132,7 @@ fn bmc_draft(bmc: &Bmc, search: &Search, credential: Option<&Credential>) -> Bmc
         ),
         certificate,
         ipmi: None,
+        access: BmcAccess::default(),
     }
 }
 
