@@ -20,6 +20,7 @@ const VERBS: &str = r#"Control requests, one JSON object a line; every answer ha
   {"verb":"freeze"|"thaw"|"kill","name":"m1"}      SIGSTOP, SIGCONT, SIGKILL from outside
   {"verb":"power_loss"|"power_return","name":"m1"} mains power; the restore policy applies on return
   {"verb":"set_quirks","name":"m1","quirks":{"reach":"unreachable"}}  changes these, keeps the others
+  {"verb":"set_quirks","name":"m1","quirks":{"redfish":{"task":"fails"}}}  those of Redfish alone, likewise
   {"verb":"clear_quirks","name":"m1"}              an honest BMC again
   {"verb":"reboot_bmc","name":"m1","away_ms":1000,"early_ms":500}     the machine runs on
   {"verb":"lose_sessions"|"change_certificate","name":"m1"}

@@ -573,10 +573,12 @@ impl Quirks {
             return Err("quirks must be an object".into());
         };
         let mut whole = serde_json::to_value(self).map_err(|e| e.to_string())?;
-        for (key, change) in changes {
-            match (whole.get_mut(key).and_then(|group| group.as_object_mut()), change.as_object()) {
-                (Some(group), Some(change)) => group.extend(change.clone()),
-                _ => whole[key] = change.clone(),
+        if let Some(object) = whole.as_object_mut() {
+            for (key, change) in changes {
+                match (object.get_mut(key).and_then(|group| group.as_object_mut()), change.as_object()) {
+                    (Some(group), Some(change)) => group.extend(change.clone()),
+                    _ => drop(object.insert(key.clone(), change.clone())),
+                }
             }
         }
         let quirks: Self = serde_json::from_value(whole).map_err(|e| e.to_string())?;
