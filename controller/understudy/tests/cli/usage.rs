@@ -110,7 +110,7 @@ fn shells_get_their_completion() {
         assert!(script.contains("UNDERSTUDY_COMPLETE"), "{shell}: {script}");
     }
     let verbs = candidates(&mut understudy(), &["understudy", "machine", ""]);
-    assert_eq!(verbs.lines().take(5).collect::<Vec<_>>(), ["list", "show", "probe", "enroll", "release"]);
+    assert_eq!(verbs.lines().take(5).collect::<Vec<_>>(), ["list", "show", "probe", "discover", "enroll"]);
 }
 
 /// What bash would be offered for the last of these words.

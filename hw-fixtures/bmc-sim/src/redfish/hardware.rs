@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::view::{collection, link, put, status};
+use super::body::{collection, link, put, status};
 use crate::bmc::State;
 use crate::config::{MachineConfig, Nic};
 use crate::quirks::{InventoryForm, LldpForm, Quirks};

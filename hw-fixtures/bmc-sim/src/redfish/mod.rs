@@ -2,6 +2,7 @@
 //! Must never take more than a bounded body, nor do work for a caller that did not say who it is.
 
 mod act;
+mod body;
 mod hardware;
 mod message;
 mod patch;

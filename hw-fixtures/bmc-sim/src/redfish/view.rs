@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::body::{collection, link, put, status};
 use super::hardware;
 use super::route::Route;
 use crate::bmc::{Bmc, Reading, State};
@@ -115,21 +116,6 @@ pub fn etag(body: &Value, quirks: &Quirks) -> Option<String> {
     }
 }
 
-pub(super) fn link(path: &str) -> Value {
-    json!({ "@odata.id": format!("/redfish/v1/{path}") })
-}
-
-pub(super) fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
-    let members: Vec<Value> = ids.iter().map(|id| link(&format!("{path}/{id}"))).collect();
-    json!({
-        "@odata.id": format!("/redfish/v1/{path}"),
-        "@odata.type": format!("#{kind}.{kind}"),
-        "Name": name,
-        "Members": members,
-        "Members@odata.count": ids.len(),
-    })
-}
-
 fn root(machine: &MachineConfig) -> Value {
     json!({
         "@odata.id": "/redfish/v1/",
@@ -198,10 +184,6 @@ pub fn session_body(id: &str, user: &str, created: &str) -> Value {
     })
 }
 
-pub(super) fn status(state: &str) -> Value {
-    json!({ "State": state, "Health": "OK", "HealthRollup": "OK" })
-}
-
 fn action_info(path: &str, values: &[&str]) -> Value {
     json!({
         "@odata.id": format!("/redfish/v1/{path}/ResetActionInfo"),
@@ -210,13 +192,6 @@ fn action_info(path: &str, values: &[&str]) -> Value {
         "Name": "Reset Action Info",
         "Parameters": [{ "Name": "ResetType", "Required": true, "DataType": "String", "AllowableValues": values }],
     })
-}
-
-/// Sets a key of a body.
-pub(super) fn put(body: &mut Value, key: &str, value: Value) {
-    if let Some(object) = body.as_object_mut() {
-        object.insert(key.into(), value);
-    }
 }
 
 /// Puts a reading where it belongs: a value, null, no key, or a body that cannot be told.
