@@ -105,7 +105,7 @@ fn believed(document: &Value) -> bool {
         assert!(!values.is_empty() && values.len() <= limits::ALLOWABLE_MAX);
         assert!(values.iter().all(|value| value.len() <= limits::TEXT_MAX), "a value is kept as long as its BMC");
     }
-    let able = abilities::of(document, None);
+    let able = abilities::of(document, None, None);
     assert!(able.iter().all(|one| !one.detail.is_empty() && one.detail.chars().count() <= 2 * limits::EXPLANATION_MAX));
     let override_set = boot::reads(document, BootTarget::Pxe, None) == boot::Reads::Set;
     assert!(!override_set || document.get("BootSourceOverrideEnabled").is_some());

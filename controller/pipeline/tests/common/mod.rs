@@ -294,7 +294,7 @@ impl World {
             Action::RunCheck { check } => Ok(Answer::Check { outcome: self.look(&estate::checked(check)) }),
             // what it says of itself is told by `hello`
             Action::Hello => Ok(Answer::Done),
-            Action::ReadContacts { .. } | Action::WatchMachine { .. } | Action::AwaitChange { .. } => {
+            Action::ReadContacts { .. } | Action::WatchMachine { .. } | Action::AwaitChange { .. } | Action::Identify { .. } => {
                 World::refused("not asked in these tests")
             }
         }

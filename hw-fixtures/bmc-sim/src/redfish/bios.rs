@@ -4,8 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Answer;
+use super::body::put;
 use super::message::property_error;
-use super::value::{one_of, put};
+use super::value::one_of;
 use crate::bmc::{BiosWish, State};
 use crate::config::{MachineConfig, RestorePolicy};
 use crate::quirks::PolicyAttribute;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::body::put;
 use super::message::{error, property_error};
-use super::value::{one_of, put, text};
+use super::value::{one_of, text};
 use crate::bmc::{Boot, State};
 use crate::quirks::{BootPlace, ModeFlip, ModeProperty, RedfishQuirks};
 

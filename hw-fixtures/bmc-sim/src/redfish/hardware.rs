@@ -4,8 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::value::put;
-use super::view::{collection, link, status};
+use super::body::{collection, link, put, status};
 use crate::bmc::State;
 use crate::config::{MachineConfig, Nic};
 use crate::quirks::{InventoryForm, LldpForm, Quirks};

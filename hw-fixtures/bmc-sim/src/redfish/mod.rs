@@ -3,6 +3,7 @@
 
 mod act;
 mod bios;
+mod body;
 mod boot;
 #[cfg(test)]
 mod corpus;

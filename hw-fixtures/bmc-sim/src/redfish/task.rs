@@ -5,8 +5,8 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::body::put;
 use super::message::{self, error};
-use super::value::put;
 use crate::bmc::{Bmc, State};
 use crate::quirks::{RedfishQuirks, TaskBehaviour};
 use crate::tasks::Task;

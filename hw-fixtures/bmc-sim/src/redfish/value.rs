@@ -1,4 +1,4 @@
-//! Values in bodies: how one is put in, and how one that a client sent is taken out.
+//! Values in bodies that a client sent: how one is taken out.
 //! Must never take a value that is not of its type, or longer than a BMC would.
 
 use serde_json::Value;
@@ -6,13 +6,6 @@ use serde_json::Value;
 use super::Answer;
 use super::message::property_error;
 use crate::limits;
-
-/// Sets a key of a body.
-pub fn put(body: &mut Value, key: &str, value: Value) {
-    if let Some(object) = body.as_object_mut() {
-        object.insert(key.into(), value);
-    }
-}
 
 /// A text, if it is one.
 pub fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Answer> {

@@ -8,11 +8,11 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::bios;
+use super::body::{collection, link, put, status};
 use super::boot;
 use super::hardware;
 use super::route::Route;
 use super::task;
-use super::value::put;
 use crate::bmc::{Bmc, Reading, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
@@ -125,21 +125,6 @@ pub fn etag(body: &Value, quirks: &Quirks) -> Option<String> {
     }
 }
 
-pub(super) fn link(path: &str) -> Value {
-    json!({ "@odata.id": format!("/redfish/v1/{path}") })
-}
-
-pub(super) fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
-    let members: Vec<Value> = ids.iter().map(|id| link(&format!("{path}/{id}"))).collect();
-    json!({
-        "@odata.id": format!("/redfish/v1/{path}"),
-        "@odata.type": format!("#{kind}.{kind}"),
-        "Name": name,
-        "Members": members,
-        "Members@odata.count": ids.len(),
-    })
-}
-
 fn root(machine: &MachineConfig, quirks: &Quirks) -> Value {
     let mut body = json!({
         "@odata.id": "/redfish/v1/",
@@ -224,10 +209,6 @@ pub fn session_body(id: &str, user: &str, created: &str) -> Value {
         "UserName": user,
         "CreatedTime": created,
     })
-}
-
-pub(super) fn status(state: &str) -> Value {
-    json!({ "State": state, "Health": "OK", "HealthRollup": "OK" })
 }
 
 fn action_info(path: &str, values: &[&str]) -> Value {
