@@ -52,6 +52,10 @@ pub const TABLE: &[Wanted] = &[
     wanted("openipmi", "ipmi_sim, a BMC nobody here wrote"),
     wanted("ipmitool", "a second opinion on IPMI"),
     wanted("freeipmi-tools", "ipmipower, against which the watching of BMCs is measured"),
+    wanted("fence-agents", "fence_ipmilan, by which the simulated BMCs are fenced as clusters do it"),
+    wanted("python3-pycurl", "what fence_ipmilan is made of"),
+    wanted("python3-pexpect", "what fence_ipmilan is made of"),
+    wanted("python3-ptyprocess", "what fence_ipmilan is made of"),
     wanted("zstd", "packed initial RAM disks"),
     wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];
