@@ -294,7 +294,7 @@ impl World {
             Action::RunCheck { check } => Ok(Answer::Check { outcome: self.look(&estate::checked(check)) }),
             // what it says of itself is told by `hello`
             Action::Hello => Ok(Answer::Done),
-            Action::ReadContacts { .. } => World::refused("not asked in these tests"),
+            Action::ReadContacts { .. } | Action::Identify { .. } => World::refused("not asked in these tests"),
         }
     }
 
