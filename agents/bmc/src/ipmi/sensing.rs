@@ -23,7 +23,7 @@ impl Ipmi {
         {
             return Ok(sensors.clone());
         }
-        let mut walk = Walk::new();
+        let mut walk = Walk::default();
         for _ in 0..limits::SENSOR_QUESTIONS_MAX {
             let Some(question) = walk.ask() else {
                 let sensors = walk.sensors();

@@ -81,9 +81,9 @@ pub struct Walk {
     done: bool,
 }
 
-impl Walk {
+impl Default for Walk {
     /// From the first record on.
-    pub fn new() -> Walk {
+    fn default() -> Walk {
         Walk {
             reservation: None,
             id: 0,
@@ -97,7 +97,9 @@ impl Walk {
             done: false,
         }
     }
+}
 
+impl Walk {
     /// The next question; `None` at the end.
     pub fn ask(&self) -> Option<Request> {
         if self.done {
@@ -248,9 +250,9 @@ pub struct Sensor {
 
 /// The sensor of a whole record, full or compact; `None` for any other record and one that is cut short.
 pub fn sensor(record: &[u8]) -> Option<Sensor> {
-    let full = match record.get(3)? {
-        &FULL => true,
-        &COMPACT => false,
+    let full = match *record.get(3)? {
+        FULL => true,
+        COMPACT => false,
         _ => return None,
     };
     let [owner, unit_number, number, entity, ..] = *record.get(HEADER..)?.first_chunk::<8>()?;
@@ -499,7 +501,7 @@ mod tests {
     }
 
     fn walk(mut repository: Repository) -> Result<Vec<Sensor>, Fault> {
-        let mut walk = Walk::new();
+        let mut walk = Walk::default();
         let mut asked = 0;
         while let Some(question) = walk.ask() {
             walk.take(&repository.answer(&question))?;
@@ -543,7 +545,7 @@ mod tests {
             if let Some(sensor) = sensor(&bytes) {
                 let _ = (sensor.is_wanted(), sensor.read(&noise), sensor.read(&bytes));
             }
-            let mut walk = Walk::new();
+            let mut walk = Walk::default();
             for _ in 0..30 {
                 if walk.ask().is_none() {
                     break;

@@ -54,6 +54,10 @@ pub const TABLE: &[Wanted] = &[
     wanted("freeipmi-tools", "ipmipower, against which the watching of BMCs is measured"),
     wanted("fence-agents", "fence_redfish, a second opinion on Redfish"),
     wanted("redfishtool", "another one"),
+    wanted("fence-agents", "fence_ipmilan, by which the simulated BMCs are fenced as clusters do it"),
+    wanted("python3-pycurl", "what fence_ipmilan is made of"),
+    wanted("python3-pexpect", "what fence_ipmilan is made of"),
+    wanted("python3-ptyprocess", "what fence_ipmilan is made of"),
     wanted("zstd", "packed initial RAM disks"),
     wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];

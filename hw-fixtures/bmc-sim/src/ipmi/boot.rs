@@ -1,11 +1,10 @@
 //! System boot options: the same override that Redfish sets, in the bytes of the boot flags, with their "valid" mark and its end.
 //! Must never keep flags longer than 60 s unless boot option 3 says so.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Call, Told, code};
 use crate::bmc::Boot;
-use crate::limits;
 use crate::quirks::SettingBehaviour;
 
 /// Version of the parameters.
@@ -43,7 +42,8 @@ pub fn set(call: &Call<'_>) -> Told {
         ACKNOWLEDGE if data.len() >= 2 => {}
         FLAGS if state.quirks.boot_override != SettingBehaviour::Unsupported => {
             let keeps = state.device.valid_clearing & KEEP_WITHOUT_START != 0;
-            let boot = read(data, keeps)?;
+            let valid = Duration::from_millis(state.quirks.ipmi_boot_valid_ms);
+            let boot = read(data, keeps, valid)?;
             match state.quirks.boot_override {
                 SettingBehaviour::Obeys => state.boot = boot,
                 SettingBehaviour::Pending => state.boot_pending = Some(boot),
@@ -56,14 +56,14 @@ pub fn set(call: &Call<'_>) -> Told {
 }
 
 /// The override that boot flags ask for.
-fn read(data: &[u8], keeps: bool) -> Result<Boot, u8> {
+fn read(data: &[u8], keeps: bool, valid: Duration) -> Result<Boot, u8> {
     let [first, device, ..] = data else { return Err(code::LENGTH) };
     let (target, _) = DEVICES.iter().find(|(_, number)| device & DEVICE == *number).ok_or(code::FIELD)?;
     let mut boot = Boot::none(if first & UEFI == 0 { "Legacy" } else { "UEFI" });
     if first & VALID != 0 {
         boot.enabled = if first & PERSISTENT == 0 { "Once" } else { "Continuous" }.into();
         boot.target = (*target).into();
-        boot.expires = (!keeps).then(|| Instant::now() + limits::BOOT_VALID);
+        boot.expires = (!keeps).then(|| Instant::now() + valid);
     }
     Ok(boot)
 }

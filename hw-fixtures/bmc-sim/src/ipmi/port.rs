@@ -133,6 +133,11 @@ impl Port {
         if pace.delay == 0 {
             return self.hear(back, packet, pace);
         }
+        let waiting = limits::WAITING_MAX - self.slots.available_permits().min(limits::WAITING_MAX);
+        if pace.flood > 0 && waiting >= pace.flood {
+            self.bmc.restart_soon("too many packets at once");
+            return;
+        }
         if let Some(slot) = self.slot() {
             let (port, packet) = (Arc::clone(self), packet.to_vec());
             tokio::spawn(async move {

@@ -16,6 +16,8 @@ pub struct Pace {
     pub drop_reply: bool,
     /// Replies are noise.
     pub garbage: bool,
+    /// So many packets at once make the BMC restart; 0: never.
+    pub flood: usize,
     late: (u64, u8),
     loss: u8,
     duplicate: u8,
@@ -31,6 +33,7 @@ impl Pace {
             delay: quirks.delay_ms,
             reply_delay: quirks.reply_delay_ms,
             drop_reply: quirks.drop_reply,
+            flood: quirks.ipmi_flood,
             garbage: quirks.garbage_body,
             late: (quirks.ipmi_late_ms, quirks.ipmi_late_percent),
             loss: quirks.ipmi_loss_percent,

@@ -282,3 +282,51 @@ async fn a_wrong_password_is_never_tried_to_the_end_so_no_account_is_locked() {
     }
     bench.open().read().await.unwrap();
 }
+
+#[tokio::test]
+async fn boot_flags_outlive_their_minute_where_the_bmc_can_be_told_so() {
+    let bench = bench(json!({ "ipmi_boot_valid_ms": 150 })).await;
+    let driver = bench.open();
+    driver.set_boot_target(BootTarget::Pxe).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(bench.state().await["boot"]["target"], "Pxe", "a machine that is started later still boots from the network");
+}
+
+#[tokio::test]
+async fn a_password_that_ipmi_would_cut_is_told_and_nothing_is_sent() {
+    let bench = bench(honest()).await;
+    let mut door = bench.door.clone();
+    door.password = vocabulary::Secret::new("a password of 21 byte");
+    let said = bmc::open(&door).map(drop).unwrap_err().to_string();
+    assert!(said.contains("longer than the 20 bytes"), "{said}");
+    door.password = vocabulary::Secret::new("lab");
+    door.bmc.user = "a-user-of-17-byte".into();
+    let said = bmc::open(&door).map(drop).unwrap_err().to_string();
+    assert!(said.contains("longer than the 16 bytes"), "{said}");
+    assert_eq!(bench.requests().await, 0);
+}
+
+#[tokio::test]
+async fn a_bmc_that_dies_of_two_questions_at_once_is_asked_one_at_a_time() {
+    let bench = bench(json!({ "delay_ms": 20, "ipmi_flood": 2 })).await;
+    let driver = bench.open();
+    let all = (0..8).map(|_| driver.read());
+    for outcome in futures::future::join_all(all).await {
+        outcome.unwrap();
+    }
+    driver.power_on().await.unwrap();
+    driver.survey(bmc::Scope::FactsAndLog).await.unwrap();
+    let state = bench.state().await;
+    assert_eq!((&state["bmc_starting"], &state["ipmi_sessions"]), (&json!(false), &json!(1)));
+    // whoever asks more at once kills it
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for tag in 0..4 {
+        socket.send_to(&bmc::ipmi::wire::ping(tag), bench.door.bmc.address).unwrap();
+    }
+    let restarted = async {
+        while bench.state().await["ipmi_sessions"] != 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), restarted).await.expect("it can be killed");
+}

@@ -4,6 +4,7 @@
 
 mod account;
 mod faults;
+mod fence;
 mod ipmitool;
 mod monitor;
 mod outsiders;
