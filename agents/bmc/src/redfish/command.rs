@@ -85,6 +85,10 @@ pub async fn patch(bmc: &Redfish, link: &Link, places: &[String], bodies: &[Valu
             break;
         }
     }
+    // refused everywhere: what is there already is read where it counts first
+    if let (Verdict::Denied(_), Some(first)) = (&sent.verdict, places.first()) {
+        sent.at.clone_from(first);
+    }
     Ok(sent)
 }
 
