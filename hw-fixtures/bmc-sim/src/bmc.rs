@@ -16,6 +16,7 @@ use crate::device::{Device, Entry, Mishap};
 use crate::limits;
 use crate::progress::Progress;
 use crate::quirks::{AccountState, EarlyReading, PowerReading, Quirks, Reach, SettingBehaviour};
+use crate::reading::{Reading, fixed};
 use crate::rmcp::Table;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
@@ -188,19 +189,6 @@ pub struct State {
     pub requests: u64,
     /// The certificate in use; None: it speaks no Redfish.
     pub identity: Option<Identity>,
-}
-
-/// What a power state reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// A value.
-    Is(&'static str),
-    /// The key with null.
-    Null,
-    /// No key.
-    Missing,
-    /// The BMC says it cannot tell (503).
-    Unavailable,
 }
 
 /// What nobody is told.
@@ -509,16 +497,6 @@ impl State {
         Duration::from_millis(self.quirks.session_timeout_ms)
     }
 
-    /// What System.PowerState reads now, lies included.
-    pub fn system_power(&self) -> Reading {
-        fixed(self.quirks.power_state, self.stuck_system).or_else(|| self.early()).unwrap_or_else(|| self.system_truth())
-    }
-
-    /// What Chassis.PowerState (the rail) reads now, lies included.
-    pub fn chassis_power(&self) -> Reading {
-        fixed(self.quirks.chassis_power, self.stuck_chassis).or_else(|| self.early()).unwrap_or_else(|| self.chassis_truth())
-    }
-
     /// True for a while after a power-off, where a quirk says so.
     pub fn is_settling(&self) -> bool {
         let settling = Duration::from_millis(self.quirks.redfish.settling_ms);
@@ -569,6 +547,18 @@ impl State {
         }
         self.recent.push_back(recent);
     }
+}
+
+impl State {
+    /// What System.PowerState reads now, lies included.
+    pub fn system_power(&self) -> Reading {
+        fixed(self.quirks.power_state, self.stuck_system).or_else(|| self.early()).unwrap_or_else(|| self.system_truth())
+    }
+
+    /// What Chassis.PowerState (the rail) reads now, lies included.
+    pub fn chassis_power(&self) -> Reading {
+        fixed(self.quirks.chassis_power, self.stuck_chassis).or_else(|| self.early()).unwrap_or_else(|| self.chassis_truth())
+    }
 
     fn early(&self) -> Option<Reading> {
         self.early_until.filter(|until| Instant::now() < *until).map(|_| match self.quirks.bmc_early_reading {
@@ -598,19 +588,4 @@ impl State {
         let lags = self.moved_at.elapsed() < Duration::from_millis(self.quirks.chassis_lag_ms);
         Reading::Is(if on != lags { "On" } else { "Off" })
     }
-}
-
-/// The reading a quirk fixes; None where the truth is to be told.
-fn fixed(quirk: PowerReading, stuck: Reading) -> Option<Reading> {
-    Some(match quirk {
-        PowerReading::Truthful => return None,
-        PowerReading::Stuck => stuck,
-        PowerReading::Null => Reading::Null,
-        PowerReading::Missing => Reading::Missing,
-        PowerReading::On => Reading::Is("On"),
-        PowerReading::Off => Reading::Is("Off"),
-        PowerReading::PoweringOn => Reading::Is("PoweringOn"),
-        PowerReading::PoweringOff => Reading::Is("PoweringOff"),
-        PowerReading::Paused => Reading::Is("Paused"),
-    })
 }

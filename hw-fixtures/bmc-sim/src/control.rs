@@ -10,12 +10,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use crate::bmc::{Bmc, Change, Reading};
+use crate::bmc::{Bmc, Change};
 use crate::clock;
 use crate::device::Mishap;
 use crate::error::Error;
 use crate::limits;
 use crate::power::Outcome;
+use crate::reading::Reading;
 
 /// A control request. `name` is a machine.
 #[derive(Debug, Clone, Deserialize)]

@@ -27,6 +27,7 @@ mod monitor;
 mod power;
 mod progress;
 mod quirks;
+mod reading;
 mod redfish;
 mod rmcp;
 mod server;

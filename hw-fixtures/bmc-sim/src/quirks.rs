@@ -6,7 +6,9 @@ mod redfish;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
-pub use redfish::{BootPlace, ModeFlip, ModeProperty, PolicyAttribute, RedfishQuirks, TaskBehaviour};
+pub use redfish::{
+    BootPlace, EventStream, InventoryForm, LldpForm, ModeFlip, ModeProperty, PolicyAttribute, RedfishQuirks, TaskBehaviour,
+};
 
 /// The reset types that a machine understands.
 pub const RESET_TYPES: [&str; 5] = ["On", "ForceOff", "GracefulShutdown", "ForceRestart", "PushPowerButton"];
@@ -154,27 +156,6 @@ pub enum ErrorScope {
     Writes,
 }
 
-/// What becomes of the event stream (server-sent events).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventStream {
-    /// It tells what happens.
-    #[default]
-    Offered,
-    /// There is no event service.
-    Absent,
-    /// It is offered, and answered 503.
-    Refused,
-    /// It opens, and then nothing comes.
-    Stalls,
-    /// It brings events as fast as they are taken, whatever happens.
-    Floods,
-    /// It brings noise.
-    Garbage,
-    /// It ends as soon as it is open.
-    Closes,
-}
-
 /// Whether the account can log in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -276,32 +257,6 @@ pub enum StrongSuite {
     Dropped,
 }
 
-/// How the hardware is told beyond the system's own summary.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InventoryForm {
-    /// Processors, ports with LLDP, PowerSubsystem.
-    #[default]
-    Full,
-    /// Processors, NetworkPorts without LLDP, all of power in one resource.
-    Older,
-    /// Not at all.
-    None,
-}
-
-/// How the port at the other end of a cable is told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LldpForm {
-    /// As its own text.
-    #[default]
-    Text,
-    /// As octets in hex with colons between, as the standard writes it.
-    Octets,
-    /// Marked as not sent.
-    Unsent,
-}
-
 /// Every lie a BMC can tell. The default is an honest, quick BMC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -366,12 +321,6 @@ pub struct Quirks {
     pub allowable_values: bool,
     /// Quirks of Redfish alone: an object of its own.
     pub redfish: RedfishQuirks,
-    /// How the hardware is told beyond the system's own summary.
-    pub inventory: InventoryForm,
-    /// How the port at the other end of a cable is told.
-    pub lldp: LldpForm,
-    /// What becomes of the event stream.
-    pub events: EventStream,
     /// Sessions at once.
     pub session_cap: usize,
     /// Idle time of a session, ms.
@@ -390,8 +339,6 @@ pub struct Quirks {
     pub account: AccountState,
     /// What it may do.
     pub privilege: Privilege,
-    /// The account may make sessions; else it has to name itself in each request.
-    pub makes_sessions: bool,
     /// So many wrong passwords in a row lock the account; 0: never.
     pub lockout_after: u32,
     /// For how long, ms.
@@ -481,9 +428,6 @@ impl Default for Quirks {
             boot_progress: true,
             allowable_values: true,
             redfish: RedfishQuirks::default(),
-            inventory: InventoryForm::default(),
-            lldp: LldpForm::default(),
-            events: EventStream::default(),
             session_cap: limits::SESSIONS_MAX,
             session_timeout_ms: u64::try_from(limits::SESSION_TIMEOUT.as_millis()).unwrap_or(limits::DELAY_MAX_MS),
             basic_auth: true,
@@ -493,7 +437,6 @@ impl Default for Quirks {
             bmc_early_reading: EarlyReading::default(),
             account: AccountState::default(),
             privilege: Privilege::default(),
-            makes_sessions: true,
             lockout_after: 0,
             lockout_ms: 30_000,
             ipmi_off: false,

@@ -193,7 +193,7 @@ async fn a_power_loss_is_known_at_once_where_the_bmc_tells_and_at_the_next_look_
     let hall = Hall::new().await;
     hall.edit("estate.yaml", "power_every: 1s", "power_every: 15s");
     let control = &hall.simulator.control;
-    control.set_quirks("m2", serde_json::json!({ "events": "absent" })).await.unwrap();
+    control.set_quirks("m2", serde_json::json!({ "redfish": { "events": "absent" } })).await.unwrap();
     let running = hall.start();
     for name in ["m1", "m2"] {
         known(&hall, &running.handle, name).await;

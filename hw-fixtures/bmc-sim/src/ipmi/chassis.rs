@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Call, Told, code};
-use crate::bmc::{Bmc, Reading};
+use crate::bmc::Bmc;
 use crate::command::{Answered, Reset};
 use crate::config::RestorePolicy;
 use crate::device::Light;
 use crate::limits;
 use crate::quirks::SettingBehaviour;
+use crate::reading::Reading;
 
 /// Restore policies that exist.
 const POLICIES: u8 = 0x07;

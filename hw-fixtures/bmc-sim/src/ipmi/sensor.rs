@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::{Call, Told, code};
-use crate::bmc::{Reading, State};
+use crate::bmc::State;
 use crate::device::Supply;
+use crate::reading::Reading;
 
 pub const POWER_UNIT: u8 = 0x01;
 pub const TEMPERATURE: u8 = 0x02;

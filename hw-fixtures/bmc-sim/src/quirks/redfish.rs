@@ -75,10 +75,65 @@ pub enum PolicyAttribute {
     Hpe,
 }
 
+/// What becomes of the event stream (server-sent events).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventStream {
+    /// It tells what happens.
+    #[default]
+    Offered,
+    /// There is no event service.
+    Absent,
+    /// It is offered, and answered 503.
+    Refused,
+    /// It opens, and then nothing comes.
+    Stalls,
+    /// It brings events as fast as they are taken, whatever happens.
+    Floods,
+    /// It brings noise.
+    Garbage,
+    /// It ends as soon as it is open.
+    Closes,
+}
+
+/// How the hardware is told beyond the system's own summary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InventoryForm {
+    /// Processors, ports with LLDP, PowerSubsystem.
+    #[default]
+    Full,
+    /// Processors, NetworkPorts without LLDP, all of power in one resource.
+    Older,
+    /// Not at all.
+    None,
+}
+
+/// How the port at the other end of a cable is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LldpForm {
+    /// As its own text.
+    #[default]
+    Text,
+    /// As octets in hex with colons between, as the standard writes it.
+    Octets,
+    /// Marked as not sent.
+    Unsent,
+}
+
 /// What a BMC does otherwise over Redfish alone. The default keeps to the standard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedfishQuirks {
+    /// How the hardware is told beyond the system's own summary.
+    pub inventory: InventoryForm,
+    /// How the port at the other end of a cable is told.
+    pub lldp: LldpForm,
+    /// What becomes of the event stream.
+    pub events: EventStream,
+    /// The account may make sessions; else it has to name itself in each request.
+    pub makes_sessions: bool,
     /// The values that a reset takes stand at the action itself; `false`: only in the ActionInfo resource that it names.
     pub inline_values: bool,
     /// The reset types that the System takes and lists; None: all that a machine understands.
@@ -126,6 +181,10 @@ pub struct RedfishQuirks {
 impl Default for RedfishQuirks {
     fn default() -> Self {
         Self {
+            inventory: InventoryForm::default(),
+            lldp: LldpForm::default(),
+            events: EventStream::default(),
+            makes_sessions: true,
             inline_values: true,
             reset_types: None,
             settling_ms: 0,

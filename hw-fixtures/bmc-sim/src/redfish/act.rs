@@ -58,7 +58,7 @@ fn open_session(bmc: &Bmc, body: &Map<String, Value>) -> Answer {
         let path = "/redfish/v1/SessionService/Sessions";
         return error(StatusCode::UNAUTHORIZED, "ResourceAtUriUnauthorized", &[path, "Invalid username or password"]);
     }
-    if !bmc.state().quirks.makes_sessions {
+    if !bmc.state().quirks.redfish.makes_sessions {
         return error(StatusCode::FORBIDDEN, "InsufficientPrivilege", &[]);
     }
     let (opened, offset) = {

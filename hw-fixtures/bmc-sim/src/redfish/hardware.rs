@@ -40,7 +40,7 @@ pub enum Part {
 /// The part at a path below the system.
 pub fn below_system(rest: &[&str], machine: &MachineConfig, quirks: &Quirks) -> Option<Part> {
     match rest {
-        _ if quirks.inventory == InventoryForm::None => None,
+        _ if quirks.redfish.inventory == InventoryForm::None => None,
         ["Processors"] => Some(Part::Processors),
         ["Processors", id] => number(id, "CPU.").filter(|n| *n < machine.hardware.processors).map(Part::Processor),
         _ => None,
@@ -50,7 +50,7 @@ pub fn below_system(rest: &[&str], machine: &MachineConfig, quirks: &Quirks) -> 
 /// The part at a path below the chassis.
 pub fn below_chassis(rest: &[&str], machine: &MachineConfig, quirks: &Quirks) -> Option<Part> {
     let hardware = &machine.hardware;
-    match (rest, quirks.inventory) {
+    match (rest, quirks.redfish.inventory) {
         (_, InventoryForm::None) => None,
         (["NetworkAdapters"], _) => Some(Part::Adapters),
         (["NetworkAdapters", ADAPTER], _) => Some(Part::Adapter),
@@ -80,7 +80,7 @@ fn ports_name(form: InventoryForm) -> &'static str {
 
 /// Links from the system to its parts.
 pub fn put_system_links(body: &mut Value, path: &str, machine: &MachineConfig, quirks: &Quirks) {
-    if quirks.inventory == InventoryForm::None {
+    if quirks.redfish.inventory == InventoryForm::None {
         return;
     }
     put(body, "Processors", link(&format!("{path}/Processors")));
@@ -91,7 +91,7 @@ pub fn put_system_links(body: &mut Value, path: &str, machine: &MachineConfig, q
 
 /// Links from the chassis to its parts.
 pub fn put_chassis_links(body: &mut Value, path: &str, quirks: &Quirks) {
-    let power = match quirks.inventory {
+    let power = match quirks.redfish.inventory {
         InventoryForm::None => return,
         InventoryForm::Full => "PowerSubsystem",
         InventoryForm::Older => "Power",
@@ -103,7 +103,7 @@ pub fn put_chassis_links(body: &mut Value, path: &str, quirks: &Quirks) {
 /// The body of a part.
 pub fn view(part: &Part, state: &State, machine: &MachineConfig) -> Option<Value> {
     let hardware = &machine.hardware;
-    let form = state.quirks.inventory;
+    let form = state.quirks.redfish.inventory;
     let system = format!("Systems/{}", hardware.system_id);
     let chassis = format!("Chassis/{}", hardware.chassis_id);
     let adapter = format!("{chassis}/NetworkAdapters/{ADAPTER}");
@@ -177,7 +177,7 @@ fn processor(system: &str, index: u32, machine: &MachineConfig) -> Value {
 
 fn port(path: &str, number: usize, nic: &Nic, state: &State) -> Value {
     let up = state.process.is_some();
-    if state.quirks.inventory == InventoryForm::Older {
+    if state.quirks.redfish.inventory == InventoryForm::Older {
         return json!({
             "@odata.id": format!("/redfish/v1/{path}"),
             "@odata.type": "#NetworkPort.v1_4_1.NetworkPort",
@@ -211,12 +211,12 @@ fn port(path: &str, number: usize, nic: &Nic, state: &State) -> Value {
 
 /// What was heard from the other end of the cable since the link is up.
 fn received(nic: &Nic, state: &State) -> Value {
-    let heard = nic.neighbour.as_ref().filter(|_| state.process.is_some() && state.quirks.lldp != LldpForm::Unsent);
+    let heard = nic.neighbour.as_ref().filter(|_| state.process.is_some() && state.quirks.redfish.lldp != LldpForm::Unsent);
     let Some(neighbour) = heard else {
         return json!({ "ChassisId": "", "ChassisIdSubtype": "NotTransmitted", "PortId": "", "PortIdSubtype": "NotTransmitted" });
     };
     let octets = || neighbour.port.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
-    let port = if state.quirks.lldp == LldpForm::Octets { octets() } else { neighbour.port.clone() };
+    let port = if state.quirks.redfish.lldp == LldpForm::Octets { octets() } else { neighbour.port.clone() };
     json!({
         "ChassisId": neighbour.chassis,
         "ChassisIdSubtype": "MacAddr",

@@ -199,7 +199,7 @@ async fn get(bmc: &Arc<Bmc>, route: &Route, asked: &Asked, quirks: &Quirks) -> A
     }
     if *route == Route::Events {
         let token = asked.headers.get("x-auth-token").and_then(|v| v.to_str().ok());
-        return stream::open(bmc, token, quirks.events);
+        return stream::open(bmc, token, quirks.redfish.events);
     }
     view::refresh(bmc).await;
     let Some(mut body) = view::view(bmc, route) else {

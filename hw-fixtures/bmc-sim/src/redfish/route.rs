@@ -145,7 +145,7 @@ impl Route {
             Self::SystemSettings if quirks.redfish.boot_place == BootPlace::System => &[],
             Self::SystemSettings | Self::BiosSettings => &["GET", "PATCH"],
             Self::SystemActionInfo if !quirks.allowable_values => &[],
-            Self::EventService | Self::Events if quirks.events == EventStream::Absent => &[],
+            Self::EventService | Self::Events if quirks.redfish.events == EventStream::Absent => &[],
             Self::Versions
             | Self::EventService
             | Self::Events

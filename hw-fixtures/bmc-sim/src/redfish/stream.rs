@@ -97,7 +97,7 @@ async fn tell(bmc: Arc<Bmc>, token: Option<String>, how: EventStream, listener: 
 /// True while the stream may go on as it began; asked whenever something happens.
 fn stands(bmc: &Bmc, token: Option<&str>, how: EventStream) -> bool {
     let state = bmc.state();
-    how != EventStream::Closes && state.quirks.events == how && token.is_none_or(|token| state.sessions.is_open(token))
+    how != EventStream::Closes && state.quirks.redfish.events == how && token.is_none_or(|token| state.sessions.is_open(token))
 }
 
 fn rubbish(bmc: &Bmc, number: &mut u64, how: EventStream) -> Bytes {

@@ -13,12 +13,13 @@ use super::boot;
 use super::hardware;
 use super::route::Route;
 use super::task;
-use crate::bmc::{Bmc, Reading, State};
+use crate::bmc::{Bmc, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
 use crate::quirks::{
     BootPlace, EtagBehaviour, EventStream, Indicator, PolicyAttribute, Quirks, ResetTimeReading, SettingBehaviour,
 };
+use crate::reading::Reading;
 
 /// The reset types a manager takes.
 pub const MANAGER_RESET_TYPES: [&str; 2] = ["ForceRestart", "GracefulRestart"];
@@ -146,7 +147,7 @@ fn root(machine: &MachineConfig, quirks: &Quirks) -> Value {
         "Tasks": link("TaskService"),
         "Links": { "Sessions": link("SessionService/Sessions") },
     });
-    if quirks.events != EventStream::Absent {
+    if quirks.redfish.events != EventStream::Absent {
         put(&mut body, "EventService", link("EventService"));
     }
     body

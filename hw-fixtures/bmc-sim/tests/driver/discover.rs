@@ -220,9 +220,9 @@ async fn hardware_is_told_in_each_form_and_links_only_while_the_machine_runs() {
         machine.nics[0].neighbour = Some(neighbour);
     }
     let sim = net.start().await;
-    quirks(&sim, 2, json!({ "lldp": "octets" })).await;
-    quirks(&sim, 3, json!({ "inventory": "older" })).await;
-    quirks(&sim, 4, json!({ "inventory": "none" })).await;
+    quirks(&sim, 2, json!({ "redfish": { "lldp": "octets" } })).await;
+    quirks(&sim, 3, json!({ "redfish": { "inventory": "older" } })).await;
+    quirks(&sim, 4, json!({ "redfish": { "inventory": "none" } })).await;
     let read = async || run(&net.search(Some("lab"))).await.bmcs.into_iter().map(|bmc| bmc.inspection.unwrap().inventory);
     for told in read().await {
         assert!(told.nics.iter().all(|nic| nic.link == Some(false) && nic.speed.is_none() && nic.neighbour.is_none()));

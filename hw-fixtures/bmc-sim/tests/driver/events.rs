@@ -63,7 +63,7 @@ async fn what_happens_is_told_at_once_and_what_is_said_while_nobody_waits_is_not
 #[tokio::test]
 async fn an_event_is_no_reading() {
     // it says that the machine is on, again and again, and it is off
-    let bench = bench(json!({ "events": "floods" })).await;
+    let bench = bench(json!({ "redfish": { "events": "floods" } })).await;
     let driver = bench.open();
     driver.read().await.unwrap();
     assert!(heard(&driver, SOON).await);
@@ -97,7 +97,7 @@ async fn streams_that_are_none_cost_nothing_but_themselves() {
 
 /// Reads and listens for a while.
 async fn watched(events: &str) {
-    let bench = bench(json!({ "events": events })).await;
+    let bench = bench(json!({ "redfish": { "events": events } })).await;
     let driver = bench.open();
     driver.read().await.unwrap();
     let begun = Instant::now();
@@ -120,7 +120,7 @@ async fn watched(events: &str) {
 
 #[tokio::test]
 async fn a_bmc_that_refuses_the_stream_is_asked_for_it_ever_more_seldom() {
-    let bench = bench(json!({ "events": "refused" })).await;
+    let bench = bench(json!({ "redfish": { "events": "refused" } })).await;
     let driver = bench.open();
     driver.read().await.unwrap();
     let before = bench.requests().await;

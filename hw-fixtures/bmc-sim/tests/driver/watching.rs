@@ -56,7 +56,7 @@ fn is_too_few_rights(outcome: &Result<MachineReading, AgentError>) -> bool {
 #[tokio::test]
 async fn all_of_watching_works_with_an_account_that_may_only_read_and_nothing_else_leaves() {
     for makes_sessions in [true, false] {
-        let mut bench = bench(json!({ "privilege": "user", "makes_sessions": makes_sessions })).await;
+        let mut bench = bench(json!({ "privilege": "user", "redfish": { "makes_sessions": makes_sessions } })).await;
         bench.door.bmc.access = BmcAccess::Watch;
         let driver = bench.open();
         assert!(driver.read().await.unwrap().all_off());
