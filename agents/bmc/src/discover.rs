@@ -2,7 +2,7 @@
 //! Must never use an account that was not given, try it again where it was refused, or change anything on a BMC.
 
 mod pings;
-mod presence;
+pub(crate) mod presence;
 mod sweep;
 mod targets;
 

@@ -1,6 +1,8 @@
 //! The decoders of IPMI under hostile bytes, a line each, with the laws that hold whatever comes. For tests and fuzzers alone.
 //! Must never take the arithmetic of a session for granted: what a session took must have been sealed with its keys.
 
+mod records;
+
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use super::handshake::{self, Account, Facts, Role};
 use super::session::{Event, Heard, Reply, Request, Session, Timing};
 use super::wire::{self, Header};
 use super::{commands, identity};
+use crate::discover::presence;
 use crate::limits;
 
 /// What one packet holds before a session is there, and what a payload of the handshake holds.
@@ -25,6 +28,7 @@ pub const PACKETS: Group = Group {
     words: &[&[0x06, 0x00, 0xff, 0x07], &[0x06, 0x00, 0xff, 0x06], &[0x00, 0x00, 0x11, 0xbe], &[wire::SEALED], &[0x81, 0x1c]],
     decoders: &[
         decoder("pong", wire::is_pong),
+        decoder("answer to a search", |input| (0..=u8::MAX).any(|number| presence::answers(input, number))),
         decoder("packet without a session", bare),
         decoder("packet of 2.0", plus),
         decoder("answer", answer),
@@ -54,6 +58,16 @@ const ANSWER_DECODERS: &[Decoder] = &[
     decoder("channel authentication", channel),
     decoder("completion code", code),
 ];
+
+/// What a survey asks for: inventory, sensors, log, watchdog.
+pub const RECORDS: Group = Group {
+    name: "ipmi_records",
+    home: env!("CARGO_MANIFEST_DIR"),
+    input_max: 512,
+    memory_max: 64 * 1024,
+    words: &[&[0x00, 0x04], &[0xc5, 0x00], &[0xcb, 0x00], &[0xca, 0x00], &[0xff, 0xff], &[0x00, 0x12, 0x02, 0x00], &[0x51, 0x01]],
+    decoders: records::RECORDS,
+};
 
 /// A whole session: the input is a script of what the BMC, and whoever else knows its address, sends and when.
 pub const SESSION: Group = Group {
@@ -531,6 +545,11 @@ mod tests {
     #[test]
     fn answers_under_hostile_bytes() {
         hostile::run(&ANSWERS);
+    }
+
+    #[test]
+    fn records_under_hostile_bytes() {
+        hostile::run(&RECORDS);
     }
 
     #[test]

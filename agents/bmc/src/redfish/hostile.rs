@@ -8,11 +8,12 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use vocabulary::power::{BootTarget, Identity, PowerState};
 
+use super::events::Decoder as Events;
 use super::http::{self, Reply};
 use super::layout::{self, Choice};
 use super::trouble::{self, Trouble};
 use super::youth::Youth;
-use super::{abilities, boot, identity, view};
+use super::{abilities, boot, identity, lldp, view};
 use crate::limits;
 
 /// What a BMC answers over HTTPS, from the bytes to what is believed.
@@ -47,6 +48,8 @@ pub const DOCUMENTS: Group = Group {
         decoder("document", |input| serde_json::from_slice(input).is_ok_and(|document| believed(&document))),
         decoder("grown tree", |input| believed(&grown(input))),
         decoder("answer", answer),
+        decoder("event stream", stream),
+        decoder("neighbour", |input| serde_json::from_slice(input).is_ok_and(|told| lldp::neighbour(&told).is_some())),
         decoder("link", |input| std::str::from_utf8(input).is_ok_and(link)),
         decoder("time", |input| std::str::from_utf8(input).is_ok_and(|text| view::seconds(text).is_some())),
     ],
@@ -75,6 +78,16 @@ fn answer(input: &[u8]) -> bool {
     assert!(reply.location.as_deref().is_none_or(|location| link(location) || view::path(location).is_none()));
     explained(&reply);
     believed(&reply.body)
+}
+
+/// A stream cut anywhere says the same as whole.
+fn stream(input: &[u8]) -> bool {
+    let whole = Events::default().feed(input);
+    let (first, second) = input.split_at(input.len() / 3);
+    let mut decoder = Events::default();
+    let cut = decoder.feed(first).and_then(|before| decoder.feed(second).map(|after| before + after));
+    assert_eq!(whole.as_ref().ok(), cut.as_ref().ok());
+    whole.is_ok_and(|events| events > 0)
 }
 
 /// What is told to people and what is made of a refusal.

@@ -22,6 +22,7 @@ enum Fault {
     NewSessionEachTime,
     PolicyOnlyAsked,
     OffOnlyAccepted,
+    LooksAreOld,
 }
 
 #[derive(Default)]
@@ -118,6 +119,12 @@ impl Bmc for Box_ {
         self.reach()?;
         Ok(self.reading())
     }
+    async fn watch(&self) -> Result<MachineReading, AgentError> {
+        let now = self.read().await?;
+        // as it was before anything was switched on
+        let old = self.fault == Fault::LooksAreOld && now.system_power != PowerState::Unknown;
+        Ok(if old { MachineReading { system_power: PowerState::Off, ..now } } else { now })
+    }
     async fn power_off(&self) -> Result<MachineReading, AgentError> {
         self.command(false)
     }
@@ -192,6 +199,7 @@ async fn every_fault_of_a_bmc_is_found() {
         (Fault::NewSessionEachTime, "one session"),
         (Fault::PolicyOnlyAsked, "AlwaysOff"),
         (Fault::OffOnlyAccepted, "becomes Off in time"),
+        (Fault::LooksAreOld, "as fresh as a reading"),
     ] {
         let verdict = conformance::bmc(&with(fault)).await;
         assert!(verdict.as_ref().is_err_and(|seen| seen.contains(law)), "{fault:?}: {verdict:?}");
