@@ -2,7 +2,6 @@
 //! Must never use an account that was not given, try it again where it was refused, or change anything on a BMC.
 
 mod pings;
-pub(crate) mod presence;
 mod sweep;
 mod targets;
 

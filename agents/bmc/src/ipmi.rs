@@ -18,6 +18,7 @@ mod live;
 pub mod log;
 #[cfg(test)]
 mod peer;
+pub(crate) mod presence;
 #[cfg(test)]
 mod recorded_tests;
 mod sensing;

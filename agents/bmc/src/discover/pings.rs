@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::sync::oneshot;
 
-use super::presence;
+use crate::ipmi::presence;
 use crate::ipmi::wire;
 use crate::limits;
 

@@ -15,8 +15,7 @@ use super::crypto::{BLOCK, Keys, Suite};
 use super::handshake::{self, Account, Facts, Role};
 use super::session::{Event, Heard, Reply, Request, Session, Timing};
 use super::wire::{self, Header};
-use super::{commands, identity};
-use crate::discover::presence;
+use super::{commands, identity, presence};
 use crate::limits;
 
 /// What one packet holds before a session is there, and what a payload of the handshake holds.

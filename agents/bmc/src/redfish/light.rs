@@ -33,7 +33,7 @@ pub async fn switch(bmc: &Redfish, link: &Link, light: Light) -> Result<Sent, Tr
     } else {
         return Err(Trouble::Unsupported("this system tells of no identify light; nothing was sent".into()));
     };
-    command::patch(bmc, link, &[link.layout.system.clone()], &bodies).await
+    command::patch(bmc, link, std::slice::from_ref(&link.layout.system), &bodies).await
 }
 
 /// What it reads.

@@ -2,7 +2,7 @@
 //! logging in it has. Total over any bytes.
 //! Must never take a packet for an answer that does not bear the number of the question.
 
-use crate::ipmi::wire;
+use super::wire;
 
 const APP: u8 = 0x06;
 const ANSWER_OF_APP: u8 = 0x07;
