@@ -182,7 +182,10 @@ fn proofs(desk: &mut Desk<'_>) {
         if !reach.any() {
             let message = format!("{id} could never be proven dead: not by power ({power}), not by storage and network ({rest})");
             let remedy = "enter its BMC, or all its NICs with switches that have an agent, so that one proof set can be reached";
-            desk.tell(Kind::Machine, id.as_str(), &[], Word::error(codes::NO_PROOF, message, remedy));
+            // what no server is on, and none may be placed on, may well be only watched
+            let bears = bearing.on(id).next().is_some();
+            let word = if bears { Word::error } else { Word::warning };
+            desk.tell(Kind::Machine, id.as_str(), &[], word(codes::NO_PROOF, message, remedy));
             continue;
         }
         let left_out = estate.settings.fencing.proof != ProofChoice::Any;
