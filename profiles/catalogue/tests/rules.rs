@@ -1,7 +1,7 @@
 //! Each rule by an estate that breaks exactly it: the lab's, with one slip. The golden text is what an operator reads.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use catalogue::{Flavor, Look, init, load_for, render};
+use catalogue::{Flavor, Look, Severity, init, load_for, render};
 use std::path::Path;
 
 /// A slip: in a file, a text that is replaced. An empty `from` adds `to` at the file's end, `*` puts it in the place of all.
@@ -189,4 +189,23 @@ rules! {
     bmc_twice(37): "machines/m2.yaml", "10.254.0.12:443" => "10.254.0.11:443";
     idle(38): "pool.yaml", "[m3]" => "[m3]\n---\nmachine: m4\nserial: LAB0004\nuuid: 00000000-0000-4000-8000-000000000004\nsite: lab\nrack: r4\nfeeds: [f4]\nbmc: {protocol: redfish, address: '10.254.0.14:443', user: controller, password: file:secrets/bmc}\nnics:\n  - {role: provisioning, mac: '52:54:00:0c:04:01', switch: sw1, port: p10}\n";
     no_canary(39): "estate.yaml", "    - 10.255.0.2:7443\n" => "    []\n";
+}
+
+/// Watching needs neither NICs nor the right to command; a failover does.
+#[test]
+fn a_machine_that_no_server_may_be_on_may_be_only_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path(), Flavor::Lab).unwrap();
+    let watched = "machine: w1\nserial: LAB0009\nuuid: 00000000-0000-4000-8000-000000000009\nsite: lab\nrack: r9\nfeeds: [f9]\n\
+                   bmc: {protocol: redfish, address: \"10.254.0.19:443\", user: eyes, password: file:secrets/bmc, access: watch}\n\
+                   nics: []\nhardware: {level: 2, memory: 1GiB, threads: 1, firmware: [bios]}\n";
+    std::fs::write(folder.path().join("machines/w1.yaml"), watched).unwrap();
+    let found = || {
+        let loaded = load_for(folder.path(), Some(Flavor::Lab));
+        let of_proof = loaded.complaints.iter().filter(|one| one.code.0 == 20).map(|one| one.severity).collect::<Vec<_>>();
+        (of_proof, loaded.estate.is_some())
+    };
+    assert_eq!(found(), (vec![Severity::Warning], true));
+    std::fs::write(folder.path().join("pool.yaml"), "pool: spares\nmachines: [m3, w1]\n").unwrap();
+    assert_eq!(found(), (vec![Severity::Error], false));
 }
