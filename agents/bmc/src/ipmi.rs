@@ -64,6 +64,22 @@ const USER_MAX: usize = 16;
 /// Longest password and longest K_G of IPMI 2.0, bytes.
 const PASSWORD_MAX: usize = 20;
 
+/// Who answered last.
+#[derive(Clone, Debug)]
+struct Met {
+    session: u64,
+    identity: Identity,
+    /// When that was asked.
+    at: Instant,
+}
+
+impl Met {
+    /// True while a routine look may do without asking again.
+    fn counts(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < limits::IPMI_IDENTITY
+    }
+}
+
 /// A BMC that speaks IPMI.
 pub(crate) struct Ipmi {
     address: String,
@@ -75,8 +91,7 @@ pub(crate) struct Ipmi {
     /// The only firmware mode of the machine, where it has only one.
     firmware: Option<Firmware>,
     privilege: IpmiPrivilege,
-    /// Who answered last, on which session, and when that was asked.
-    met: Mutex<Option<(u64, Identity, Instant)>>,
+    met: Mutex<Option<Met>>,
     /// The device was asked who made it; asked once, whatever came of it.
     asked: AtomicBool,
     found: Mutex<Option<Findings>>,
@@ -183,8 +198,8 @@ impl Ipmi {
     /// A reading of how it is, where who it is was asked for not long ago on a session that is still open; else a fresh one.
     async fn glance(&self) -> Result<MachineReading, Trouble> {
         let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match met.filter(|(_, _, at)| at.elapsed() < limits::IPMI_IDENTITY) {
-            Some((session, identity, _)) => self.in_time(self.status(identity, session)).await,
+        match met.filter(|met| met.counts(Instant::now())) {
+            Some(met) => self.in_time(self.status(met.identity, met.session)).await,
             None => self.see().await,
         }
     }
@@ -203,6 +218,9 @@ impl Ipmi {
 
     /// Who it is, then how it is, both asked for after this call began and on one session.
     async fn look(&self) -> Result<MachineReading, Trouble> {
+        // what is about to be asked is not known meanwhile, and not at all if a stranger answers
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let at = Instant::now();
         let told = self.line.ask(commands::system_guid(), None).await?;
         let guid = match commands::good(&told.reply) {
             Ok(data) => commands::read_guid(data).ok_or(Fault::Nonsense("a GUID that is cut short"))?,
@@ -220,7 +238,11 @@ impl Ipmi {
         {
             return Err(Trouble::Identity(strange));
         }
-        *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some((told.session, identity.clone(), Instant::now()));
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).replace(Met {
+            session: told.session,
+            identity: identity.clone(),
+            at,
+        });
         self.status(identity, told.session).await
     }
 
@@ -503,6 +525,14 @@ fn now() -> WallTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_answered_is_asked_again_after_a_while() {
+        let at = Instant::now();
+        let met = Met { session: 1, identity: Identity { uuid: String::new(), serial: String::new() }, at };
+        assert!(met.counts(at) && met.counts(at + limits::IPMI_IDENTITY - Duration::from_millis(1)));
+        assert!(!met.counts(at + limits::IPMI_IDENTITY));
+    }
 
     #[test]
     fn a_key_is_text_or_digits() {

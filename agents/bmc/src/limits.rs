@@ -95,7 +95,7 @@ pub const IPMI_KEEP_ALIVE: Duration = Duration::from_secs(40);
 pub const IPMI_IDENTITY: Duration = Duration::from_secs(60);
 /// After it has sent to several BMCs, the task that speaks IPMI lets their answers gather for so long: each would wake it by itself.
 pub const IPMI_GATHER: Duration = Duration::from_millis(2);
-/// Orders and packets taken in one go: their answers fit into the socket's buffer while they gather.
+/// Orders taken in one go: their answers fit into the socket's buffer while they gather.
 pub const IPMI_BATCH_MAX: usize = 64;
 /// Requests that may wait for one BMC.
 pub const IPMI_QUEUE_MAX: usize = 16;

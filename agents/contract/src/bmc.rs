@@ -18,8 +18,9 @@ pub trait Bmc: Send + Sync {
     async fn watch(&self) -> Result<MachineReading, AgentError> {
         self.read().await
     }
-    /// Returns when the BMC says that something happened, be it since the last call: a reason to read, never a fact. While its telling is
-    /// broken it does not return; `Rejected` at once where it tells nothing by itself. Who gives up waiting loses nothing and may ask again.
+    /// Returns when the BMC says that something happened, be it since the last call, and when it has just begun to tell, since what happened
+    /// before that is not told: a reason to read, never a fact. While its telling is broken it does not return; `Rejected` at once where it
+    /// tells nothing by itself. Who gives up waiting loses nothing and may ask again.
     async fn changed(&self) -> Result<(), AgentError> {
         Err(AgentError::Rejected { reason: "this BMC tells nothing by itself".to_owned() })
     }

@@ -87,8 +87,8 @@ pub enum Action {
     ReadMachine { machine: MachineId },
     /// A routine look at one machine: who answers may have been asked up to a minute ago. Not for plans.
     WatchMachine { machine: MachineId },
-    /// `Done` when the machine's BMC says that something happened. That is no fact, only a reason to read the machine now. Rejected at once
-    /// where the BMC tells nothing by itself; while nothing happens it is not answered.
+    /// `Done` when the machine's BMC says that something happened, or has just begun to tell. That is no fact, only a reason to read the
+    /// machine now. Rejected at once where the BMC tells nothing by itself; while nothing happens it is not answered.
     AwaitChange { machine: MachineId },
     /// One port from forwarding state, fresh.
     ReadPort { port: PortId },

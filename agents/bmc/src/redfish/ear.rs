@@ -35,18 +35,17 @@ struct Stream {
 }
 
 impl Ear {
-    /// Waits for the next event. An error says why there is no stream any more; the next call waits out the pause and opens another.
+    /// Waits for the next event. A stream that was just opened counts as one: what happened since the last look, and before, it does not tell.
+    /// An error says why there is no stream any more; the next call waits out the pause and opens another.
     /// Who gives up waiting loses nothing: the stream stays as it is.
     pub async fn next(&mut self, http: &Http, session: &Arc<Session>, path: &str) -> Result<(), Trouble> {
         if self.stream.as_ref().is_some_and(|stream| !Arc::ptr_eq(&stream.session, session)) {
             self.close();
         }
-        let stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => self.open(http, session, path).await?,
+        let Some(stream) = &mut self.stream else {
+            self.stream = Some(self.open(http, session, path).await?);
+            return Ok(());
         };
-        // back in its place before anything is waited for
-        let stream = self.stream.insert(stream);
         let ended = loop {
             match stream.response.chunk().await {
                 Ok(Some(bytes)) => match stream.heard(&bytes) {

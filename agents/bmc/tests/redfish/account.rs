@@ -83,13 +83,14 @@ async fn each_refused_log_in_has_its_code_and_is_tried_once_within_the_pause() {
     }
 }
 
-#[tokio::test]
-async fn an_account_that_may_make_no_session_names_itself_and_is_told_where_that_does_not_suffice_either() {
+/// At a BMC that answers this to a login, and for a while takes the account in each request: how its driver says it is logged in, then to what
+/// polls come.
+async fn without_sessions(status: u16, id: &'static str, text: &'static str) -> (String, String) {
     let taken = Arc::new(AtomicBool::new(true));
     let takes = Arc::clone(&taken);
     let server = Replay::start(move |asked, _| {
         if is_login(asked) {
-            error(403, "Base.1.15.InsufficientPrivilege", "Insufficient privilege.")
+            error(status, id, text)
         } else if is_basic(asked) && !takes.load(Ordering::Relaxed) {
             error(401, "Base.1.15.NoValidSession", "")
         } else {
@@ -100,12 +101,19 @@ async fn an_account_that_may_make_no_session_names_itself_and_is_told_where_that
     let driver = opened(&server).await;
     driver.read().await.unwrap();
     let session = driver.found().unwrap().session;
-    assert!(session.starts_with("the account may not make a session"), "{session}");
     taken.store(false, Ordering::Relaxed);
     let basic = || server.asked("GET").iter().filter(|asked| is_basic(asked)).count();
     let before = basic();
-    assert_eq!(polled(&driver).await, "F1011");
+    let told = polled(&driver).await;
     assert_eq!(basic(), before + 1, "{POLLS} polls are one attempt");
+    (session, told)
+}
+
+#[tokio::test]
+async fn an_account_that_may_make_no_session_names_itself_and_is_told_where_that_does_not_suffice_either() {
+    let (session, told) = without_sessions(403, "Base.1.15.InsufficientPrivilege", "Insufficient privilege.").await;
+    assert!(session.starts_with("the account may not make a session"), "{session}");
+    assert_eq!(told, "F1011");
 }
 
 #[tokio::test]
@@ -131,27 +139,10 @@ async fn an_account_that_is_locked_while_it_is_watched_is_tried_once() {
 
 #[tokio::test]
 async fn a_full_table_of_sessions_is_told_whether_the_account_itself_is_taken_or_not() {
-    let taken = Arc::new(AtomicBool::new(true));
-    let takes = Arc::clone(&taken);
-    let server = Replay::start(move |asked, _| {
-        if is_login(asked) {
-            error(503, "Base.1.15.SessionLimitExceeded", "The number of simultaneous sessions is exceeded.")
-        } else if is_basic(asked) && !takes.load(Ordering::Relaxed) {
-            error(401, "Base.1.15.NoValidSession", "")
-        } else {
-            honest(asked)
-        }
-    })
-    .await;
-    let driver = opened(&server).await;
-    driver.read().await.unwrap();
-    let session = driver.found().unwrap().session;
+    let refusal = "The number of simultaneous sessions is exceeded.";
+    let (session, told) = without_sessions(503, "Base.1.15.SessionLimitExceeded", refusal).await;
     assert!(session.starts_with("F1013: "), "{session}");
-    taken.store(false, Ordering::Relaxed);
-    let basic = || server.asked("GET").iter().filter(|asked| is_basic(asked)).count();
-    let before = basic();
-    assert_eq!(polled(&driver).await, "F1013");
-    assert_eq!(basic(), before + 1, "{POLLS} polls are one attempt");
+    assert_eq!(told, "F1013");
 }
 
 #[tokio::test]

@@ -199,13 +199,11 @@ async fn a_power_loss_is_known_at_once_where_the_bmc_tells_and_at_the_next_look_
         known(&hall, &running.handle, name).await;
     }
     // six times within a fraction of the interval is no chance
-    for round in 0..4 {
+    for _ in 0..3 {
         // both return when it is so
         for request in [bmc_sim::Request::PowerOn { name: "m1".into() }, bmc_sim::Request::PowerOff { name: "m1".into() }] {
             control.perform(request).await.unwrap();
-            let took = known(&hall, &running.handle, "m1").await;
-            // the stream opens after the first look: what happens before that is known at the next one
-            assert!(took < SLACK || round == 0, "{took:?}");
+            assert!(known(&hall, &running.handle, "m1").await < SLACK);
         }
     }
     for request in [bmc_sim::Request::PowerOn { name: "m2".into() }, bmc_sim::Request::PowerOff { name: "m2".into() }] {

@@ -247,8 +247,10 @@ async fn a_routine_look_asks_who_answers_once_a_session_and_a_reading_each_time(
     // on a new session it is asked again: another box may have taken the address
     driver.close().await;
     assert_ne!(driver.watch().await.unwrap().session, first.session);
-    driver.close().await;
+    // a stranger that a reading met is one to the looks after it, too
     bench.quirks(json!({ "uuid": "00000000-0000-4000-8000-00000000dead" })).await;
+    assert!(is_rejected(&driver.read().await) && is_rejected(&driver.watch().await));
+    driver.close().await;
     assert!(is_rejected(&driver.watch().await));
 }
 

@@ -60,6 +60,8 @@ async fn all_of_watching_works_with_an_account_that_may_only_read_and_nothing_el
         bench.door.bmc.access = BmcAccess::Watch;
         let driver = bench.open();
         assert!(driver.read().await.unwrap().all_off());
+        let begun = tokio::time::timeout(SOON, driver.changed()).await == Ok(Ok(()));
+        assert_eq!(begun, makes_sessions, "the stream's beginning is the first reason to look");
         let listened = tokio::time::timeout(WHILE, driver.changed()).await;
         assert_ne!(listened, Ok(Ok(())), "nothing has happened yet");
         bench.switch_on().await;
