@@ -187,7 +187,7 @@ impl Redfish {
             None => {
                 (held.root, held.layout) = (None, None);
                 let root = Root::read(&self.http).await?;
-                let session = Arc::new(Session::open(&self.http, &root.sessions, &self.account, &self.numbers).await?);
+                let session = Arc::new(Session::open(&self.http, root.sessions.as_deref(), &self.account, &self.numbers).await?);
                 tracing::debug!(bmc = %self.address, kept = session.is_kept(), "new session");
                 (held.root, held.session) = (Some(root), Some(Arc::clone(&session)));
                 session

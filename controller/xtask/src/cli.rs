@@ -27,7 +27,7 @@ pub enum Verb {
     Bench(Bench),
     /// The laws of the house
     Tidy,
-    /// Unpack the lab's Debian packages and print where they are
+    /// Unpack the lab's Debian packages and the tests' peers, and print where they are
     #[command(hide = true)]
     Packages(Packages),
 }

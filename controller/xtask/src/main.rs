@@ -51,12 +51,15 @@ fn perform(tree: &Tree, verb: Verb) -> Result<ExitCode> {
         Verb::Lab(lab) => lab::lab(tree, &lab),
         Verb::Bench(bench) => lab::bench(tree, &bench),
         Verb::Tidy => Ok(if tidy::check(tree).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Verb::Packages(packages) => match packages::ensure(tree, Consent::new(packages.consent.yes), packages.refresh)? {
-            Outcome::Done(root) => {
-                println!("{}", root.display());
-                Ok(ExitCode::SUCCESS)
+        Verb::Packages(wanted) => {
+            let consent = Consent::new(wanted.consent.yes);
+            if let Outcome::Done(root) = packages::ensure(tree, consent, wanted.refresh)?
+                && let Outcome::Done(peers) = packages::ensure_peers(tree, consent)?
+            {
+                println!("{}\n{}", root.display(), peers.display());
+                return Ok(ExitCode::SUCCESS);
             }
-            Outcome::Declined => Ok(ExitCode::from(lab::EXIT_NOT_READY)),
-        },
+            Ok(ExitCode::from(lab::EXIT_NOT_READY))
+        }
     }
 }

@@ -55,6 +55,11 @@ impl Tree {
         self.packages().join("root")
     }
 
+    /// Programs that only tests need and that are no Debian packages.
+    pub fn peers(&self) -> PathBuf {
+        self.lab().join("peers")
+    }
+
     /// Images and boot files the lab builds once.
     pub fn cache(&self) -> PathBuf {
         self.lab().join("cache")

@@ -11,7 +11,7 @@ use crate::consent::Consent;
 use crate::install;
 use crate::lab::EXIT_NOT_READY;
 use crate::leftovers;
-use crate::packages::Outcome;
+use crate::packages::{self, Outcome};
 use crate::prepare;
 use crate::readme;
 use crate::report;
@@ -91,7 +91,9 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
 
 fn ready(tree: &Tree, consent: Consent) -> Result<bool> {
     let machine = matches!(prepare::machine(tree, consent)?, Outcome::Done(()));
-    Ok(machine && matches!(install::ensure_components(consent)?, Outcome::Done(())))
+    Ok(machine
+        && matches!(install::ensure_components(consent)?, Outcome::Done(()))
+        && matches!(packages::ensure_peers(tree, consent)?, Outcome::Done(_)))
 }
 
 fn finish(steps: &Steps) -> Result<ExitCode> {

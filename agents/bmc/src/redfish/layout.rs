@@ -21,8 +21,8 @@ const SYSTEMS: &str = "/redfish/v1/Systems";
 /// What the service root tells without an account.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// Where sessions are made.
-    pub sessions: String,
+    /// Where sessions are made; `None` where the service says that it has none.
+    pub sessions: Option<String>,
     systems: String,
     tasks: Option<String>,
     events: Option<String>,
@@ -68,9 +68,8 @@ impl Root {
             Err(trouble) => return Err(trouble),
         };
         let named = |list: &Value, key: &str| list.get(key).and_then(view::link);
-        let sessions = root.get("Links").and_then(|links| named(links, "Sessions"));
         Ok(Root {
-            sessions: sessions.unwrap_or_else(|| SESSIONS.to_owned()),
+            sessions: sessions(&root),
             systems: named(&root, "Systems").unwrap_or_else(|| SYSTEMS.to_owned()),
             tasks: named(&root, "Tasks"),
             events: named(&root, "EventService"),
@@ -78,6 +77,14 @@ impl Root {
             product: view::text(&root, "Product").unwrap_or_default(),
         })
     }
+}
+
+/// Where sessions are made. A root that names systems and nothing of sessions belongs to a service without them (sushy-tools 2.2.0 answers a
+/// log-in with 401 then, as if the account were refused); one that tells neither is taken to follow the standard.
+fn sessions(root: &Value) -> Option<String> {
+    let named = root.get("Links").and_then(|links| links.get("Sessions")).and_then(view::link);
+    let has_none = root.get("Systems").is_some() && root.get("SessionService").is_none();
+    named.or_else(|| (!has_none).then(|| SESSIONS.to_owned()))
 }
 
 /// The host, as it was when it was found; for people.
@@ -230,6 +237,17 @@ mod tests {
         assert!(matches!(chosen("ua", "other"), Err(Trouble::Identity(_))));
         assert!(matches!(chosen("", ""), Err(Trouble::Identity(_))));
         assert!(matches!(choose(Vec::new(), &Choice::Expected(of("ua", "sa"))), Err(Trouble::Identity(_))));
+    }
+
+    #[test]
+    fn a_service_has_no_sessions_only_if_its_root_is_told_and_names_none() {
+        let systems = json!({ "@odata.id": "/redfish/v1/Systems" });
+        assert_eq!(sessions(&json!({ "Systems": systems })), None);
+        let elsewhere = json!({ "Sessions": { "@odata.id": "/redfish/v1/Elsewhere" } });
+        assert_eq!(sessions(&json!({ "Systems": systems, "Links": elsewhere })).as_deref(), Some("/redfish/v1/Elsewhere"));
+        for usual in [Value::Null, json!({}), json!({ "Systems": systems, "SessionService": {} }), json!({ "Links": {} })] {
+            assert_eq!(sessions(&usual).as_deref(), Some(SESSIONS), "{usual}");
+        }
     }
 
     #[test]

@@ -55,29 +55,39 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a session; falls back to the account itself where the BMC refuses a session for any reason but the account.
-    pub async fn open(http: &Http, sessions: &str, account: &Account, numbers: &Numbers) -> Result<Session, Trouble> {
+    /// Opens a session; falls back to the account itself where the BMC has no sessions or refuses one for any reason but the account.
+    pub async fn open(http: &Http, sessions: Option<&str>, account: &Account, numbers: &Numbers) -> Result<Session, Trouble> {
+        let Some(sessions) = sessions else {
+            return Ok(Session::without(account, NoSession::Untold, numbers));
+        };
         let body = json!({ "UserName": account.user, "Password": account.password.expose() });
         let asked = http.command(Method::POST, sessions, &Credential::Nobody, Some(&body), None).await;
         // a log-in changes nothing that could be half done
         let reply =
             asked.map_err(|trouble| if let Trouble::BrokenOff(why) = trouble { Trouble::Silent(why) } else { trouble })?;
-        let (credential, uri) = match (reply.status, reply.token.clone()) {
-            (200..=299, Some(token)) => (Credential::Token(token), session_uri(&reply)),
-            _ => {
-                let (why, kind) = match Trouble::of_login(reply.status, &reply.body, reply.explained()) {
-                    // who may only read may read all the same, on some BMCs without a session
-                    Some(Trouble::Account(kind @ Kind::TooFewRights, _)) => (NoSession::Rights, kind),
-                    Some(refused) => return Err(refused),
-                    None if trouble::is_full(&reply.body) => (NoSession::Full, Kind::SessionsFull),
-                    None => (NoSession::Untold, Kind::Answer),
-                };
-                let code = kind.code();
-                tracing::warn!(%code, answer = %reply.explained(), "the BMC gives no session; each request carries the account instead");
-                (Credential::Account { user: account.user.clone(), password: account.password.clone(), why }, None)
-            }
+        if let (200..=299, Some(token)) = (reply.status, reply.token.clone()) {
+            return Ok(Session::new(Credential::Token(token), session_uri(&reply), numbers));
+        }
+        let (why, kind) = match Trouble::of_login(reply.status, &reply.body, reply.explained()) {
+            // who may only read may read all the same, on some BMCs without a session
+            Some(Trouble::Account(kind @ Kind::TooFewRights, _)) => (NoSession::Rights, kind),
+            Some(refused) => return Err(refused),
+            None if trouble::is_full(&reply.body) => (NoSession::Full, Kind::SessionsFull),
+            None => (NoSession::Untold, Kind::Answer),
         };
-        Ok(Session { credential, number: AtomicU64::new(numbers.next()), uri, made: Instant::now() })
+        let code = kind.code();
+        tracing::warn!(%code, answer = %reply.explained(), "the BMC gives no session; each request carries the account instead");
+        Ok(Session::without(account, why, numbers))
+    }
+
+    /// What stands for a session: each request carries the account.
+    fn without(account: &Account, why: NoSession, numbers: &Numbers) -> Session {
+        let credential = Credential::Account { user: account.user.clone(), password: account.password.clone(), why };
+        Session::new(credential, None, numbers)
+    }
+
+    fn new(credential: Credential, uri: Option<String>, numbers: &Numbers) -> Session {
+        Session { credential, number: AtomicU64::new(numbers.next()), uri, made: Instant::now() }
     }
 
     /// True for a session of the BMC's own, false where the account stands in for one.

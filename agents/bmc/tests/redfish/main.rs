@@ -9,6 +9,8 @@ mod common;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod sushy;
+#[cfg(test)]
 mod trees;
 #[cfg(test)]
 mod wire;

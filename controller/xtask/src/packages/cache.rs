@@ -181,7 +181,8 @@ fn describe(chosen: &[apt::Package], folder: &Path) -> String {
     lines.join("\n")
 }
 
-fn remove_if_there(folder: &Path) -> Result<()> {
+/// Removes a folder with all that is in it.
+pub fn remove_if_there(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} cannot be removed", folder.display()))

@@ -5,6 +5,7 @@
 mod apt;
 mod cache;
 mod layout;
+mod peers;
 mod proof;
 
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ pub const TABLE: &[Wanted] = &[
     wanted("python3-pycurl", "what the fence agents are made of"),
     wanted("python3-pexpect", "what the fence agents are made of"),
     wanted("python3-ptyprocess", "what the fence agents are made of"),
+    wanted("python3-pip-whl", "pip, which fetches what only PyPI has"),
+    wanted("python3-bcrypt", "what sushy-emulator is made of"),
+    wanted("python3-markupsafe", "what sushy-emulator is made of"),
     wanted("zstd", "packed initial RAM disks"),
     wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];
@@ -72,4 +76,9 @@ pub const LOADER_FAMILY: &[&str] = &["libc6", "libgcc-s1", "libcrypt1", "libc-bi
 /// Makes sure that the unpacked packages are there and run; instant when they are. Returns the folder to hand to the lab.
 pub fn ensure(tree: &Tree, consent: Consent, refresh: bool) -> Result<Outcome<PathBuf>> {
     cache::ensure(tree, consent, refresh)
+}
+
+/// Makes sure that the peers of the tests which Debian does not have are there and run; instant when they are. The lab does without them.
+pub fn ensure_peers(tree: &Tree, consent: Consent) -> Result<Outcome<PathBuf>> {
+    peers::ensure(tree, &tree.packages_root(), consent)
 }
