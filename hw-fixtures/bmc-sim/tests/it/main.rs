@@ -15,3 +15,4 @@ mod redfish;
 mod scale;
 mod support;
 mod thousands;
+mod validator;
