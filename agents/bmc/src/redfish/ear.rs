@@ -57,6 +57,8 @@ impl Ear {
                 Err(error) => break format!("its event stream broke: {}", error.without_url()),
             }
         };
+        // it was counted when it was opened; the pause begins now
+        self.failures = self.failures.saturating_sub(1);
         self.close();
         self.failed();
         Err(Trouble::Answer(ended))
