@@ -16,6 +16,7 @@ mod inventory;
 mod light;
 mod live;
 pub mod log;
+mod noise;
 #[cfg(test)]
 mod peer;
 pub(crate) mod presence;

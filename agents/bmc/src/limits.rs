@@ -97,6 +97,17 @@ pub const IPMI_IDENTITY: Duration = Duration::from_secs(60);
 pub const IPMI_GATHER: Duration = Duration::from_millis(2);
 /// Orders taken in one go: their answers fit into the socket's buffer while they gather.
 pub const IPMI_BATCH_MAX: usize = 64;
+/// A sender is not listened to any more once it has sent so many packets that nobody waited for within [`IPMI_NOISE_WINDOW`]: all BMCs share
+/// one socket, whose buffer has room for some hundred.
+pub const IPMI_NOISE_MAX: u32 = 500;
+/// See [`IPMI_NOISE_MAX`].
+pub const IPMI_NOISE_WINDOW: Duration = Duration::from_secs(1);
+/// Senders whose packets are counted at once.
+pub const IPMI_NOISE_SENDERS_MAX: usize = 4_096;
+/// For so long a sender that was too loud is not listened to.
+pub const IPMI_UNHEARD: Duration = Duration::from_secs(30);
+/// So many senders are not listened to at once; then the first of them is again.
+pub const IPMI_UNHEARD_MAX: usize = 64;
 /// Requests that may wait for one BMC.
 pub const IPMI_QUEUE_MAX: usize = 16;
 /// Handshakes tried again within one opening, where the BMC forgot the first or hashes otherwise.

@@ -41,6 +41,9 @@ pub enum Fault {
     /// The BMC answered something that is no answer.
     #[error("the BMC answered against the protocol: {0}")]
     Nonsense(&'static str),
+    /// It sends packets that nobody asked for, so many that it is not listened to.
+    #[error("it sends far more packets than it is asked for, and is not listened to for a while, for the sake of the others")]
+    Loud,
     /// More requests than one BMC is ever sent wait already.
     #[error("too many requests wait for this BMC; nothing was sent")]
     Crowded,
@@ -65,7 +68,7 @@ impl Fault {
             Fault::TooFewRights(_) => Kind::TooFewRights,
             Fault::NoSlot => Kind::SessionsFull,
             Fault::Busy => Kind::Restarts,
-            Fault::NoCommonSuite(_) | Fault::Nonsense(_) | Fault::Crowded | Fault::NoSocket(_) => Kind::Answer,
+            Fault::NoCommonSuite(_) | Fault::Nonsense(_) | Fault::Loud | Fault::Crowded | Fault::NoSocket(_) => Kind::Answer,
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
 use super::handshake::Account;
+use super::noise::Noise;
 use super::session::{Event, Heard, Reply, Request, Session, Spoken, Timing};
 use super::wire;
 use crate::limits;
@@ -174,7 +175,7 @@ struct Link {
     young: Option<Instant>,
     queue: VecDeque<Waiting>,
     current: Option<Answer>,
-    /// When and why the account was refused.
+    /// When and why it is not tried for a while.
     refused: Option<(Instant, Fault)>,
     timer: Option<Instant>,
 }
@@ -186,6 +187,7 @@ struct Hub {
     links: HashMap<u64, Link>,
     peers: HashMap<SocketAddr, Vec<u64>>,
     timers: BTreeSet<(Instant, u64)>,
+    noise: Noise,
     /// Packets sent since it was last looked.
     sent: usize,
 }
@@ -256,10 +258,40 @@ impl Hub {
                 Heard::Ignored(why) => tracing::trace!(%peer, why, "packet ignored"),
             }
         }
+        if self.noise.unwanted(peer, now) {
+            self.not_heard(peer, now).await;
+        }
+    }
+
+    /// From now on this sender is not listened to, and whoever waits for it is told so.
+    async fn not_heard(&mut self, peer: SocketAddr, now: Instant) {
+        tracing::warn!(%peer, "it sends far more packets than it is asked for, and is not listened to for {:?}", limits::IPMI_UNHEARD);
+        self.listen();
+        for id in self.peers.get(&peer).cloned().unwrap_or_default() {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.broke |= link.open.is_some();
+                link.session.close();
+                link.fail(&Fault::Loud);
+                link.refused = Some((now, Fault::Loud));
+                self.settle(id, now).await;
+            }
+        }
+    }
+
+    /// Brings the sockets' filters up to what is known.
+    fn listen(&self) {
+        for socket in self.four.iter().chain(&self.six) {
+            if let Err(error) = self.noise.apply(socket) {
+                tracing::warn!(%error, "no filter can be set on the socket of IPMI: a BMC that sends noise may delay the others");
+            }
+        }
     }
 
     async fn tick(&mut self) {
         let now = Instant::now();
+        if self.noise.expired(now) {
+            self.listen();
+        }
         while let Some((at, id)) = self.timers.first().copied()
             && at <= now
         {

@@ -4,5 +4,6 @@
 
 mod conforms;
 mod faults;
+mod noise;
 mod proxy;
 mod sim;
