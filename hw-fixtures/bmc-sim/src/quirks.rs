@@ -347,6 +347,8 @@ pub struct Quirks {
     pub ipmi_off: bool,
     /// IPMI: presence pings are answered.
     pub ipmi_ping: bool,
+    /// IPMI: so many bytes of a password are kept, and the rest is forgotten without a word; 20 as in IPMI 2.0, 16 as in 1.5.
+    pub ipmi_password_max: usize,
     /// IPMI: the query for cipher suites is answered.
     pub ipmi_cipher_query: bool,
     /// IPMI: what becomes of an offer of cipher suite 17.
@@ -441,6 +443,7 @@ impl Default for Quirks {
             lockout_ms: 30_000,
             ipmi_off: false,
             ipmi_ping: true,
+            ipmi_password_max: limits::IPMI_PASSWORD_MAX,
             ipmi_cipher_query: true,
             ipmi_suite_17: StrongSuite::default(),
             ipmi_role: RoleHashing::default(),

@@ -26,9 +26,8 @@ pub const OPERATOR: u8 = 3;
 pub const ADMINISTRATOR: u8 = 4;
 /// The privilege level in the role byte; the rest is the mark of a look-up by name.
 const LEVEL: u8 = 0x0f;
-/// Longest user name, and longest password, bytes; a BMC cuts a longer password without a word.
+/// Longest user name, bytes.
 const USER_MAX: usize = 16;
-const PASSWORD_MAX: usize = 20;
 /// The password of a BMC whose account has another one than its clients believe.
 const OTHER_PASSWORD: &[u8] = b"changed by somebody";
 
@@ -53,7 +52,8 @@ impl Face<'_> {
         match self.quirks.account {
             AccountState::OtherPassword => OTHER_PASSWORD,
             AccountState::Usable | AccountState::Locked | AccountState::Disabled => {
-                self.password.get(..PASSWORD_MAX).unwrap_or(self.password)
+                let kept = self.quirks.ipmi_password_max.min(limits::IPMI_PASSWORD_MAX);
+                self.password.get(..kept).unwrap_or(self.password)
             }
         }
     }

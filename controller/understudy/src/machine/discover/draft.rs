@@ -138,7 +138,7 @@ fn bmc_draft(bmc: &Bmc, search: &Search, credential: Option<&Credential>) -> Bmc
 
 /// True where the BMC did not take the account: then it is not entered.
 fn is_refused(bmc: &Bmc) -> bool {
-    let refusals = [Kind::WrongPassword, Kind::AccountRefused, Kind::TooFewRights].map(Kind::code);
+    let refusals = [Kind::WrongPassword, Kind::CutPassword, Kind::AccountRefused, Kind::TooFewRights].map(Kind::code);
     bmc.trouble.as_ref().is_some_and(|trouble| refusals.contains(&trouble.code))
 }
 
