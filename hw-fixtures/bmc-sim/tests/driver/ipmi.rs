@@ -313,7 +313,10 @@ async fn a_bmc_that_keeps_16_bytes_of_a_password_is_told_from_one_with_another_p
     let password = "a password of 20 byt";
     // honest: all of it counts
     let bench = bench_under(password, honest()).await;
-    bench.open().read().await.unwrap();
+    let driver = bench.open();
+    driver.read().await.unwrap();
+    driver.close().await;
+    bench.settles_at("ipmi_sessions", 0).await;
     bench.quirks(json!({ "ipmi_password_max": 16, "lockout_after": 1, "lockout_ms": 60_000 })).await;
     for length in [20, 17] {
         let before = bench.requests().await;
