@@ -447,8 +447,9 @@ mod tests {
 
     #[test]
     fn holes_small_pieces_and_lost_reservations_do_not_hide_the_end() {
-        for most in [RECORD, 8, 5, 4] {
-            let mut log = Log { loses: Some(30), most, ..Log::new() };
+        // lost while one of the last entries is read
+        for (most, after) in [(RECORD, 30), (8, 110), (5, 210), (4, 210)] {
+            let mut log = Log { loses: Some(after), most, ..Log::new() };
             (1..=60).for_each(|id| log.write(id * 7, u32::from(id)));
             let (known, _) = log.look(Follower::default());
             assert_eq!(ids(&known), (41..=60).map(|id| id * 7).collect::<Vec<u16>>(), "{most}");

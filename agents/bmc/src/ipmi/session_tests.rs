@@ -210,6 +210,10 @@ fn privileges_hashed_as_opened_are_understood() {
         assert_eq!(bench.open(), Event::Opened(peer::GUID));
         assert_eq!(bench.sent.iter().filter(|kind| **kind == handshake::RAKP_3).count(), 1, "it is remembered");
     }
+    // proofs as the specification has them, and a key that is not
+    let mut bench = Bench::new(account("secret"), account("secret"));
+    bench.peer.key_role = Some(Role::AsOpened);
+    assert_eq!(bench.open(), Event::Opened(peer::GUID));
 }
 
 #[test]
