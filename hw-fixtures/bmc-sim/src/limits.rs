@@ -74,8 +74,6 @@ pub const DELAY_MAX_MS: u64 = 86_400_000;
 /// Time between the answer to a BMC's own reset and its silence.
 pub const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// Bytes that IPMI 2.0 keeps of a password, and the most that quirks may ask for.
-pub const IPMI_PASSWORD_MAX: usize = 20;
 /// IPMI sessions a BMC keeps unless its quirks say otherwise, and the most that quirks may ask for.
 pub const IPMI_SESSIONS: usize = 16;
 /// See above.

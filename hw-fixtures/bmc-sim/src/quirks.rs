@@ -165,6 +165,8 @@ pub enum AccountState {
     Usable,
     /// Somebody has given it another password.
     OtherPassword,
+    /// As it should; over IPMI with the first 16 bytes of its password, as in IPMI 1.5: the rest was forgotten without a word.
+    ShortPassword,
     /// Locked.
     Locked,
     /// Switched off.
@@ -351,8 +353,6 @@ pub struct Quirks {
     pub ipmi_off: bool,
     /// IPMI: presence pings are answered.
     pub ipmi_ping: bool,
-    /// IPMI: so many bytes of a password are kept, and the rest is forgotten without a word; 20 as in IPMI 2.0, 16 as in 1.5.
-    pub ipmi_password_max: usize,
     /// IPMI: the query for cipher suites is answered.
     pub ipmi_cipher_query: bool,
     /// IPMI: what becomes of an offer of cipher suite 17.
@@ -447,7 +447,6 @@ impl Default for Quirks {
             lockout_ms: 30_000,
             ipmi_off: false,
             ipmi_ping: true,
-            ipmi_password_max: limits::IPMI_PASSWORD_MAX,
             ipmi_cipher_query: true,
             ipmi_suite_17: StrongSuite::default(),
             ipmi_role: RoleHashing::default(),

@@ -175,7 +175,6 @@ fn accounts_and_full_tables_are_refused_each_in_its_own_way() {
     };
     let account = |account| Quirks { account, ..Quirks::default() };
     assert_eq!(failed(account(AccountState::OtherPassword)), Fault::WrongPassword);
-    assert_eq!(failed(Quirks { ipmi_password_max: 2, ..Quirks::default() }), Fault::WrongPassword);
     assert_eq!(failed(account(AccountState::Locked)), Fault::Account("name refused"));
     assert_eq!(failed(account(AccountState::Disabled)), Fault::Account("name refused"));
     let user = Quirks { privilege: Privilege::User, ..Quirks::default() };

@@ -317,7 +317,7 @@ async fn a_bmc_that_keeps_16_bytes_of_a_password_is_told_from_one_with_another_p
     driver.read().await.unwrap();
     driver.close().await;
     bench.settles_at("ipmi_sessions", 0).await;
-    bench.quirks(json!({ "ipmi_password_max": 16, "lockout_after": 1, "lockout_ms": 60_000 })).await;
+    bench.quirks(json!({ "account": "short_password", "lockout_after": 1, "lockout_ms": 60_000 })).await;
     for length in [20, 17] {
         let before = bench.requests().await;
         let mut door = bench.door.clone();
@@ -340,7 +340,7 @@ async fn a_bmc_that_keeps_16_bytes_of_a_password_is_told_from_one_with_another_p
     bmc::open(&door).unwrap().read().await.unwrap();
     // a BMC that was given more than IPMI has, and Redfish, which has no such end
     let password = "a password of 21 bytes";
-    let bench = bench_under(password, json!({ "ipmi_password_max": 16 })).await;
+    let bench = bench_under(password, json!({ "account": "short_password" })).await;
     let said = bmc::open(&bench.door).map(drop).unwrap_err().to_string();
     assert!(said.contains("longer than the 20 bytes"), "{said}");
     let mut door = crate::common::door(bench.sim.address, None);
