@@ -44,6 +44,8 @@ pub struct Account {
     pub user: String,
     /// Password.
     pub password: Secret,
+    /// The BMC key (K_G) of those that speak IPMI, where they have one.
+    pub key: Option<Secret>,
     /// The privilege level that IPMI is asked for; looking needs no more than the lowest.
     pub privilege: IpmiPrivilege,
 }
@@ -187,6 +189,7 @@ async fn inspect(
         // the account goes only to who shows the certificate that was just seen
         pin: bmc.redfish.as_ref().map(|greeting| greeting.certificate.clone()),
         patience: search.patience,
+        key: account.key.clone(),
         ..Door::new(
             vocabulary::estate::Bmc {
                 protocol,

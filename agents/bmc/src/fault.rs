@@ -8,6 +8,8 @@ use vocabulary::fault::{Code, Fault};
 pub enum Kind {
     /// The BMC has another password or key for the account.
     WrongPassword,
+    /// Of the account's password the BMC keeps only the beginning: its other password, of which more is known.
+    CutPassword,
     /// The account is locked, disabled, unknown, or due for a new password.
     AccountRefused,
     /// The account exists, but may not do this.
@@ -30,7 +32,7 @@ impl Kind {
     /// Its code.
     pub fn code(self) -> Code {
         match self {
-            Kind::WrongPassword => Code(1009),
+            Kind::WrongPassword | Kind::CutPassword => Code(1009),
             Kind::AccountRefused => Code(1010),
             Kind::TooFewRights => Code(1011),
             Kind::SessionLost => Code(1012),
@@ -46,6 +48,9 @@ impl Kind {
     pub fn remedy(self) -> &'static str {
         match self {
             Kind::WrongPassword => "check user, password and key against the account on the BMC",
+            Kind::CutPassword => {
+                "give the account a password no longer than what the BMC keeps, on the BMC and where the estate's reference points"
+            }
             Kind::AccountRefused => "unlock or enable the account on the BMC, or wait until its lock ends",
             Kind::TooFewRights => {
                 "give the account more rights on the BMC, or watch it only, with `access: watch` in the machine's `bmc`"
@@ -118,6 +123,8 @@ mod tests {
         ];
         let codes: BTreeSet<Code> = all.iter().map(|kind| kind.code()).collect();
         assert_eq!(codes.len(), all.len());
+        assert_eq!(Kind::CutPassword.code(), Kind::WrongPassword.code(), "the same trouble with another remedy");
+        assert_ne!(Kind::CutPassword.remedy(), Kind::WrongPassword.remedy());
         assert_eq!(Kind::Silent.in_mid_operation(), Kind::Restarts);
         assert_eq!(Kind::WrongPassword.in_mid_operation(), Kind::WrongPassword);
         let reason = Kind::WrongPassword.reason("192.0.2.1:443", "no");

@@ -209,6 +209,7 @@ pub enum Machine {
   understudy machine probe 10.0.0.9 --protocol redfish --user controller --password-file ./bmc
   understudy machine probe 10.0.0.9:8443 --protocol redfish --user controller --password-env BMC --output json
   understudy machine probe 10.0.0.9 --protocol ipmi --user controller --password-file ./bmc --privilege user
+  understudy machine probe 10.0.0.9 --protocol ipmi --user controller --password-file ./bmc --key-file ./kg
 
 Exit 1 and a fault code if the BMC does not answer or does not take the account. The session is ended again.")]
     Probe(Probe),
@@ -218,7 +219,8 @@ Exit 1 and a fault code if the BMC does not answer or does not take the account.
   understudy machine discover 10.2.1.0/24 10.2.2.0/24 --user controller --password-file ./bmc --estate ./estate --write ./drafts
   understudy machine discover 10.2.1.7 --user controller --password-env BMC --output json
 
-The account is tried once at each BMC, over TLS or IPMI 2.0, and not again where it is refused. Certificates that were never seen before cannot
+The account is tried once at each BMC, over TLS or IPMI 2.0, and not again where it is refused. BMCs that have no BMC key (K_G) are searched
+without `--key-file`: with one they refuse the account. Certificates that were never seen before cannot
 be verified: their fingerprints are written into the drafts, for you to compare. Ctrl-C ends the search with what was found.")]
     Discover(Discover),
     /// Light a machine's identify light, by which it is found in its rack
@@ -294,6 +296,19 @@ pub struct Probe {
     /// IPMI: the privilege level to ask for; operator if none is named
     #[arg(long, value_enum)]
     pub privilege: Option<PrivilegeWord>,
+    #[command(flatten)]
+    pub key: BmcKey,
+}
+
+/// Where the BMC key (K_G) is.
+#[derive(Debug, Args)]
+pub struct BmcKey {
+    /// IPMI: file with the BMC key (K_G), for BMCs that have one: text, or `0x` and hexadecimal digits
+    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "key_env")]
+    pub key_file: Option<String>,
+    /// IPMI: environment variable with the BMC key
+    #[arg(long, value_name = "NAME", requires = "user")]
+    pub key_env: Option<String>,
 }
 
 /// Where a BMC is.

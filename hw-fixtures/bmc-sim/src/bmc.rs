@@ -326,7 +326,8 @@ impl Bmc {
     pub(crate) fn knows(&self, user: &[u8], password: &[u8]) -> bool {
         let usable = {
             let state = self.state();
-            state.quirks.account == AccountState::Usable && state.locked_until.is_none_or(|until| until <= Instant::now())
+            matches!(state.quirks.account, AccountState::Usable | AccountState::ShortPassword)
+                && state.locked_until.is_none_or(|until| until <= Instant::now())
         };
         if user != self.config.user.as_bytes() || !usable {
             return false;

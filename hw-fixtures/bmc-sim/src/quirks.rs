@@ -165,6 +165,8 @@ pub enum AccountState {
     Usable,
     /// Somebody has given it another password.
     OtherPassword,
+    /// As it should; over IPMI with the first 16 bytes of its password, as in IPMI 1.5: the rest was forgotten without a word.
+    ShortPassword,
     /// Locked.
     Locked,
     /// Switched off.
@@ -184,7 +186,7 @@ pub enum Privilege {
     Administrator,
 }
 
-/// How Redfish tells and takes the identify light.
+/// How Redfish tells and takes the identify light; over IPMI it is there, ignored, or missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Indicator {
@@ -238,6 +240,10 @@ pub enum InventoryReading {
     Short,
     /// The product's serial number is not told.
     NoProductSerial,
+    /// The product's serial number is a text that nobody has replaced.
+    FillerProductSerial,
+    /// The board has a serial number of its own.
+    OtherBoardSerial,
     /// The checksums of the areas are wrong.
     Broken,
     /// The commands do not exist.
@@ -305,7 +311,7 @@ pub struct Quirks {
     pub restore_policy: SettingBehaviour,
     /// What a PATCH of the boot override does.
     pub boot_override: SettingBehaviour,
-    /// The identify light of Redfish.
+    /// The identify light.
     pub indicator: Indicator,
     /// `Once` is not consumed by a start.
     pub once_stays: bool,

@@ -15,6 +15,10 @@ pub enum Fault {
     /// The BMC proved that it knows the user under another password. It was not told ours, so no lock-out counts this attempt.
     #[error("the BMC has another password for this user")]
     WrongPassword,
+    /// The BMC proved that it knows the user under the beginning of our password alone: it was given more than it keeps. Nothing was
+    /// proven to it, so no lock-out counts this attempt.
+    #[error("the BMC keeps only the first {0} bytes of this user's password and has lost the rest")]
+    CutPassword(usize),
     /// The BMC does not take the user: unknown, disabled, or locked.
     #[error("the BMC does not take this user: unknown, disabled or locked ({0})")]
     Account(&'static str),
@@ -55,7 +59,7 @@ pub enum Fault {
 impl Fault {
     /// True if asking again soon would only bring the account nearer to being locked.
     pub fn is_about_the_account(&self) -> bool {
-        matches!(self, Fault::WrongPassword | Fault::Account(_) | Fault::Key | Fault::TooFewRights(_))
+        matches!(self, Fault::WrongPassword | Fault::CutPassword(_) | Fault::Account(_) | Fault::Key | Fault::TooFewRights(_))
     }
 
     /// What a person would mend.
@@ -64,6 +68,7 @@ impl Fault {
             Fault::Silent(_) => Kind::Silent,
             Fault::Broken | Fault::Expired => Kind::SessionLost,
             Fault::WrongPassword | Fault::Key => Kind::WrongPassword,
+            Fault::CutPassword(_) => Kind::CutPassword,
             Fault::Account(_) => Kind::AccountRefused,
             Fault::TooFewRights(_) => Kind::TooFewRights,
             Fault::NoSlot => Kind::SessionsFull,

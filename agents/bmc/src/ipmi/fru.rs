@@ -282,6 +282,20 @@ mod tests {
         assert_eq!(Area::ALL.map(|area| area.begins(&header)), [None; 3]);
     }
 
+    #[test]
+    fn an_answer_is_worth_what_it_holds_and_a_device_of_words_counts_in_words() {
+        let mut reader = Reader::over(Size { bytes: 64, unit: 1 }, 0..64, 16);
+        let mut take = |code, data: &[u8]| reader.take(&Reply { code, data: data.to_vec() });
+        // it tells more than it holds, and holds more than it tells
+        assert_eq!((take(0, &[16, 1, 2, 3, 4]), take(0, &[2, 5, 6, 7, 8])), (Ok(()), Ok(())));
+        assert_eq!(take(DEVICE_BUSY, &[]), Err(Fault::Busy));
+        assert_eq!(reader.done().0, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(
+            [0, 1].map(|access| read_size(&[0x00, 0x02, access]).map(|size| (size.bytes, size.unit))),
+            [Some((512, 1)), Some((512, 2))]
+        );
+    }
+
     /// A device that gives at most so much at once, and says no or gives less.
     fn answer(all: &[u8], unit: usize, most: usize, refuses: bool, asked: &Request) -> Reply {
         let [_, low, high, count] = asked.data[..] else { panic!() };

@@ -16,6 +16,10 @@ pub const RAKP_4: u8 = 0x15;
 /// Look the user up by name alone, not by name and privilege.
 const BY_NAME: u8 = 0x10;
 
+/// The least that BMCs keep of a password that they cut without a word, bytes: the 16 of IPMI 1.5 (bmclib#327, metal-api#597), less
+/// one where a text ends with a zero. OpenIPMI's simulator keeps 19 of 20 so.
+const KEPT_MIN: usize = 15;
+
 /// What a session is opened with.
 pub struct Account {
     /// Up to 16 bytes.
@@ -138,10 +142,21 @@ impl Account {
 
     /// How the BMC hashed the privilege in RAKP message 2, whose code proves that it knows the password; `None` if it does not.
     pub fn knows(&self, suite: Suite, facts: &Facts, code: &[u8]) -> Option<Role> {
+        self.proven(&self.password, suite, facts, code)
+    }
+
+    /// How many bytes of the password the BMC kept, if the code proves that it knows its beginning alone. A session is never opened
+    /// under it: it is weaker than what somebody chose.
+    pub fn knows_beginning(&self, suite: Suite, facts: &Facts, code: &[u8]) -> Option<usize> {
+        let proven = |beginning| self.proven(beginning, suite, facts, code).is_some();
+        (KEPT_MIN..self.password.len()).find(|kept| self.password.get(..*kept).is_some_and(proven))
+    }
+
+    fn proven(&self, password: &[u8], suite: Suite, facts: &Facts, code: &[u8]) -> Option<Role> {
         Role::ALL.into_iter().find(|role| {
             let ids = [facts.ours.to_le_bytes(), facts.theirs.to_le_bytes()].concat();
             let parts: [&[u8]; 5] = [&ids, &facts.our_nonce, &facts.their_nonce, &facts.guid, &self.name(*role)];
-            same(&suite.mac(&self.password, &parts), code)
+            same(&suite.mac(password, &parts), code)
         })
     }
 

@@ -336,11 +336,15 @@ mod tests {
         asked: usize,
         /// A part that is read after so many questions finds its reservation lost.
         loses: Option<usize>,
+        /// The number of the present reservation.
+        reservation: u8,
+        /// Each record is its own successor.
+        stuck: bool,
     }
 
     impl Log {
         fn new() -> Log {
-            Log { most: RECORD, ..Log::default() }
+            Log { most: RECORD, reservation: 7, ..Log::default() }
         }
 
         fn write(&mut self, id: u16, at: u32) {
@@ -357,7 +361,7 @@ mod tests {
                     let count = u16::try_from(self.records.len()).unwrap().to_le_bytes();
                     yes([&[0x51], &count[..], &[0, 0], &added.to_le_bytes(), &self.erased.to_le_bytes(), &[2]].concat())
                 }
-                RESERVE => yes(vec![7, 0]),
+                RESERVE => yes(vec![self.reservation, 0]),
                 _ => {
                     let [r, _, i, j, offset, count] = asked.data[..] else { return no(0xc7) };
                     let wanted = u16::from_le_bytes([i, j]);
@@ -366,14 +370,19 @@ mod tests {
                         LAST => self.records.len().checked_sub(1),
                         wanted => self.records.iter().position(|record| id(record) == wanted),
                     };
+                    if offset > 0 && self.loses.take_if(|after| *after <= self.asked).is_some() {
+                        // somebody writes meanwhile: every record gets another time and another state
+                        self.reservation += 1;
+                        self.records.iter_mut().for_each(|record| (record[5], record[13]) = (1, 1));
+                    }
                     let Some(record) = at.and_then(|at| self.records.get(at)) else { return no(ABSENT) };
-                    if offset > 0 && (r != 7 || self.loses.take_if(|after| *after <= self.asked).is_some()) {
+                    if offset > 0 && r != self.reservation {
                         return no(RESERVATION_LOST);
                     }
                     if usize::from(count) > self.most {
                         return no(0xca);
                     }
-                    let next = self.records.get(at.unwrap() + 1).map_or(LAST, id);
+                    let next = if self.stuck { wanted } else { self.records.get(at.unwrap() + 1).map_or(LAST, id) };
                     let part = record.iter().skip(usize::from(offset)).take(usize::from(count)).copied();
                     yes(next.to_le_bytes().into_iter().chain(part).collect())
                 }
@@ -438,12 +447,31 @@ mod tests {
 
     #[test]
     fn holes_small_pieces_and_lost_reservations_do_not_hide_the_end() {
-        for most in [RECORD, 8, 5, 4] {
-            let mut log = Log { loses: Some(30), most, ..Log::new() };
+        // lost while one of the last entries is read
+        for (most, after) in [(RECORD, 30), (8, 110), (5, 210), (4, 210)] {
+            let mut log = Log { loses: Some(after), most, ..Log::new() };
             (1..=60).for_each(|id| log.write(id * 7, u32::from(id)));
             let (known, _) = log.look(Follower::default());
             assert_eq!(ids(&known), (41..=60).map(|id| id * 7).collect::<Vec<u16>>(), "{most}");
+            for entry in known.entries() {
+                let rewritten = entry.at.is_some_and(|at| at & 0x00ff_0000 != 0);
+                assert_eq!(entry.what == "failed", rewritten, "no entry is made of two: {entry:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_log_that_goes_round_or_never_keeps_a_reservation_ends() {
+        let mut log = Log { stuck: true, ..Log::new() };
+        (1..=30).for_each(|id| log.write(id, u32::from(id)));
+        assert_eq!(ids(&log.look(Follower::default()).0), [11]);
+        let mut look = Follower { mark: Some([7; RECORD]), ..Follower::default() }.look();
+        (look.stage, look.piece) = (Stage::Mark(7), 8);
+        let lost = (0..10 * limits::RESERVATIONS_LOST_MAX).find_map(|_| {
+            let code = if look.ask()?.command == RESERVE { 0 } else { RESERVATION_LOST };
+            look.take(&Reply { code, data: vec![1, 0] }).err()
+        });
+        assert!(lost.is_some(), "somebody else keeps changing it");
     }
 
     #[test]

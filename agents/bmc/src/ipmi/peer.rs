@@ -24,6 +24,8 @@ pub struct Peer {
     pub user: Account,
     /// How it hashes in RAKP message 2, and from there on.
     pub roles: [Role; 2],
+    /// How it hashes the privilege into the session's key, if otherwise than into the proofs.
+    pub key_role: Option<Role>,
     /// Offers it does not take are dropped, not refused.
     pub drops_offers: bool,
     /// A status it gives instead of an answer to a payload of this type.
@@ -55,6 +57,7 @@ impl Peer {
         Peer {
             user,
             roles: [Role::AsAsked; 2],
+            key_role: None,
             drops_offers: false,
             refuses: None,
             claims: None,
@@ -154,6 +157,7 @@ impl Peer {
             return plain(handshake::RAKP_4, &[&[payload[0], 0x0f, 0, 0], ours.as_slice()].concat());
         }
         let key = self.user.key.as_ref().unwrap_or(&self.user.password);
+        let name = self.name(self.key_role.unwrap_or(self.roles[1]), asked);
         let sik = self.suite.mac(key, &[&facts.our_nonce, &facts.their_nonce, &name]);
         let code = self.suite.mac(&sik, &[&facts.our_nonce, &facts.theirs.to_le_bytes(), &GUID]);
         (self.keys, self.sent) = (Some(Keys::of(self.suite, &sik)), 0);

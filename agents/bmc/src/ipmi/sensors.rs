@@ -439,6 +439,29 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_is_told_by_its_records_and_times_and_not_by_its_free_space() {
+        let info = [0x51, 3, 0, 9, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0x22];
+        let with = |at: usize| {
+            let mut other = info;
+            other[at] ^= 1;
+            read_stamp(&other).unwrap() == read_stamp(&info).unwrap()
+        };
+        assert_eq!(
+            std::array::from_fn(with),
+            [true, false, false, true, true, false, false, false, false, false, false, false, false, true]
+        );
+        assert_eq!(read_stamp(&info[..12]), None);
+    }
+
+    #[test]
+    fn a_chain_of_records_that_does_not_move_on_ends() {
+        let mut walk = Walk { reservation: Some(1), id: 7, ..Walk::default() };
+        // the header of a record of no interest, which is its own successor
+        walk.take(&Reply { code: 0, data: vec![7, 0, 7, 0, 0x51, 0x12, 3] }).unwrap();
+        assert_eq!(walk.ask(), None);
+    }
+
+    #[test]
     fn a_measured_value_is_judged_by_the_bmc_or_else_by_the_record() {
         let record = full(kind::TEMPERATURE, 1, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0], 0x18, [0, 60, 50, 0, 0, 0]);
         let sensor = sensor(&record).unwrap();
@@ -450,6 +473,17 @@ mod tests {
         assert_eq!(read(&[70, 0xc0, 0]).severity, Severity::Fine, "its limits may have been changed");
         for (raw, severity) in [(49, Severity::Fine), (50, Severity::Warning), (60, Severity::Critical)] {
             assert_eq!(read(&[raw, 0xc0]).severity, severity, "{raw}");
+        }
+        assert_eq!(read(&[36, 0xc0, 0x18]).value, "36 °C, above its upper critical limit", "the worst of those it names");
+        let low = full(kind::TEMPERATURE, 1, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0], 0x03, [0, 0, 0, 0, 10, 20]);
+        let low = super::sensor(&low).unwrap();
+        for (raw, severity) in [(21, Severity::Fine), (20, Severity::Warning), (10, Severity::Critical)] {
+            assert_eq!(low.read(&[raw, 0xc0]).severity, severity, "{raw}");
+        }
+        for (at, other) in [(HEADER, 0x2c), (HEADER + 1, 0x01)] {
+            let mut record = record.clone();
+            record[at] = other;
+            assert!(!super::sensor(&record).unwrap().ours, "another controller's, or behind another unit of it");
         }
         for nothing in [&[][..], &[36], &[36, 0xe0, 0x18], &[36, 0x80, 0x18]] {
             assert_eq!(read(nothing).value, "no reading");

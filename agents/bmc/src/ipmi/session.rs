@@ -415,7 +415,10 @@ impl Session {
                 self.phase = Phase::Confirming(self.role);
                 self.begin(now);
             }
-            None => self.fail(Fault::WrongPassword),
+            None => {
+                let kept = self.account.knows_beginning(suite, &self.facts, code);
+                self.fail(kept.map_or(Fault::WrongPassword, Fault::CutPassword));
+            }
         }
         Heard::Taken
     }

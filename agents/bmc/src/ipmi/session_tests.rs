@@ -146,6 +146,23 @@ fn a_wrong_password_is_seen_before_ours_is_tried() {
 }
 
 #[test]
+fn a_bmc_that_keeps_the_beginning_of_a_password_is_named_and_never_spoken_to_under_it() {
+    let long = "a password of 20 byt";
+    let kept = &long[..16];
+    for (client, kept) in [(20, 16), (17, 16), (20, 19), (17, 15), (16, 15)] {
+        let mut bench = Bench::new(account(&long[..client]), account(&long[..kept]));
+        assert_eq!(bench.open(), Event::Failed(Fault::CutPassword(kept)), "{client}");
+        assert!(!bench.sent.contains(&handshake::RAKP_3), "no proof is sent that a lock-out could count");
+    }
+    for (client, kept) in [(kept, kept), (long, long)] {
+        assert_eq!(Bench::new(account(client), account(kept)).open(), Event::Opened(peer::GUID));
+    }
+    for (client, kept) in [(long, "a password of 20 byz"), (long, &long[..14]), (kept, ""), (kept, long)] {
+        assert_eq!(Bench::new(account(client), account(kept)).open(), Event::Failed(Fault::WrongPassword), "{client}: {kept}");
+    }
+}
+
+#[test]
 fn the_bmc_key_is_used_and_a_wrong_one_is_named() {
     let keyed = |key: &[u8]| Account { key: Some(Zeroizing::new(key.to_vec())), ..account("secret") };
     assert_eq!(Bench::new(keyed(b"kg"), keyed(b"kg")).open(), Event::Opened(peer::GUID));
@@ -193,6 +210,10 @@ fn privileges_hashed_as_opened_are_understood() {
         assert_eq!(bench.open(), Event::Opened(peer::GUID));
         assert_eq!(bench.sent.iter().filter(|kind| **kind == handshake::RAKP_3).count(), 1, "it is remembered");
     }
+    // proofs as the specification has them, and a key that is not
+    let mut bench = Bench::new(account("secret"), account("secret"));
+    bench.peer.key_role = Some(Role::AsOpened);
+    assert_eq!(bench.open(), Event::Opened(peer::GUID));
 }
 
 #[test]

@@ -72,12 +72,19 @@ pub struct Sent {
     pub mode: Option<Mode>,
 }
 
+impl Sent {
+    /// Written to the system itself, or not written because it need not be.
+    pub fn to_system(link: &Link, verdict: Verdict) -> Sent {
+        Sent { verdict, at: link.layout.system.clone(), mode: None }
+    }
+}
+
 /// Sends the first form that the BMC takes, at the first of the places that takes one. Who answers is checked before each.
 pub async fn patch(bmc: &Redfish, link: &Link, places: &[String], bodies: &[Value]) -> Result<Sent, Trouble> {
     let mut waits = 0;
     let why = "no form of the request was taken".to_owned();
     let verdict = Verdict::Denied(Refusal { kind: Kind::Answer, why });
-    let mut sent = Sent { verdict, at: link.layout.system.clone(), mode: None };
+    let mut sent = Sent::to_system(link, verdict);
     for place in places {
         sent = Sent { verdict: patch_at(bmc, link, place, bodies, &mut waits).await?, at: place.clone(), mode: None };
         // rights are the same everywhere, and what may have been done is not done elsewhere

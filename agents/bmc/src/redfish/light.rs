@@ -20,7 +20,7 @@ pub async fn switch(bmc: &Redfish, link: &Link, light: Light) -> Result<Sent, Tr
     }
     let system = bmc.identified(link, Via::Hand).await?;
     if reading(&system.body).fits(light) {
-        return Ok(Sent { verdict: Verdict::NotNeeded, at: link.layout.system.clone(), mode: None });
+        return Ok(Sent::to_system(link, Verdict::NotNeeded));
     }
     let on = light != Light::Off;
     let is_told = |name: &str| system.body.get(name).is_some_and(|value| !value.is_null());

@@ -26,7 +26,7 @@ pub struct Reads {
 /// Sets the policy, unless it is active already, or pending: who asks again before the machine's next start writes nothing twice.
 pub async fn set_off(bmc: &Redfish, link: &Link) -> Result<Sent, Trouble> {
     let system = bmc.identified(link, Via::Hand).await?.body;
-    let needless = || Sent { verdict: Verdict::NotNeeded, at: link.layout.system.clone(), mode: None };
+    let needless = || Sent::to_system(link, Verdict::NotNeeded);
     if is_told(&system) {
         if view::restore_policy(&system) == RestorePolicy::AlwaysOff {
             return Ok(needless());

@@ -46,7 +46,7 @@ impl Reset {
 /// Checks who answers and sends the reset, once. Only a power-on that the BMC answers with "conflict" while the machine is off
 /// (it still settles from the power-off) is asked for again, after a pause.
 pub async fn reset(bmc: &Redfish, link: &Link, reset: Reset) -> Result<Sent, Trouble> {
-    let sent = |verdict| Sent { verdict, at: link.layout.system.clone(), mode: None };
+    let sent = |verdict| Sent::to_system(link, verdict);
     let mut conflicts = 0;
     loop {
         let system = bmc.identified(link, Via::Hand).await?;

@@ -9,7 +9,7 @@ use vocabulary::estate::{CipherSuite, IpmiAccess, IpmiPrivilege};
 use vocabulary::power::{BootTarget, PowerState};
 
 use crate::proxy::Proxy;
-use crate::sim::{Sim, UUID, door};
+use crate::sim::{LONG_PASSWORD, Sim, UUID, door};
 
 fn reason<T: std::fmt::Debug>(outcome: Result<T, AgentError>) -> String {
     match outcome {
@@ -32,6 +32,17 @@ async fn a_wrong_password_is_named_and_not_tried_again_at_once() {
         assert!(reason(outcome).contains("another password"));
     }
     assert_eq!((proxy.with(|orders| orders.asked), sim.commands()), (asked, 0));
+}
+
+#[tokio::test]
+async fn a_password_that_the_bmc_has_cut_is_named() {
+    let sim = Sim::start(UUID);
+    let mut door = door(sim.address);
+    (door.bmc.user, door.password) = ("long".into(), Secret::new(LONG_PASSWORD));
+    let said = reason(bmc::open(&door).unwrap().read().await);
+    assert!(said.starts_with("F1009: BMC ") && said.contains("only the first 19 bytes"), "{said}");
+    door.password = Secret::new(&LONG_PASSWORD[..19]);
+    bmc::open(&door).unwrap().read().await.unwrap();
 }
 
 #[tokio::test]

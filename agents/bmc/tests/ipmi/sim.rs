@@ -19,6 +19,9 @@ pub const OTHER_UUID: &str = "00000000-0000-4000-8000-000000000002";
 /// How long the simulator may take to answer a ping.
 const START: Duration = Duration::from_secs(20);
 
+/// What the simulator is told is the password of `long`; it keeps 19 bytes of it, for a zero at the end.
+pub const LONG_PASSWORD: &str = "a-password-of-20-byt";
+
 /// The simulator calls this for its chassis. While `mute` exists it tells no power; all that it is told to do is counted.
 const CHASSIS: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 1
@@ -110,7 +113,8 @@ impl Sim {
              chassis_control \"{} 0x20\"\n\
              user 2 true \"controller\" \"lab\" admin 10 none md2 md5 straight\n\
              user 3 true \"watcher\" \"lab\" user 10 none md2 md5 straight\n\
-             user 4 false \"locked\" \"lab\" admin 10 none md2 md5 straight\n",
+             user 4 false \"locked\" \"lab\" admin 10 none md2 md5 straight\n\
+             user 5 true \"long\" \"{LONG_PASSWORD}\" admin 10 none md2 md5 straight\n",
             address.port(),
             auths.concat(),
             at("chassis").display(),

@@ -1,6 +1,6 @@
 //! The command line of `machine discover`. It only describes.
 
-use super::PrivilegeWord;
+use super::{BmcKey, PrivilegeWord};
 use bmc::limits::{SEARCH_RATE, SEARCH_RATE_MAX};
 use clap::Args;
 use std::net::IpAddr;
@@ -31,6 +31,8 @@ pub struct Discover {
     /// IPMI: the privilege level to ask for
     #[arg(long, value_enum, default_value_t = PrivilegeWord::User)]
     pub privilege: PrivilegeWord,
+    #[command(flatten)]
+    pub key: BmcKey,
     /// Addresses asked in a second
     #[arg(long, value_name = "N", default_value_t = SEARCH_RATE, value_parser = clap::value_parser!(u32).range(1..=i64::from(SEARCH_RATE_MAX)))]
     pub rate: u32,

@@ -8,7 +8,7 @@ mod probe;
 mod release;
 mod show;
 
-use crate::cli::Machine;
+use crate::cli::{BmcKey, Machine};
 use crate::exit::Failure;
 use crate::session::Session;
 use api::bmc::ScopeWord;
@@ -33,4 +33,10 @@ pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
 /// The password that a file or a variable of the environment holds, as a reference.
 fn password(file: Option<&str>, variable: Option<&str>) -> SecretReference {
     SecretReference(file.map_or_else(|| format!("env:{}", variable.unwrap_or_default()), |path| format!("file:{path}")))
+}
+
+/// The BMC key in the same way, where one was named.
+fn key(asked: &BmcKey) -> Option<SecretReference> {
+    let BmcKey { key_file, key_env } = asked;
+    (key_file.is_some() || key_env.is_some()).then(|| password(key_file.as_deref(), key_env.as_deref()))
 }

@@ -41,9 +41,12 @@ pub async fn probe(session: &Session, asked: Probe) -> Result<(), Failure> {
     let no = |fault| Failure::new(Exit::No, fault);
     let reference = super::password(asked.password_file.as_deref(), asked.password_env.as_deref());
     let password = catalogue::secrets::resolve(&reference, Path::new("")).map_err(no)?;
+    let key = super::key(&asked.key);
+    let secret = key.as_ref().map(|key| catalogue::secrets::resolve(key, Path::new(""))).transpose().map_err(no)?;
     let protocol = asked.protocol.into();
     let address = with_port(asked.bmc, protocol);
-    let ipmi = IpmiAccess { privilege: asked.privilege.map_or_else(IpmiPrivilege::default, Into::into), ..IpmiAccess::default() };
+    let privilege = asked.privilege.map_or_else(IpmiPrivilege::default, Into::into);
+    let ipmi = IpmiAccess { privilege, key, ..IpmiAccess::default() };
     let account = Bmc {
         protocol,
         address,
@@ -55,7 +58,8 @@ pub async fn probe(session: &Session, asked: Probe) -> Result<(), Failure> {
     };
     let nobody = Identity { uuid: String::new(), serial: String::new() };
     let scope = if asked.log { bmc::Scope::FactsAndLog } else { bmc::Scope::Facts };
-    let found = bmc::probe(&bmc::Door::new(account, nobody, password, asked.certificate), scope).await.map_err(no)?;
+    let door = bmc::Door { key: secret, ..bmc::Door::new(account, nobody, password, asked.certificate) };
+    let found = bmc::probe(&door, scope).await.map_err(no)?;
     let view = view(address, protocol, found);
     if session.json() { out::json(&view) } else { out::line(&text(&view)) }
 }

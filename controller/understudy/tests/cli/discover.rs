@@ -183,6 +183,45 @@ fn a_network_is_told_in_a_line_a_bmc_and_drafts_have_exactly_their_gaps() {
 }
 
 #[test]
+fn bmcs_with_a_key_are_read_with_it_and_named_without() {
+    const KEY: &str = "0x00112233445566778899aabbccddeeff00112233";
+    let bench = Bench::new(5, |port| {
+        let mut keyed = machine(5, 1, port, false, true);
+        keyed.ipmi_key = Some(KEY.into());
+        vec![keyed, machine(5, 2, port, true, true)]
+    });
+    let folder = bench.path("estate/machines");
+    let bmcs = |ran: Ran| {
+        let view = ran.expect(0).json();
+        let [one, two] = view["bmcs"].as_array().unwrap().as_slice() else { panic!("{view}") };
+        (one.clone(), two.clone())
+    };
+    let (keyed, other) = bmcs(bench.drafted(&bench.path("without"), &["--output", "json"]));
+    let said = keyed["trouble"].to_string();
+    assert!(said.contains("F1009") && said.contains("K_G") && keyed["uuid"] == "", "{keyed}");
+    assert!(keyed["draft"]["gaps"].as_array().unwrap().contains(&json!("bmc.password")), "{keyed}");
+    assert_eq!((&other["trouble"], &other["serial"]), (&Value::Null, &json!("SN-2")));
+
+    let file = bench.path("estate/secrets/kg");
+    std::fs::write(&file, format!("{KEY}\n")).unwrap();
+    let ran = bench.drafted(&folder, &["--key-file", file.to_str().unwrap(), "--output", "json"]);
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(&KEY[2..]), "a key is never printed");
+    let (keyed, other) = bmcs(ran);
+    assert_eq!((&keyed["trouble"], &keyed["serial"]), (&Value::Null, &json!("SN-1")), "{keyed}");
+    // the key is of IPMI, and Redfish goes before it
+    assert_eq!((&other["trouble"], &other["serial"]), (&Value::Null, &json!("SN-2")), "{other}");
+    let draft = keyed["draft"]["yaml"].as_str().unwrap();
+    println!("{draft}");
+    has(draft, &["password: file:secrets/bmc", r#""key":"file:secrets/kg""#]);
+    assert!(!other["draft"]["yaml"].as_str().unwrap().contains("secrets/kg"), "{other}");
+    assert_eq!(
+        named(&bench.path("estate"))["sn-1.yaml"],
+        gaps(&folder.join("sn-1.yaml")),
+        "what was drafted of the key is taken"
+    );
+}
+
+#[test]
 fn json_tells_everything_and_a_file_that_stands_is_left_alone() {
     let bench = Bench::new(2, |port| {
         let mut one = machine(2, 1, port, true, false);
@@ -277,13 +316,15 @@ fn what_cannot_be_searched_is_usage_and_says_why() {
         let ran = run(understudy().args(["machine", "discover", range, "--output", "json"])).expect(2);
         assert!(ran.fault()["message"].as_str().unwrap().contains(said), "{}", ran.stderr);
     }
-    let one = ["machine", "discover", "127.78.5.1"];
+    let one = ["machine", "discover", "127.78.6.1"];
     for more in [
         &["--rate", "0"][..],
         &["--rate", "101"],
         &["--user", "u"],
         &["--password-env", "A"],
         &["--user", "u", "--password-env", "A", "--password-file", "b"],
+        &["--key-env", "A"],
+        &["--user", "u", "--password-env", "A", "--key-env", "A", "--key-file", "b"],
     ] {
         run(understudy().args(one).args(more)).expect(2);
     }

@@ -132,6 +132,28 @@ fn what_a_bmc_tells_beyond_its_readings_is_told_over_ipmi() {
 }
 
 #[test]
+fn a_bmc_key_is_taken_as_the_password_is_and_its_lack_is_named() {
+    let mut machine = MachineConfig::for_test("m1");
+    (machine.uuid, machine.ipmi, machine.ipmi_key) =
+        (UUID.into(), Some(([127, 0, 0, 1], 0).into()), Some("kg of the BMC".into()));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sim = runtime.block_on(Simulator::start_one(machine)).unwrap();
+    let address = sim.ipmi_address_of("m1").unwrap().to_string();
+    let probe = |words: &[&str]| {
+        let mut command = understudy();
+        command.args(["machine", "probe", &address, "--protocol", "ipmi", "--user", "controller", "--password-env", "BMC"]);
+        command.args(words).args(["--output", "json"]);
+        run(command.env("BMC", "lab").env("RIGHT", "kg of the BMC").env("WRONG", "another").env("LONG", "k".repeat(21)))
+    };
+    assert_eq!(probe(&["--key-env", "RIGHT"]).expect(0).json()["uuid"], UUID);
+    for (words, code) in [(&[][..], "F1009"), (&["--key-env", "WRONG"], "F1009"), (&["--key-env", "LONG"], "F1007")] {
+        let fault = probe(words).expect(1).fault();
+        assert_eq!(fault["code"], code, "{fault}");
+        assert!(fault["message"].as_str().unwrap().contains(if code == "F1009" { "K_G" } else { "BMC key" }), "{fault}");
+    }
+}
+
+#[test]
 fn the_identify_light_is_lit_and_read_back() {
     let bench = Bench::new();
     let controller = bench.controller("right");

@@ -10,7 +10,7 @@ use crate::command::{Answered, Reset};
 use crate::config::RestorePolicy;
 use crate::device::Light;
 use crate::limits;
-use crate::quirks::SettingBehaviour;
+use crate::quirks::{Indicator, SettingBehaviour};
 use crate::reading::Reading;
 
 /// Restore policies that exist.
@@ -86,7 +86,13 @@ pub fn identify(call: &Call<'_>) -> Told {
         [seconds, force] => (Duration::from_secs(u64::from(*seconds)), force & 0x01 != 0),
         _ => return Err(code::LENGTH),
     };
-    call.bmc.state().device.light = match (steady, seconds.is_zero()) {
+    let mut state = call.bmc.state();
+    match state.quirks.indicator {
+        Indicator::Location | Indicator::Led => {}
+        Indicator::Ignored => return Ok(Vec::new()),
+        Indicator::Missing => return Err(code::UNKNOWN_COMMAND),
+    }
+    state.device.light = match (steady, seconds.is_zero()) {
         (true, _) => Some(Light::Steady),
         (false, true) => None,
         (false, false) => Some(Light::Until(Instant::now() + seconds)),

@@ -65,10 +65,15 @@ fn inventory(bmc: &Bmc) -> Vec<u8> {
     };
     let hardware = &bmc.config.hardware;
     let (maker, model) = (hardware.manufacturer.as_str(), hardware.model.as_str());
-    let product_serial = if behaviour == InventoryReading::NoProductSerial { "" } else { serial.as_str() };
+    let product_serial = match behaviour {
+        InventoryReading::NoProductSerial => "",
+        InventoryReading::FillerProductSerial => "Default string",
+        _ => serial.as_str(),
+    };
+    let board_serial = if behaviour == InventoryReading::OtherBoardSerial { "BOARD-1" } else { serial.as_str() };
     let chassis = area(&[RACK_MOUNT], &[model, &serial]);
     // the date of making is not told
-    let board = area(&[ENGLISH, 0, 0, 0], &[maker, model, &serial, "", ""]);
+    let board = area(&[ENGLISH, 0, 0, 0], &[maker, model, board_serial, "", ""]);
     let product = area(&[ENGLISH], &[maker, model, "", "", product_serial, "", ""]);
     let at = |bytes: usize| u8::try_from(bytes / UNIT).unwrap_or(0);
     let (first, second) = (UNIT, UNIT + chassis.len());

@@ -29,6 +29,8 @@ const LEVEL: u8 = 0x0f;
 /// Longest user name, and longest password, bytes; a BMC cuts a longer password without a word.
 const USER_MAX: usize = 16;
 const PASSWORD_MAX: usize = 20;
+/// Longest password of IPMI 1.5.
+const SHORT_PASSWORD_MAX: usize = 16;
 /// The password of a BMC whose account has another one than its clients believe.
 const OTHER_PASSWORD: &[u8] = b"changed by somebody";
 
@@ -52,6 +54,7 @@ impl Face<'_> {
     fn password(&self) -> &[u8] {
         match self.quirks.account {
             AccountState::OtherPassword => OTHER_PASSWORD,
+            AccountState::ShortPassword => self.password.get(..SHORT_PASSWORD_MAX).unwrap_or(self.password),
             AccountState::Usable | AccountState::Locked | AccountState::Disabled => {
                 self.password.get(..PASSWORD_MAX).unwrap_or(self.password)
             }
@@ -59,7 +62,8 @@ impl Face<'_> {
     }
 
     fn takes(&self, user: &[u8]) -> bool {
-        let usable = matches!(self.quirks.account, AccountState::Usable | AccountState::OtherPassword);
+        let usable =
+            matches!(self.quirks.account, AccountState::Usable | AccountState::OtherPassword | AccountState::ShortPassword);
         usable && !self.locked && !user.is_empty() && user == self.user
     }
 

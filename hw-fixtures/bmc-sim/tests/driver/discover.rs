@@ -67,6 +67,7 @@ impl Net {
             account: account.map(|password| Account {
                 user: "controller".into(),
                 password: Secret::new(password),
+                key: None,
                 privilege: IpmiPrivilege::User,
             }),
             patience: impatient(),

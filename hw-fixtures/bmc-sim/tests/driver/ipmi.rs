@@ -11,7 +11,7 @@ use vocabulary::estate::{CipherSuite, IpmiPrivilege};
 use vocabulary::power::{BootTarget, PowerState, RestorePolicy};
 
 use crate::common::{NAME, UUID, honest, identity, impatient, is_rejected, is_unconfirmed, is_unreachable};
-use crate::ipmi_common::{access, bench, bench_with, commands, controls};
+use crate::ipmi_common::{access, bench, bench_under, bench_with, commands, controls};
 
 /// Patience enough for a bad line: many small waits.
 fn stubborn() -> Patience {
@@ -306,6 +306,46 @@ async fn a_password_that_ipmi_would_cut_is_told_and_nothing_is_sent() {
     let said = bmc::open(&door).map(drop).unwrap_err().to_string();
     assert!(said.contains("longer than the 16 bytes"), "{said}");
     assert_eq!(bench.requests().await, 0);
+}
+
+#[tokio::test]
+async fn a_bmc_that_keeps_16_bytes_of_a_password_is_told_from_one_with_another_password() {
+    let password = "a password of 20 byt";
+    // honest: all of it counts
+    let bench = bench_under(password, honest()).await;
+    let driver = bench.open();
+    driver.read().await.unwrap();
+    driver.close().await;
+    bench.settles_at("ipmi_sessions", 0).await;
+    bench.quirks(json!({ "account": "short_password", "lockout_after": 1, "lockout_ms": 60_000 })).await;
+    for length in [20, 17] {
+        let before = bench.requests().await;
+        let mut door = bench.door.clone();
+        door.password = vocabulary::Secret::new(&password[..length]);
+        let driver = bmc::open(&door).unwrap();
+        for outcome in [driver.read().await, driver.power_on().await, driver.power_off().await, driver.read().await] {
+            assert!(is_rejected(&outcome), "{length}: {outcome:?}");
+            let said = outcome.unwrap_err().to_string();
+            assert!(said.contains("F1009: ") && said.contains("the first 16 bytes"), "{length}: {said}");
+            assert!(said.contains("no longer than what the BMC keeps") && !said.contains(&password[..16]), "{length}: {said}");
+        }
+        assert_eq!(bench.requests().await, before + 1, "one greeting, and no session in which anything was asked");
+    }
+    let mut door = bench.door.clone();
+    door.password = vocabulary::Secret::new("another one of 20 by");
+    let said = bmc::open(&door).unwrap().read().await.unwrap_err().to_string();
+    assert!(said.contains("F1009: ") && said.contains("another password"), "{said}");
+    // nobody was locked out, and the remedy is one
+    door.password = vocabulary::Secret::new(&password[..16]);
+    bmc::open(&door).unwrap().read().await.unwrap();
+    // a BMC that was given more than IPMI has, and Redfish, which has no such end
+    let password = "a password of 21 bytes";
+    let bench = bench_under(password, json!({ "account": "short_password" })).await;
+    let said = bmc::open(&bench.door).map(drop).unwrap_err().to_string();
+    assert!(said.contains("longer than the 20 bytes"), "{said}");
+    let mut door = crate::common::door(bench.sim.address, None);
+    door.password = bench.door.password.clone();
+    bmc::open(&door).unwrap().read().await.unwrap();
 }
 
 #[tokio::test]

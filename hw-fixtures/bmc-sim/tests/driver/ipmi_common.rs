@@ -22,6 +22,20 @@ pub async fn bench_with(quirks: Value, key: Option<&str>) -> Bench {
     machine.serial = SERIAL.into();
     machine.ipmi = Some(anywhere());
     machine.ipmi_key = key.map(Into::into);
+    bench_of(machine, quirks, key).await
+}
+
+/// Starts a machine that is off, whose account has this password, which the door knows.
+pub async fn bench_under(password: &str, quirks: Value) -> Bench {
+    let mut machine = MachineConfig::for_test(NAME);
+    (machine.uuid, machine.serial, machine.ipmi) = (UUID.to_uppercase(), SERIAL.into(), Some(anywhere()));
+    machine.password = Some(password.into());
+    let mut bench = bench_of(machine, quirks, None).await;
+    bench.door.password = Secret::new(password);
+    bench
+}
+
+async fn bench_of(machine: MachineConfig, quirks: Value, key: Option<&str>) -> Bench {
     let sim = Simulator::start_one(machine).await.unwrap();
     let mut door = door(&sim);
     door.key = key.map(Secret::new);

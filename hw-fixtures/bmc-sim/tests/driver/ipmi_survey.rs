@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use vocabulary::estate::{CipherSuite, IpmiPrivilege};
 use vocabulary::light::{Light, LightReading};
 
-use crate::common::{Bench, NAME, SERIAL, UUID, honest, identity, is_rejected};
-use crate::ipmi_common::{bench, controls};
+use crate::common::{Bench, NAME, SERIAL, UUID, honest, identity, is_rejected, is_unconfirmed};
+use crate::ipmi_common::{bench, commands, controls};
 
 /// The door to a machine that the estate tells by this UUID and serial.
 fn named(bench: &Bench, uuid: &str, serial: &str) -> Door {
@@ -38,6 +38,8 @@ async fn a_machine_without_a_usable_guid_is_known_by_its_serial_number() {
         json!({ "ipmi_guid": "unknown", "ipmi_piece_max": 4 }),
         json!({ "ipmi_guid": "unknown", "ipmi_inventory": "short" }),
         json!({ "ipmi_guid": "unknown", "ipmi_inventory": "no_product_serial" }),
+        json!({ "ipmi_guid": "unknown", "ipmi_inventory": "filler_product_serial" }),
+        json!({ "ipmi_guid": "unknown", "ipmi_inventory": "other_board_serial" }),
     ] {
         clear(&bench, quirks.clone()).await;
         let driver = bmc::open(&ours).unwrap();
@@ -273,7 +275,31 @@ async fn the_light_is_switched_on_the_right_machine_and_read_back() {
     bench.quirks(json!({ "uuid": "99999999-9999-4999-8999-999999999999" })).await;
     assert!(is_rejected(&driver.identify(Light::Steady).await));
     assert!(!lit().await, "another machine's light stays out");
+    clear(&bench, honest()).await;
+    let sent = async || commands(&bench, "chassis_identify").await.len();
+    let before = sent().await;
     let watcher = crate::ipmi_common::access(&bench, IpmiPrivilege::User, CipherSuite::Three);
     assert!(is_rejected(&bmc::open(&watcher).unwrap().identify(Light::Steady).await));
-    assert!(!lit().await);
+    assert_eq!((sent().await, lit().await), (before, false), "nothing leaves for who may only watch");
+}
+
+#[tokio::test]
+async fn a_light_that_is_refused_or_forgotten_is_not_told_as_lit() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    driver.read().await.unwrap();
+    let sent = async || commands(&bench, "chassis_identify").await.len();
+    bench.quirks(json!({ "indicator": "ignored" })).await;
+    assert!(is_unconfirmed(&driver.identify(Light::Steady).await), "it is read back");
+    bench.quirks(json!({ "indicator": "missing" })).await;
+    let before = sent().await;
+    assert!(is_rejected(&driver.identify(Light::Steady).await));
+    assert_eq!(sent().await, before + 2, "the older form is tried, and its refusal counts");
+    assert!(is_rejected(&driver.identify(Light::Off).await), "a refusal is one, though it reads as wanted");
+    // rights that are taken away while the session is open
+    clear(&bench, json!({ "privilege": "user" })).await;
+    let before = sent().await;
+    let said = driver.identify(Light::Steady).await.unwrap_err().to_string();
+    assert!(said.contains("F1011: "), "{said}");
+    assert_eq!(sent().await, before + 1, "the older form would be refused, too");
 }

@@ -8,7 +8,7 @@ use catalogue::draft::{BmcDraft, Draft, HardwareDraft, NicDraft, Part};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use vocabulary::estate::{BmcAccess, BmcProtocol, SecretReference};
+use vocabulary::estate::{BmcAccess, BmcProtocol, IpmiAccess, SecretReference};
 use vocabulary::power::Identity;
 use vocabulary::{MachineId, PortName, SwitchId};
 
@@ -22,9 +22,11 @@ pub struct Credential {
     pub user: String,
     /// Where the password is, seen from the estate.
     pub password: SecretReference,
+    /// Where the BMC key is, if one was given.
+    pub key: Option<SecretReference>,
 }
 
-/// A password's file as the estate in a folder would name it: relative where it lies inside, else as a whole path.
+/// A secret's file as the estate in a folder would name it: relative where it lies inside, else as a whole path.
 pub fn from_estate(reference: &SecretReference, home: Option<&Path>) -> SecretReference {
     let Some(path) = reference.0.strip_prefix("file:") else { return reference.clone() };
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
@@ -118,6 +120,7 @@ fn bmc_draft(bmc: &Bmc, search: &Search, credential: Option<&Credential>) -> Bmc
         None => (BmcProtocol::Ipmi, search.ipmi_port),
     };
     let credential = credential.filter(|_| !is_refused(bmc));
+    let key = credential.and_then(|one| one.key.clone()).filter(|_| protocol == BmcProtocol::Ipmi);
     let certificate = bmc.redfish.as_ref().map(|greeting| {
         Part::of(greeting.certificate.clone())
             .remarked("taken at first sight, verified by nobody: compare it with what the BMC itself shows")
@@ -131,14 +134,14 @@ fn bmc_draft(bmc: &Bmc, search: &Search, credential: Option<&Credential>) -> Bmc
             "a reference to its password: file:PATH, env:NAME or credential:NAME",
         ),
         certificate,
-        ipmi: None,
+        ipmi: key.map(|key| IpmiAccess { key: Some(key), ..IpmiAccess::default() }),
         access: BmcAccess::default(),
     }
 }
 
 /// True where the BMC did not take the account: then it is not entered.
 fn is_refused(bmc: &Bmc) -> bool {
-    let refusals = [Kind::WrongPassword, Kind::AccountRefused, Kind::TooFewRights].map(Kind::code);
+    let refusals = [Kind::WrongPassword, Kind::CutPassword, Kind::AccountRefused, Kind::TooFewRights].map(Kind::code);
     bmc.trouble.as_ref().is_some_and(|trouble| refusals.contains(&trouble.code))
 }
 

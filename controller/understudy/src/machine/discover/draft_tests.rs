@@ -11,7 +11,7 @@ fn search() -> Search {
         rate: 1,
         redfish_port: 443,
         ipmi_port: 623,
-        account: Some(Account { user: "u".into(), password: Secret::new("p"), privilege: IpmiPrivilege::User }),
+        account: Some(Account { user: "u".into(), password: Secret::new("p"), key: None, privilege: IpmiPrivilege::User }),
         patience: bmc::Patience::default(),
     }
 }
@@ -40,7 +40,7 @@ fn neighbour(system: &str, port: &str) -> Neighbour {
 
 #[test]
 fn a_bmc_that_told_nothing_has_a_draft_that_the_catalogue_reads() {
-    let credential = Credential { user: "understudy".into(), password: SecretReference("file:secrets/bmc".into()) };
+    let credential = Credential { user: "understudy".into(), password: SecretReference("file:secrets/bmc".into()), key: None };
     let mut names = BTreeSet::new();
     for redfish in [true, false] {
         let bmc = found(redfish);
@@ -64,7 +64,7 @@ fn a_bmc_that_told_nothing_has_a_draft_that_the_catalogue_reads() {
 
 #[test]
 fn an_account_that_was_refused_or_not_given_is_a_gap() {
-    let credential = Credential { user: "understudy".into(), password: SecretReference("env:BMC".into()) };
+    let credential = Credential { user: "understudy".into(), password: SecretReference("env:BMC".into()), key: None };
     let user = |bmc: &Bmc, credential| of("m".parse().unwrap(), bmc, &search(), credential, &BTreeSet::new()).bmc.user.value;
     let mut bmc = found(true);
     assert_eq!(user(&bmc, None), None);

@@ -30,7 +30,8 @@ pub async fn discover(session: &Session, asked: Discover) -> Result<(), Failure>
         Failure::new(Exit::Usage, Fault::new(69, unusable.to_string(), remedy))
     })?;
     let reference = super::password(asked.password_file.as_deref(), asked.password_env.as_deref());
-    let account = account(&asked, &reference)?;
+    let key = super::key(&asked.key);
+    let account = account(&asked, &reference, key.as_ref())?;
     let known = Known::read(asked.estate.as_deref(), asked.write.as_deref())?;
     let search = Search {
         targets,
@@ -42,7 +43,8 @@ pub async fn discover(session: &Session, asked: Discover) -> Result<(), Failure>
     };
     let found = run(&search).await;
     let home = asked.estate.as_deref().or(asked.write.as_deref());
-    let credential = asked.user.map(|user| draft::Credential { user, password: draft::from_estate(&reference, home) });
+    let key = key.map(|key| draft::from_estate(&key, home));
+    let credential = asked.user.map(|user| draft::Credential { user, password: draft::from_estate(&reference, home), key });
     let mut view = DiscoverView::of(&search, &found, &known, credential.as_ref())?;
     let written = asked.write.as_deref().map_or(Ok(()), |folder| write::write(&mut view, folder));
     if session.json() {
@@ -60,10 +62,11 @@ pub async fn discover(session: &Session, asked: Discover) -> Result<(), Failure>
     Ok(())
 }
 
-fn account(asked: &Discover, reference: &SecretReference) -> Result<Option<Account>, Failure> {
+fn account(asked: &Discover, password: &SecretReference, key: Option<&SecretReference>) -> Result<Option<Account>, Failure> {
     let Some(user) = asked.user.clone() else { return Ok(None) };
-    let password = catalogue::secrets::resolve(reference, Path::new("")).map_err(|fault| Failure::new(Exit::No, fault))?;
-    Ok(Some(Account { user, password, privilege: asked.privilege.into() }))
+    let secret = |reference| catalogue::secrets::resolve(reference, Path::new("")).map_err(|fault| Failure::new(Exit::No, fault));
+    let (password, key) = (secret(password)?, key.map(secret).transpose()?);
+    Ok(Some(Account { user, password, key, privilege: asked.privilege.into() }))
 }
 
 /// Searches until the end, or until Ctrl-C.
