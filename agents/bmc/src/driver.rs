@@ -93,15 +93,15 @@ impl Fact {
 /// An entry of a BMC's event log. Never a part of a proof: it is as old as it is, by a clock that nobody checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogEntry {
-    /// Its number in the log.
-    pub id: u16,
+    /// Its number or name in the log, as the BMC writes it.
+    pub id: String,
     /// When, by the BMC's clock; `None` if it did not know the time.
     pub at: Option<WallTime>,
-    /// What kind of sensor.
+    /// What kind of sensor, or of entry.
     pub kind: String,
     /// What happened.
     pub what: String,
-    /// `OK`, `Warning` or `Critical`.
+    /// `OK`, `Warning`, `Critical`, or `unknown` where it is not told.
     pub severity: &'static str,
 }
 
