@@ -68,7 +68,7 @@ pub struct Probe {
 /// How much a survey asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
-    /// Inventory, sensors, watchdog.
+    /// Inventory and sensors; over IPMI the watchdog too.
     Facts,
     /// And the end of the event log.
     FactsAndLog,
@@ -131,7 +131,7 @@ pub trait Driver: contract::bmc::Bmc {
     /// Looks who is there, and changes nothing.
     async fn probe(&self) -> Result<Probe, Fault>;
     /// Asks for what the BMC tells beyond its readings; costs it many questions, so it is no part of a poll. Changes nothing. A driver
-    /// whose protocol tells all that it has in its readings has nothing to add.
+    /// has nothing to add unless it says otherwise.
     async fn survey(&self, _scope: Scope) -> Result<Survey, Fault> {
         Ok(Survey::default())
     }

@@ -208,6 +208,8 @@ pub struct Patience {
     pub command: Duration,
     /// See [`TASK`].
     pub task: Duration,
+    /// See [`SURVEY`].
+    pub survey: Duration,
 }
 
 impl Default for Patience {
@@ -220,6 +222,7 @@ impl Default for Patience {
             reading: READING,
             command: COMMAND,
             task: TASK,
+            survey: SURVEY,
         }
     }
 }

@@ -7,6 +7,7 @@ mod boot;
 mod command;
 mod ear;
 mod events;
+mod facts;
 mod greet;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;

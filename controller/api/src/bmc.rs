@@ -51,7 +51,7 @@ impl From<ScopeWord> for Scope {
 /// What a BMC told beyond its readings, asked at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SurveyView {
-    /// Inventory, sensors, watchdog; empty where the protocol tells all that it has in its readings.
+    /// Inventory and sensors; over IPMI the watchdog too.
     pub facts: Vec<FactView>,
     /// The end of its event log, the oldest first, where it was asked for.
     #[serde(default)]

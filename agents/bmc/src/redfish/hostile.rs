@@ -13,7 +13,7 @@ use super::http::{self, Reply};
 use super::layout::{self, Choice};
 use super::trouble::{self, Trouble};
 use super::youth::Youth;
-use super::{abilities, boot, identity, lldp, log, view};
+use super::{abilities, boot, facts, identity, lldp, log, view};
 use crate::limits;
 
 /// What a BMC answers over HTTPS, from the bytes to what is believed.
@@ -54,6 +54,8 @@ pub const DOCUMENTS: Group = Group {
         decoder("grown log", |input| {
             logged(&serde_json::json!({ "Members": [grown(input), grown(input.get(1..).unwrap_or_default())] }))
         }),
+        decoder("facts", |input| serde_json::from_slice(input).is_ok_and(|told| surveyed(&told))),
+        decoder("grown facts", |input| surveyed(&grown(input))),
         decoder("link", |input| std::str::from_utf8(input).is_ok_and(link)),
         decoder("time", |input| std::str::from_utf8(input).is_ok_and(|text| view::seconds(text).is_some())),
     ],
@@ -92,6 +94,33 @@ fn stream(input: &[u8]) -> bool {
     let cut = decoder.feed(first).and_then(|before| decoder.feed(second).map(|after| before + after));
     assert_eq!(whole.as_ref().ok(), cut.as_ref().ok());
     whole.is_ok_and(|events| events > 0)
+}
+
+/// A resource of which a survey makes facts.
+fn surveyed(told: &Value) -> bool {
+    let parts = [
+        facts::machine(told, told, std::slice::from_ref(told)),
+        facts::temperatures(told),
+        facts::fans(told),
+        facts::metrics(told),
+        facts::redundancy("power", told, "Redundancy"),
+        [facts::sensor(told), facts::fan(told), facts::supply(told), facts::consumed(told), facts::drawn(told)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    ]
+    .concat();
+    assert!(parts.len() <= 4 * limits::SENSORS_READ_MAX + 16, "{}", parts.len());
+    let facts: Vec<_> = parts.iter().map(facts::Part::fact).chain([facts::health(&parts)]).collect();
+    for fact in &facts {
+        for text in [&fact.name, &fact.value] {
+            assert!(
+                !text.is_empty() && text.chars().count() <= 8 * limits::TEXT_MAX && !text.chars().any(char::is_control),
+                "{text:?}"
+            );
+        }
+    }
+    facts.len() > 1
 }
 
 /// A page of a log: what is kept of it, what its entries say, where the next page is.
@@ -171,7 +200,7 @@ fn link(text: &str) -> bool {
 }
 
 /// Keys and texts that lead deep into what is read.
-const WORDS: [&str; 56] = [
+const WORDS: [&str; 72] = [
     "PowerState",
     "Off",
     "On",
@@ -228,6 +257,22 @@ const WORDS: [&str; 56] = [
     "https://h/l?a#b",
     "EntryType",
     "Reading",
+    "State",
+    "Absent",
+    "Temperatures",
+    "ReadingCelsius",
+    "Fans",
+    "ReadingUnits",
+    "Redundancy",
+    "PowerControl",
+    "PowerConsumedWatts",
+    "SpeedPercent",
+    "ReadingType",
+    "Temperature",
+    "TemperatureReadingsCelsius",
+    "MemorySummary",
+    "Model",
+    "LineInputStatus",
 ];
 
 /// A tree that grows out of the input: each byte says what comes next. Byte changes change the tree and never break its syntax.

@@ -20,6 +20,7 @@ pub struct Walk<'a> {
     most: usize,
     left: AtomicUsize,
     ended: Mutex<Option<Trouble>>,
+    refusal: Mutex<Option<String>>,
 }
 
 /// Power supplies of a chassis.
@@ -34,7 +35,7 @@ pub struct Power {
 impl<'a> Walk<'a> {
     /// A walk of at most so many requests.
     pub fn new(http: &'a Http, who: &'a Credential, most: usize) -> Walk<'a> {
-        Walk { http, who, most, left: AtomicUsize::new(most), ended: Mutex::default() }
+        Walk { http, who, most, left: AtomicUsize::new(most), ended: Mutex::default(), refusal: Mutex::default() }
     }
 
     /// Why nothing more is asked: a silent BMC, a lost session, too many requests. A resource that is missing or refused ends nothing.
@@ -61,11 +62,17 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Why the first of the resources was not told that were taken for null since this was asked last.
+    pub fn take_refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// A resource, or null.
     pub async fn get(&self, path: Option<&str>) -> Value {
         let Some(path) = path else { return Value::Null };
         self.told(path).await.unwrap_or_else(|why| {
             tracing::debug!(why, "taken as not told");
+            self.refusal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
             Value::Null
         })
     }

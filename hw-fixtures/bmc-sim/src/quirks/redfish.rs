@@ -156,6 +156,10 @@ pub struct RedfishQuirks {
     pub inventory: InventoryForm,
     /// How the port at the other end of a cable is told.
     pub lldp: LldpForm,
+    /// Resources whose path ends so are answered 503.
+    pub fails: Option<String>,
+    /// Resources whose path ends so are never answered.
+    pub hangs: Option<String>,
     /// How the event log is told.
     pub log: LogForm,
     /// Who has it.
@@ -219,6 +223,8 @@ impl Default for RedfishQuirks {
         Self {
             inventory: InventoryForm::default(),
             lldp: LldpForm::default(),
+            fails: None,
+            hangs: None,
             log: LogForm::default(),
             log_at: LogPlace::default(),
             log_page: 0,

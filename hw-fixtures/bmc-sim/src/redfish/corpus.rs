@@ -32,6 +32,9 @@ fn documents_for_the_clients_corpus() {
         ("chassis", Route::Chassis),
         ("manager", Route::Manager),
         ("log", Route::Log(log::Part::Entries(0))),
+        ("thermal", Route::Part(hardware::Part::Sensed(sensors::Sensed::Thermal))),
+        ("thermal_metrics", Route::Part(hardware::Part::Sensed(sensors::Sensed::ThermalMetrics))),
+        ("power", Route::Part(hardware::Part::Power)),
         ("log_service", Route::Log(log::Part::Service)),
     ] {
         let body = view::view(&bmc, &route).unwrap();

@@ -13,6 +13,7 @@ mod log;
 mod message;
 mod patch;
 mod route;
+mod sensors;
 mod stream;
 mod task;
 mod value;
@@ -159,6 +160,13 @@ async fn decide(bmc: &Arc<Bmc>, asked: &Asked) -> Answer {
     };
     if let Some(status) = quirks.error_status.filter(|_| fails).and_then(|s| StatusCode::from_u16(s).ok()) {
         return message::error(status, "InternalError", &[]);
+    }
+    let is_meant = |end: &Option<String>| end.as_ref().is_some_and(|end| asked.path.trim_end_matches('/').ends_with(end));
+    if is_meant(&quirks.redfish.hangs) {
+        tokio::time::sleep(Duration::from_millis(limits::DELAY_MAX_MS)).await;
+    }
+    if is_meant(&quirks.redfish.fails) {
+        return message::error(StatusCode::SERVICE_UNAVAILABLE, "ServiceTemporarilyUnavailable", &["5"]);
     }
     let Some(route) = route::find(&asked.path, &bmc.config, &quirks) else {
         return match identify(bmc, asked, &quirks) {

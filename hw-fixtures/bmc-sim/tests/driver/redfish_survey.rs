@@ -1,7 +1,9 @@
 //! What a BMC tells by Redfish beyond its readings, over real TLS sockets: facts, event log, and every quirk in the way.
 
+use std::time::{Duration, Instant};
+
 use bmc::limits::{LOG_ENTRIES_MAX, LOG_KEPT};
-use bmc::{Driver, Scope, Survey};
+use bmc::{Door, Driver, Patience, Scope, Survey};
 use bmc_sim::{Mishap, Request};
 use serde_json::{Value, json};
 
@@ -20,6 +22,98 @@ async fn quirks(bench: &Bench, quirks: Value) {
 
 async fn happens(bench: &Bench, what: Mishap) {
     bench.perform(Request::Mishap { name: NAME.into(), what }).await;
+}
+
+#[tokio::test]
+async fn facts_follow_the_machine_and_its_power_supplies_in_both_forms() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    let facts = async || driver.survey(Scope::Facts).await.unwrap();
+    for (form, temperatures, second, input) in [
+        ("full", ["temperature InletTemp", "temperature CPU1Temp"], "power supply Bay.2", ", input LossOfInput"),
+        ("older", ["temperature Inlet Temp", "temperature CPU1 Temp"], "power supply 1", ""),
+    ] {
+        quirks(&bench, json!({ "inventory": form })).await;
+        let off = facts().await;
+        assert_eq!(
+            (told(&off, "product").as_str(), told(&off, "BIOS").as_str()),
+            ("Understudy Laboratory Lab 1U, serial LAB0001", "1.0.0"),
+            "{form}"
+        );
+        assert!(told(&off, "BMC").starts_with("bmc-sim, firmware ") && told(&off, "memory").ends_with(" GiB"), "{off:?}");
+        assert!(told(&off, "processors").ends_with(" threads"), "{off:?}");
+        assert_eq!((told(&off, "power drawn"), told(&off, "health by sensors")), ("12 W".into(), "OK".into()), "{form}");
+        assert!(told(&off, "fans").starts_with("not told: "), "{off:?}");
+        bench.switch_on().await;
+        let on = facts().await;
+        assert_eq!(told(&on, "power drawn"), "212 W", "{form}");
+        assert_eq!(temperatures.map(|name| told(&on, name)), ["22 °C", "46 °C"], "{form}");
+        let lost = format!("present{input}, Critical");
+        let redundancy = "N".to_owned() + if form == "full" { "PlusM" } else { "+m" } + ", at least 1 needed";
+        for (mishap, supply, health) in [
+            (Mishap::SupplyInputLost, lost.as_str(), format!("Critical: {second} {lost}")),
+            (Mishap::SupplyFailed, "present, Critical", format!("Critical: {second} present, Critical")),
+            (Mishap::SupplyPulled, "absent", format!("Warning: power redundancy {redundancy}, Warning")),
+            (Mishap::SupplyMended, "present", "OK".to_owned()),
+        ] {
+            happens(&bench, mishap).await;
+            let seen = facts().await;
+            assert_eq!((told(&seen, second).as_str(), told(&seen, "health by sensors")), (supply, health), "{form}");
+        }
+        assert_eq!(told(&facts().await, "power redundancy"), format!("{redundancy}, OK"));
+        bench.perform(Request::Kill { name: NAME.into() }).await;
+        bench.settles("power", "off").await;
+    }
+    assert!(crate::common::nothing_was_sent(&bench).await);
+}
+
+#[tokio::test]
+async fn what_is_not_told_breaks_nothing_else() {
+    let bench = bench(honest()).await;
+    let driver = bench.open();
+    quirks(&bench, json!({ "inventory": "none" })).await;
+    let survey = driver.survey(Scope::FactsAndLog).await.unwrap();
+    assert_eq!(told(&survey, "product"), "Understudy Laboratory Lab 1U, serial LAB0001");
+    for missing in ["temperatures", "fans", "power supplies", "power drawn"] {
+        assert_eq!(told(&survey, missing), "not told: no chassis of it tells any");
+    }
+    // a resource that cannot be read says why
+    quirks(&bench, honest()).await;
+    bench.quirks(json!({ "redfish": { "fails": "ThermalSubsystem" } })).await;
+    let survey = driver.survey(Scope::Facts).await.unwrap();
+    assert!(told(&survey, "fans").contains("503") && told(&survey, "power drawn") == "12 W", "{survey:?}");
+    assert_eq!(told(&survey, "temperature Inlet Temp"), "22 °C", "by its sensor");
+    // a session that is lost in between is made anew
+    quirks(&bench, honest()).await;
+    bench.lose_sessions().await;
+    assert_eq!(told(&driver.survey(Scope::Facts).await.unwrap(), "power drawn"), "12 W");
+}
+
+#[tokio::test]
+async fn a_survey_ends_in_time_and_tells_what_it_has() {
+    let mut bench = bench(honest()).await;
+    bench.door.patience.survey = Duration::from_millis(1500);
+    let driver = bench.open();
+    driver.read().await.unwrap();
+    // readings, manager, chassis, log services, log, entries: six steps, and then some more for the sensors
+    bench.quirks(json!({ "delay_ms": 200 })).await;
+    let begun = Instant::now();
+    let survey = driver.survey(Scope::FactsAndLog).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    assert_eq!(told(&survey, "survey"), "broken off: not all was told within 1.5s", "{survey:?}");
+    assert!(!told(&survey, "product").is_empty() && told(&survey, "event log") == "SEL, 0 entries", "{survey:?}");
+    // one that falls silent in its midst
+    let patience = Patience { request: Duration::from_millis(300), reading: Duration::from_secs(1), ..Patience::default() };
+    let hangs = Door { patience, ..bench.door.clone() };
+    bench.quirks(honest()).await;
+    bench.perform(Request::ClearQuirks { name: NAME.into() }).await;
+    let driver = bmc::open(&hangs).unwrap();
+    let first = driver.read().await.unwrap();
+    bench.quirks(json!({ "redfish": { "hangs": "ThermalSubsystem" } })).await;
+    let survey = driver.survey(Scope::Facts).await.unwrap();
+    assert!(told(&survey, "survey").starts_with("broken off: no answer to GET"), "{survey:?}");
+    assert!(told(&survey, "temperatures").contains("no answer") && !told(&survey, "product").is_empty(), "{survey:?}");
+    assert_ne!(driver.read().await.unwrap().session, first.session, "a silence breaks the session");
 }
 
 /// The log as it is shown, and what is said of it.
