@@ -68,7 +68,7 @@ pub struct Probe {
 /// How much a survey asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
-    /// Inventory, sensors, watchdog.
+    /// Inventory and sensors; over IPMI the watchdog too.
     Facts,
     /// And the end of the event log.
     FactsAndLog,
@@ -93,15 +93,15 @@ impl Fact {
 /// An entry of a BMC's event log. Never a part of a proof: it is as old as it is, by a clock that nobody checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogEntry {
-    /// Its number in the log.
-    pub id: u16,
+    /// Its number or name in the log, as the BMC writes it.
+    pub id: String,
     /// When, by the BMC's clock; `None` if it did not know the time.
     pub at: Option<WallTime>,
-    /// What kind of sensor.
+    /// What kind of sensor, or of entry.
     pub kind: String,
     /// What happened.
     pub what: String,
-    /// `OK`, `Warning` or `Critical`.
+    /// `OK`, `Warning`, `Critical`, or `unknown` where it is not told.
     pub severity: &'static str,
 }
 
@@ -131,7 +131,7 @@ pub trait Driver: contract::bmc::Bmc {
     /// Looks who is there, and changes nothing.
     async fn probe(&self) -> Result<Probe, Fault>;
     /// Asks for what the BMC tells beyond its readings; costs it many questions, so it is no part of a poll. Changes nothing. A driver
-    /// whose protocol tells all that it has in its readings has nothing to add.
+    /// has nothing to add unless it says otherwise.
     async fn survey(&self, _scope: Scope) -> Result<Survey, Fault> {
         Ok(Survey::default())
     }

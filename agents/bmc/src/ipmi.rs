@@ -497,7 +497,7 @@ impl Driver for Ipmi {
     }
 
     async fn survey(&self, scope: Scope) -> Result<Survey, vocabulary::Fault> {
-        let wait = limits::SURVEY;
+        let wait = self.patience.survey;
         let whole = tokio::time::timeout(wait, self.survey_all(scope)).await;
         let whole = whole.unwrap_or_else(|_| Err(Trouble::Late(format!("not all was told within {wait:?}"))));
         whole.map_err(|trouble| trouble.kind().fault(&self.address, &trouble.to_string()))

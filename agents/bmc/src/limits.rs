@@ -130,10 +130,16 @@ pub const SENSOR_QUESTIONS_MAX: usize = 16 * SENSOR_RECORDS_MAX;
 pub const SENSORS_READ_MAX: usize = 64;
 /// The last entries of an event log that are kept and shown.
 pub const LOG_KEPT: usize = 20;
-/// Entries of an event log read in one look; the rest at the next.
+/// Entries of an event log read in one look; over IPMI the rest at the next, over Redfish no page is read beyond them.
 pub const LOG_ENTRIES_MAX: usize = 512;
 /// Questions for one look at an event log.
 pub const LOG_QUESTIONS_MAX: usize = 8 * LOG_ENTRIES_MAX;
+/// Log services looked at in one survey, and pages of one log. A page is a body, and looked at whole.
+pub const LOG_SERVICES_MAX: usize = 16;
+/// See [`LOG_SERVICES_MAX`].
+pub const LOG_PAGES_MAX: usize = 64;
+/// Requests of one survey over Redfish.
+pub const SURVEY_REQUESTS_MAX: usize = 256;
 /// A whole survey: inventory, sensors, watchdog, log.
 pub const SURVEY: Duration = Duration::from_secs(30);
 /// After an error of a socket, so long nothing is read from it.
@@ -213,6 +219,8 @@ pub struct Patience {
     pub command: Duration,
     /// See [`TASK`].
     pub task: Duration,
+    /// See [`SURVEY`].
+    pub survey: Duration,
 }
 
 impl Default for Patience {
@@ -225,6 +233,7 @@ impl Default for Patience {
             reading: READING,
             command: COMMAND,
             task: TASK,
+            survey: SURVEY,
         }
     }
 }

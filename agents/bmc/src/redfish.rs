@@ -7,6 +7,7 @@ mod boot;
 mod command;
 mod ear;
 mod events;
+mod facts;
 mod greet;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
@@ -16,13 +17,16 @@ mod inventory;
 mod layout;
 mod light;
 mod lldp;
+mod log;
 mod policy;
 mod power;
 mod session;
+mod survey;
 mod task;
 mod tls;
 mod trouble;
 mod view;
+mod walk;
 pub(crate) mod youth;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +40,7 @@ use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, Restor
 use vocabulary::request::AgentError;
 use vocabulary::{Fault, WallTime};
 
-use crate::driver::{Door, Driver, Inspection, Probe, Purpose, Survey};
+use crate::driver::{Door, Driver, Inspection, Probe, Purpose, Scope, Survey};
 use crate::fault::Kind;
 use crate::findings::{Ability, Findings, ONLY_WATCHED};
 use crate::limits::{self, Patience};
@@ -525,6 +529,10 @@ impl Driver for Redfish {
     async fn probe(&self) -> Result<Probe, Fault> {
         let seen = self.see().await.map_err(|trouble| trouble.fault(&self.address))?;
         Ok(self.probed(&seen))
+    }
+
+    async fn survey(&self, scope: Scope) -> Result<Survey, Fault> {
+        self.survey_all(scope).await.map_err(|trouble| trouble.fault(&self.address))
     }
 
     async fn inspect(&self) -> Result<Inspection, Fault> {

@@ -51,7 +51,7 @@ impl From<ScopeWord> for Scope {
 /// What a BMC told beyond its readings, asked at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SurveyView {
-    /// Inventory, sensors, watchdog; empty where the protocol tells all that it has in its readings.
+    /// Inventory and sensors; over IPMI the watchdog too.
     pub facts: Vec<FactView>,
     /// The end of its event log, the oldest first, where it was asked for.
     #[serde(default)]
@@ -61,15 +61,15 @@ pub struct SurveyView {
 /// An entry of a BMC's event log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntryView {
-    /// Its number in the log.
-    pub id: u16,
+    /// Its number or name in the log, as the BMC writes it.
+    pub id: String,
     /// When, by the BMC's clock, milliseconds since 1970; `null` if it did not know the time.
     pub at_ms: Option<u64>,
-    /// What kind of sensor.
+    /// What kind of sensor, or of entry.
     pub kind: String,
     /// What happened.
     pub what: String,
-    /// `OK`, `Warning` or `Critical`.
+    /// `OK`, `Warning`, `Critical`, or `unknown` where it is not told.
     pub severity: String,
 }
 
@@ -86,7 +86,7 @@ impl From<&Survey> for SurveyView {
     fn from(survey: &Survey) -> SurveyView {
         let facts = survey.facts.iter().map(|fact| FactView { name: fact.name.clone(), value: fact.value.clone() });
         let log = survey.log.iter().map(|entry| LogEntryView {
-            id: entry.id,
+            id: entry.id.clone(),
             at_ms: entry.at.map(|at| at.0),
             kind: entry.kind.clone(),
             what: entry.what.clone(),

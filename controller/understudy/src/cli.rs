@@ -192,12 +192,12 @@ pub enum Machine {
     /// One machine
     #[command(after_help = "Examples:
   understudy machine show m1            from what is known
-  understudy machine show m1 --facts    asks its BMC now for serial numbers, sensors and watchdog; takes some seconds")]
+  understudy machine show m1 --facts    asks its BMC now for serial numbers and sensors; takes some seconds")]
     Show {
         /// Its name
         #[arg(add = ArgValueCompleter::new(names::machines))]
         machine: MachineId,
-        /// Ask its BMC for inventory, sensors and watchdog
+        /// Ask its BMC for inventory and sensors, over IPMI also for the watchdog
         #[arg(long)]
         facts: bool,
         /// The same, and the last 20 entries of its event log

@@ -30,6 +30,7 @@ mod quirks;
 mod reading;
 mod redfish;
 mod rmcp;
+mod sensing;
 mod server;
 mod sessions;
 mod simulator;

@@ -100,3 +100,5 @@ pub const CYCLE_PAUSE: Duration = Duration::from_secs(1);
 pub const IDENTIFY: Duration = Duration::from_secs(15);
 /// Records of an event log.
 pub const LOG_MAX: usize = 512;
+/// Entries that a quirk may put before them.
+pub const LOG_PADDING_MAX: u32 = 2000;

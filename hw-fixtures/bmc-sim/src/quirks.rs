@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 pub use redfish::{
-    BootPlace, EventStream, InventoryForm, LldpForm, ModeFlip, ModeProperty, PolicyAttribute, RedfishQuirks, TaskBehaviour,
+    BootPlace, EventStream, InventoryForm, LldpForm, LogForm, LogPlace, ModeFlip, ModeProperty, PolicyAttribute, RedfishQuirks,
+    TaskBehaviour,
 };
 
 /// The reset types that a machine understands.

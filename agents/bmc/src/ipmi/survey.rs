@@ -45,7 +45,7 @@ impl Ipmi {
         }
         let (known, gap) = look.done();
         entries.extend(known.entries().map(|entry| LogEntry {
-            id: entry.id,
+            id: entry.id.to_string(),
             at: entry.at.map(|seconds| WallTime(u64::from(seconds) * 1000)),
             kind: entry.kind.clone(),
             what: entry.what.clone(),

@@ -13,7 +13,7 @@ use super::http::{self, Reply};
 use super::layout::{self, Choice};
 use super::trouble::{self, Trouble};
 use super::youth::Youth;
-use super::{abilities, boot, identity, lldp, view};
+use super::{abilities, boot, facts, identity, lldp, log, view};
 use crate::limits;
 
 /// What a BMC answers over HTTPS, from the bytes to what is believed.
@@ -50,6 +50,12 @@ pub const DOCUMENTS: Group = Group {
         decoder("answer", answer),
         decoder("event stream", stream),
         decoder("neighbour", |input| serde_json::from_slice(input).is_ok_and(|told| lldp::neighbour(&told).is_some())),
+        decoder("log", |input| serde_json::from_slice(input).is_ok_and(|page| logged(&page))),
+        decoder("grown log", |input| {
+            logged(&serde_json::json!({ "Members": [grown(input), grown(input.get(1..).unwrap_or_default())] }))
+        }),
+        decoder("facts", |input| serde_json::from_slice(input).is_ok_and(|told| surveyed(&told))),
+        decoder("grown facts", |input| surveyed(&grown(input))),
         decoder("link", |input| std::str::from_utf8(input).is_ok_and(link)),
         decoder("time", |input| std::str::from_utf8(input).is_ok_and(|text| view::seconds(text).is_some())),
     ],
@@ -88,6 +94,57 @@ fn stream(input: &[u8]) -> bool {
     let cut = decoder.feed(first).and_then(|before| decoder.feed(second).map(|after| before + after));
     assert_eq!(whole.as_ref().ok(), cut.as_ref().ok());
     whole.is_ok_and(|events| events > 0)
+}
+
+/// A resource of which a survey makes facts.
+fn surveyed(told: &Value) -> bool {
+    let parts = [
+        facts::machine(told, told, std::slice::from_ref(told)),
+        facts::temperatures(told),
+        facts::fans(told),
+        facts::metrics(told),
+        facts::redundancy("power", told, "Redundancy"),
+        [facts::sensor(told), facts::fan(told), facts::supply(told), facts::consumed(told), facts::drawn(told)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    ]
+    .concat();
+    assert!(parts.len() <= 4 * limits::SENSORS_READ_MAX + 16, "{}", parts.len());
+    let facts: Vec<_> = parts.iter().map(facts::Part::fact).chain([facts::health(&parts)]).collect();
+    for fact in &facts {
+        for text in [&fact.name, &fact.value] {
+            assert!(
+                !text.is_empty() && text.chars().count() <= 8 * limits::TEXT_MAX && !text.chars().any(char::is_control),
+                "{text:?}"
+            );
+        }
+    }
+    facts.len() > 1
+}
+
+/// A page of a log: what is kept of it, what its entries say, where the next page is.
+fn logged(page: &Value) -> bool {
+    let mut window = log::Window::default();
+    window.take(page);
+    let whole = |text: &str, most: usize| text.chars().count() <= most && !text.chars().any(char::is_control);
+    let entries = window.newest(window.newest_first().unwrap_or(false));
+    assert!(entries.len() <= limits::LOG_KEPT);
+    for told in entries.iter().map(log::entry) {
+        assert!(whole(&told.id, limits::TEXT_MAX) && whole(&told.kind, limits::TEXT_MAX + 16));
+        assert!(!told.what.is_empty() && whole(&told.what, limits::EXPLANATION_MAX + 16));
+        assert!(["OK", "Warning", "Critical", "unknown"].contains(&told.severity));
+    }
+    let next = view::next_page(page);
+    assert!(next.as_ref().is_none_or(|next| view::path(next.split('?').next().unwrap_or_default()).is_some()), "{next:?}");
+    assert!(
+        next.as_ref().is_none_or(|next| format!("https://127.0.0.1:1{next}")
+            .parse::<reqwest::Url>()
+            .is_ok_and(|url| url.port() == Some(1)))
+    );
+    let candidate = log::Candidate::of(page, 0);
+    assert!(candidate.is_none() || page.get("Entries").and_then(view::link).is_some());
+    !entries.is_empty() || candidate.is_some()
 }
 
 /// What is told to people and what is made of a refusal.
@@ -143,7 +200,7 @@ fn link(text: &str) -> bool {
 }
 
 /// Keys and texts that lead deep into what is read.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 72] = [
     "PowerState",
     "Off",
     "On",
@@ -184,6 +241,38 @@ const WORDS: [&str; 40] = [
     "MessageId",
     "Base.1.8.SessionLimitExceeded",
     "00112233-4455-6677-8899-aabbccddeeff",
+    "Id",
+    "Created",
+    "Severity",
+    "Critical",
+    "SensorType",
+    "SensorNumber",
+    "EntryCode",
+    "Deassert",
+    "Entries",
+    "LogEntryType",
+    "SEL",
+    "Members@odata.nextLink",
+    "/l/Entries?$skip=50",
+    "https://h/l?a#b",
+    "EntryType",
+    "Reading",
+    "State",
+    "Absent",
+    "Temperatures",
+    "ReadingCelsius",
+    "Fans",
+    "ReadingUnits",
+    "Redundancy",
+    "PowerControl",
+    "PowerConsumedWatts",
+    "SpeedPercent",
+    "ReadingType",
+    "Temperature",
+    "TemperatureReadingsCelsius",
+    "MemorySummary",
+    "Model",
+    "LineInputStatus",
 ];
 
 /// A tree that grows out of the input: each byte says what comes next. Byte changes change the tree and never break its syntax.

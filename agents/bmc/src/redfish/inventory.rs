@@ -2,17 +2,15 @@
 //! Must never change anything, never ask without bound, and never call hardware absent because a resource could not be read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use vocabulary::boot::Firmware;
 use vocabulary::network::Mac;
 use vocabulary::quantity::{Bytes, Speed};
 
 use super::http::{Credential, Http};
-use super::{layout, lldp, view};
+use super::walk::Walk;
+use super::{lldp, view};
 use crate::inventory::{Inventory, Nic};
 use crate::limits;
 use crate::processor;
@@ -27,86 +25,34 @@ struct Parts {
     supplies: Option<Vec<Value>>,
 }
 
-/// One reading of a machine's hardware: who asks, how much may still be asked, and why it ended early if it did.
-struct Reader<'a> {
-    http: &'a Http,
-    who: &'a Credential,
-    left: AtomicUsize,
-    ended: Mutex<Option<String>>,
-}
-
 /// Reads the hardware of a system that was just read. What cannot be read is missing in the outcome, which then says why.
 pub async fn read(http: &Http, who: &Credential, system: &Value) -> Inventory {
-    let reader = Reader { http, who, left: AtomicUsize::new(limits::HARDWARE_REQUESTS_MAX), ended: Mutex::default() };
-    let parts = tokio::time::timeout(limits::HARDWARE, reader.parts(system)).await;
+    let walk = Walk::new(http, who, limits::HARDWARE_REQUESTS_MAX);
+    let parts = tokio::time::timeout(limits::HARDWARE, parts(&walk, system)).await;
     let late = || format!("not everything was told within {:?}", limits::HARDWARE);
     let (parts, late) = parts.map_or_else(|_| (Parts::default(), Some(late())), |parts| (parts, None));
-    let ended = reader.ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let ended = walk.ended().map(|trouble| trouble.to_string());
     Inventory { incomplete: late.or(ended), ..assemble(system, &parts) }
 }
 
-impl Reader<'_> {
-    /// A resource, or null.
-    async fn get(&self, path: Option<&str>) -> Value {
-        let Some(path) = path else { return Value::Null };
-        if self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
-            return Value::Null;
+async fn parts(walk: &Walk<'_>, system: &Value) -> Parts {
+    let mut parts = Parts {
+        processors: walk.members(system, "Processors", limits::PROCESSORS_MAX).await.unwrap_or_default(),
+        interfaces: walk.members(system, "EthernetInterfaces", limits::INTERFACES_MAX).await.unwrap_or_default(),
+        ..Parts::default()
+    };
+    for path in view::chassis(system) {
+        let chassis = walk.get(Some(&path)).await;
+        for adapter in walk.members(&chassis, "NetworkAdapters", limits::ADAPTERS_MAX).await.unwrap_or_default() {
+            // the older form of the same has other names
+            let key = if adapter.get("Ports").is_some() { "Ports" } else { "NetworkPorts" };
+            parts.ports.extend(walk.members(&adapter, key, limits::ADAPTER_PORTS_MAX).await.unwrap_or_default());
         }
-        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        let outcome = match left {
-            Ok(_) => layout::optional(self.http, Some(path), self.who).await.map_err(|trouble| trouble.to_string()),
-            Err(_) => Err(format!("it has more parts than {} requests tell", limits::HARDWARE_REQUESTS_MAX)),
-        };
-        outcome.unwrap_or_else(|why| {
-            self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-            Value::Null
-        })
-    }
-
-    /// The members of the collection that a resource links to under a key; `None` if it links to none.
-    async fn members(&self, of: &Value, key: &str, most: usize) -> Option<Vec<Value>> {
-        let path = of.get(key).and_then(view::link)?;
-        let collection = self.get(Some(&path)).await;
-        let members = view::links(collection.get("Members"));
-        let read = stream::iter(members.into_iter().take(most)).map(|path| async move { self.get(Some(&path)).await });
-        Some(read.buffered(limits::HARDWARE_REQUESTS_AT_ONCE).collect().await)
-    }
-
-    async fn parts(&self, system: &Value) -> Parts {
-        let mut parts = Parts {
-            processors: self.members(system, "Processors", limits::PROCESSORS_MAX).await.unwrap_or_default(),
-            interfaces: self.members(system, "EthernetInterfaces", limits::INTERFACES_MAX).await.unwrap_or_default(),
-            ..Parts::default()
-        };
-        let chassis = view::links(system.get("Links").and_then(|links| links.get("Chassis")));
-        for path in chassis.iter().take(limits::SYSTEMS_MAX) {
-            let chassis = self.get(Some(path)).await;
-            for adapter in self.members(&chassis, "NetworkAdapters", limits::ADAPTERS_MAX).await.unwrap_or_default() {
-                // the older form of the same has other names
-                let key = if adapter.get("Ports").is_some() { "Ports" } else { "NetworkPorts" };
-                parts.ports.extend(self.members(&adapter, key, limits::ADAPTER_PORTS_MAX).await.unwrap_or_default());
-            }
-            if let Some(supplies) = self.supplies(&chassis).await {
-                parts.supplies.get_or_insert_default().extend(supplies);
-            }
+        if let Some(power) = walk.power(&chassis).await {
+            parts.supplies.get_or_insert_default().extend(power.supplies);
         }
-        parts
     }
-
-    /// Power supplies of a chassis; older BMCs list them in one resource.
-    async fn supplies(&self, chassis: &Value) -> Option<Vec<Value>> {
-        if let Some(path) = chassis.get("PowerSubsystem").and_then(view::link) {
-            let subsystem = self.get(Some(&path)).await;
-            if let Some(supplies) = self.members(&subsystem, "PowerSupplies", limits::POWER_SUPPLIES_MAX).await
-                && !supplies.is_empty()
-            {
-                return Some(supplies);
-            }
-        }
-        let power = self.get(chassis.get("Power").and_then(view::link).as_deref()).await;
-        let list = power.get("PowerSupplies")?.as_array()?;
-        Some(list.iter().take(limits::POWER_SUPPLIES_MAX).cloned().collect())
-    }
+    parts
 }
 
 /// The hardware that a system and its parts tell. Total over any JSON.

@@ -189,8 +189,8 @@ pub async fn resource(http: &Http, path: &str, who: &Credential) -> Result<Value
 pub async fn optional(http: &Http, path: Option<&str>, who: &Credential) -> Result<Value, Trouble> {
     let Some(path) = path else { return Ok(Value::Null) };
     match resource(http, path, who).await {
-        Err(Trouble::Answer(why) | Trouble::Rights(why) | Trouble::Busy(why)) => {
-            tracing::debug!(why, "taken as not told");
+        Err(trouble) if trouble.is_of_one_resource() => {
+            tracing::debug!(%trouble, "taken as not told");
             Ok(Value::Null)
         }
         other => other,

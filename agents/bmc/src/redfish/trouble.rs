@@ -74,6 +74,11 @@ impl Trouble {
         Some(Trouble::Account(kind, explained))
     }
 
+    /// True if the BMC answered, only not with this resource: it may tell others.
+    pub fn is_of_one_resource(&self) -> bool {
+        matches!(self, Trouble::Answer(_) | Trouble::Rights(_) | Trouble::Busy(_))
+    }
+
     /// What a refused command means; nothing was done.
     pub fn refused(refusal: &Refusal, text: String) -> Trouble {
         if refusal.kind == Kind::TooFewRights { Trouble::Rights(text) } else { Trouble::Answer(text) }

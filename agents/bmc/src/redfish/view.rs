@@ -180,6 +180,13 @@ pub fn links(list: Option<&Value>) -> Vec<String> {
     }
 }
 
+/// The chassis that a system says it is in, bounded.
+pub fn chassis(system: &Value) -> Vec<String> {
+    let mut chassis = links(system.get("Links").and_then(|links| links.get("Chassis")));
+    chassis.truncate(limits::SYSTEMS_MAX);
+    chassis
+}
+
 /// The Id of the resource behind a path: its last part, by the specification.
 pub fn id(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
@@ -203,6 +210,16 @@ pub fn path(link: &str) -> Option<String> {
         && !path.split('/').any(|part| part == "." || part == "..")
         && path.bytes().all(|b| b.is_ascii_graphic() && !b"#?\\%<>\"{}|^`".contains(&b));
     fits.then(|| path.to_owned())
+}
+
+/// The next page of a collection, as its BMC hands it out: a path with the query that it wrote there itself. No query is ever made here:
+/// there are BMCs that refuse all but their own (OpenStack Ironic, Redfish driver).
+pub fn next_page(collection: &Value) -> Option<String> {
+    // the second is not the standard's name for it, and is what the DMTF's own mock-ups have
+    let link = ["Members@odata.nextLink", "@odata.nextLink"].iter().find_map(|key| collection.get(key)?.as_str())?;
+    let Some((before, query)) = link.split_once('?') else { return path(link) };
+    let fits = query.len() <= limits::PATH_MAX && query.bytes().all(|b| b.is_ascii_graphic() && !b"#\\<>\"{}|^`".contains(&b));
+    path(before).filter(|_| fits).map(|path| format!("{path}?{query}"))
 }
 
 /// What an error body says, for people.

@@ -187,6 +187,56 @@ fn reads_as_it_says(reading: &MachineReading, system: &Value, tree: &Tree, path:
     }
 }
 
+/// What a machine is made of and how it is, as its tree says.
+fn tells_its_facts(survey: &bmc::Survey, system: &Value, path: &str) {
+    let told = |name: &str| survey.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.clone());
+    for fact in &survey.facts {
+        println!("{path}: {}: {}", fact.name, fact.value);
+    }
+    assert_eq!(told("survey"), None, "{path}: it was told to its end");
+    let product = told("product").unwrap_or_default();
+    assert!(product.contains(system["SerialNumber"].as_str().unwrap_or_default().trim()), "{path}: {product}");
+    assert_eq!(told("BIOS").as_deref(), system["BiosVersion"].as_str().filter(|version| !version.is_empty()), "{path}");
+    let expected: &[(&str, &str)] = match path {
+        "/redfish/v1/Systems/437XR1138R2" => &[("memory", "96 GiB"), ("power drawn", "374 W"), ("power supply Bay1", "present")],
+        "/redfish/v1/Systems/System.Embedded.1" => &[
+            ("power drawn", "254 W"),
+            ("temperature System Board Inlet Temp", "20 °C"),
+            ("fan System Board Fan1A", "9840 RPM"),
+            ("power supply PSU.Slot.1", "present, DELL PWR SPLY,1400W,RDNT,DELTA, part 07DWXYA02, serial CNDED003AG4TLZ"),
+            ("health by sensors", "OK"),
+        ],
+        "/redfish/v1/Systems/1" => &[
+            ("power drawn", "531 W"),
+            ("fan Fan 1", "51%"),
+            ("power supply 0", "present, LTEON P38997-B21, serial 5XLNR0LLLH764F"),
+            ("power redundancy", "Failover, at least 2 needed, OK"),
+        ],
+        "/redfish/v1/Systems/System-1" => &[("power drawn", "212 W"), ("temperature InletTemp", "22 °C")],
+        _ => &[],
+    };
+    for (name, value) in expected {
+        let told = told(name).unwrap_or_else(|| panic!("{path}: nothing is told of {name}"));
+        assert!(told.starts_with(value), "{path}: {name}: {told}");
+    }
+}
+
+/// The log of a tree that has one at its system is told, the oldest entry first; where there is none, the reason is.
+fn tells_its_log(survey: &bmc::Survey, tree: &Tree, path: &str) {
+    let remark = &survey.facts.iter().find(|fact| fact.name == "event log").unwrap_or_else(|| panic!("{path}: {survey:?}")).value;
+    let is_log = |at: &str| at.starts_with(&format!("{path}/LogServices/")) && at.ends_with("/Entries");
+    let entries =
+        tree.iter().filter(|(at, _)| is_log(at)).flat_map(|(_, log)| log["Members"].as_array().cloned().unwrap_or_default());
+    let mut messages: Vec<String> = entries.map(|entry| entry["Message"].as_str().unwrap_or_default().to_owned()).collect();
+    let mut told: Vec<String> = survey.log.iter().map(|entry| entry.what.trim_start_matches("ended: ").to_owned()).collect();
+    messages.sort();
+    told.sort();
+    assert_eq!((told, remark.starts_with("not told")), (messages.clone(), messages.is_empty()), "{path}: {remark}");
+    assert!(survey.log.is_sorted_by_key(|entry| entry.at) && survey.log.iter().all(|entry| entry.at.is_some()), "{path}");
+    assert!(survey.log.iter().all(|entry| entry.severity != "unknown"), "{path}: {:?}", survey.log);
+    println!("{path}: {remark}: {:#?}", survey.log);
+}
+
 /// Reads every system of a tree that tells who it is, and cuts its power where it has a reset. Returns how many there were.
 async fn replay_machine(tree: Tree) -> usize {
     let server = serve(tree.clone()).await;
@@ -203,10 +253,12 @@ async fn replay_machine(tree: Tree) -> usize {
         assert_eq!(reading.identity.uuid, text("UUID").to_lowercase(), "{path}");
         let commands = || server.asked("POST").into_iter().filter(|asked| !asked.path.ends_with("/Sessions")).count();
         let before = commands();
-        let found = bmc::probe(&door, bmc::Scope::Facts).await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
+        let found = bmc::probe(&door, bmc::Scope::FactsAndLog).await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
         assert!(found.matches && found.findings.abilities.len() == 9, "{path}: {found:?}");
         assert_eq!((commands(), server.asked("PATCH").len()), (before, 0), "{path}: a look changes nothing");
         println!("{path}: {:#?}", found.findings);
+        tells_its_log(&found.survey, &tree, path);
+        tells_its_facts(&found.survey, system, path);
         let inspection = bmc::open(&door).unwrap().inspect().await.unwrap_or_else(|fault| panic!("{path}: {fault}"));
         let hardware = inspection.inventory;
         let gib = &system["MemorySummary"]["TotalSystemMemoryGiB"];

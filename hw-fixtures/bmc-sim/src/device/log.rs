@@ -89,6 +89,23 @@ impl Entry {
     }
 }
 
+/// A record taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Its number.
+    pub id: u16,
+    /// When, seconds of the BMC's clock.
+    pub at: u32,
+    /// Type of its sensor, by IPMI's numbers, and the sensor.
+    pub kind: u8,
+    /// See above.
+    pub sensor: u8,
+    /// The state has ended.
+    pub ended: bool,
+    /// The state.
+    pub state: u8,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Log {
@@ -125,6 +142,13 @@ impl Log {
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// The record at this place, the oldest at 0, taken apart.
+    pub fn at(&self, place: usize) -> Option<Record> {
+        let [i, j, _, s, t, u, v, _, _, _, kind, sensor, direction, state, ..] = *self.records.get(place)?;
+        let (id, at) = (u16::from_le_bytes([i, j]), u32::from_le_bytes([s, t, u, v]));
+        Some(Record { id, at, kind, sensor, ended: direction & ENDED != 0, state: state & 0x0f })
     }
 
     /// A record and the id of the one behind it; 0 means the first, 0xffff the last, also as an answer.

@@ -7,7 +7,7 @@ mod watchdog;
 
 use std::time::Instant;
 
-pub use log::{Entry, Log};
+pub use log::{Entry, Log, Record};
 pub use mishap::{Mishap, Supply};
 pub use watchdog::{Action, Watchdog};
 

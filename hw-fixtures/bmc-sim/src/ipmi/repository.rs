@@ -3,11 +3,9 @@
 
 use super::app::SUPPORTS;
 use super::events::VERSION;
-use super::sensor::{
-    COLD, FIRST_SUPPLY, OUTLET, POWER, POWER_UNIT, PROCESSOR, REDUNDANCY, SECOND_SUPPLY, TEMPERATURE, UPPER_CRITICAL,
-    UPPER_NON_CRITICAL, WARM, WATCHDOG,
-};
+use super::sensor::{FIRST_SUPPLY, OUTLET, POWER, POWER_UNIT, PROCESSOR, REDUNDANCY, SECOND_SUPPLY, TEMPERATURE, WATCHDOG};
 use super::{Call, Told, code};
+use crate::sensing::{COLD, UPPER_CRITICAL, UPPER_NON_CRITICAL, WARM};
 
 /// Kinds of records.
 const FULL: u8 = 0x01;

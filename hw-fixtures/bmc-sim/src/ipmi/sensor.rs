@@ -1,12 +1,12 @@
 //! Sensors that follow the machine: the power unit (the rail), air and processor temperature, power supplies, power drawn, watchdog.
 //! Must never read warm for a machine that has been off for long, nor a rail that the chassis would not tell.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Call, Told, code};
-use crate::bmc::State;
 use crate::device::Supply;
 use crate::reading::Reading;
+use crate::sensing::{DRAWN_OFF, DRAWN_ON, UPPER_CRITICAL, UPPER_NON_CRITICAL, processor, temperature, watts};
 
 pub const POWER_UNIT: u8 = 0x01;
 pub const TEMPERATURE: u8 = 0x02;
@@ -18,20 +18,6 @@ pub const REDUNDANCY: u8 = 0x13;
 pub const POWER: u8 = 0x14;
 pub const OUTLET: u8 = 0x15;
 
-/// Watts drawn by a machine that is on, and by the BMC alone.
-pub const DRAWN_ON: u16 = 212;
-pub const DRAWN_OFF: u16 = 12;
-/// A processor at work is so much warmer than the air.
-const WARMER: u8 = 24;
-
-/// Degrees when the machine has been off for long, and when it has been on for long.
-pub const COLD: u8 = 22;
-pub const WARM: u8 = 36;
-/// From here on it is too warm, and much too warm; degrees.
-pub const UPPER_NON_CRITICAL: u8 = 50;
-pub const UPPER_CRITICAL: u8 = 60;
-/// One degree takes so long.
-const DEGREE: Duration = Duration::from_secs(5);
 /// Events and scanning are on.
 const SCANNING: u8 = 0xc0;
 /// Scanning is on, but there is no reading.
@@ -74,25 +60,6 @@ pub fn thresholds(call: &Call<'_>) -> Told {
     }
 }
 
-/// It goes up after a power-on and down after a power-off.
-fn temperature(state: &State, now: Instant) -> u8 {
-    let since = now.saturating_duration_since(state.moved_at).as_secs() / DEGREE.as_secs();
-    let way = u8::try_from(since).unwrap_or(u8::MAX).min(WARM - COLD);
-    if state.process.is_some() {
-        COLD + way
-    } else if state.generation == 0 {
-        // it never ran
-        COLD
-    } else {
-        WARM - way
-    }
-}
-
-fn processor(state: &State) -> u8 {
-    let air = temperature(state, Instant::now());
-    if state.process.is_some() { air + WARMER } else { air }
-}
-
 /// The states of a power supply: present, failed, input lost.
 fn supply(supply: Supply) -> u8 {
     match supply {
@@ -101,10 +68,6 @@ fn supply(supply: Supply) -> u8 {
         Supply::InputLost => 0x09,
         Supply::Absent => 0x00,
     }
-}
-
-fn watts(state: &State) -> u16 {
-    if state.process.is_some() { DRAWN_ON } else { DRAWN_OFF }
 }
 
 /// DCMI Get Power Reading: what the whole system draws now.

@@ -122,6 +122,32 @@ pub enum LldpForm {
     Unsent,
 }
 
+/// How the event log is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogForm {
+    /// Whole entries in their collection.
+    #[default]
+    Told,
+    /// There is none.
+    Absent,
+    /// The collection has bare links to its entries.
+    Links,
+    /// Among its entries are some that are none, and its pages go in a circle.
+    Nonsense,
+}
+
+/// Who has the event log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogPlace {
+    /// The system.
+    #[default]
+    System,
+    /// The manager, as on iDRAC.
+    Manager,
+}
+
 /// What a BMC does otherwise over Redfish alone. The default keeps to the standard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -130,6 +156,20 @@ pub struct RedfishQuirks {
     pub inventory: InventoryForm,
     /// How the port at the other end of a cable is told.
     pub lldp: LldpForm,
+    /// Resources whose path ends so are answered 503.
+    pub fails: Option<String>,
+    /// Resources whose path ends so are never answered.
+    pub hangs: Option<String>,
+    /// How the event log is told.
+    pub log: LogForm,
+    /// Who has it.
+    pub log_at: LogPlace,
+    /// It is told in pages of so many entries, each with the link to the next; 0: at once. Other queries than those links' are refused.
+    pub log_page: u32,
+    /// Its newest entry comes first.
+    pub log_newest_first: bool,
+    /// So many entries from long ago stand in it before its first one.
+    pub log_padding: u32,
     /// What becomes of the event stream.
     pub events: EventStream,
     /// The account may make sessions; else it has to name itself in each request.
@@ -183,6 +223,13 @@ impl Default for RedfishQuirks {
         Self {
             inventory: InventoryForm::default(),
             lldp: LldpForm::default(),
+            fails: None,
+            hangs: None,
+            log: LogForm::default(),
+            log_at: LogPlace::default(),
+            log_page: 0,
+            log_newest_first: false,
+            log_padding: 0,
             events: EventStream::default(),
             makes_sessions: true,
             inline_values: true,
@@ -222,6 +269,9 @@ impl RedfishQuirks {
         ];
         if let Some((name, _)) = delays.iter().find(|(_, value)| *value > limits::DELAY_MAX_MS) {
             return Err(format!("quirk redfish.{name} is longer than a day; say milliseconds"));
+        }
+        if self.log_padding > limits::LOG_PADDING_MAX {
+            return Err(format!("quirk redfish.log_padding is more than {}", limits::LOG_PADDING_MAX));
         }
         let unknown = self.reset_types.iter().flatten().find(|word| !RESET_TYPES.contains(&word.as_str()));
         match unknown {

@@ -22,7 +22,12 @@ pub fn collection(kind: &str, path: &str, name: &str, ids: &[String]) -> Value {
 
 /// A status in a state of that name.
 pub fn status(state: &str) -> Value {
-    json!({ "State": state, "Health": "OK", "HealthRollup": "OK" })
+    health(state, "OK")
+}
+
+/// A status in a state of that name, and of that health.
+pub fn health(state: &str, health: &str) -> Value {
+    json!({ "State": state, "Health": health, "HealthRollup": health })
 }
 
 /// Sets a key of a body.

@@ -6,6 +6,7 @@ use tokio::sync::broadcast;
 use super::*;
 use crate::bmc::{Faces, Secrets};
 use crate::config::MachineConfig;
+use crate::device::{Entry, Mishap};
 
 /// As over the wire: status, headers, empty line, body.
 fn answered(answer: Answer) -> Vec<u8> {
@@ -21,6 +22,8 @@ fn documents_for_the_clients_corpus() {
     let faces = Faces { redfish: machine.listen, identity: None, ipmi: None };
     let bmc = Bmc::new(machine, secrets, None, faces, broadcast::Sender::new(1));
     let mut inputs: Vec<(&str, Vec<u8>)> = Vec::new();
+    bmc.state().device.log.write(Entry::PowerOff, 1_767_225_601, false);
+    bmc.state().device.log.write(Entry::Mishap(Mishap::SystemPanic), 1_767_225_602, false);
     for (name, route) in [
         ("root", Route::Root),
         ("systems", Route::Systems),
@@ -28,6 +31,11 @@ fn documents_for_the_clients_corpus() {
         ("action_info", Route::SystemActionInfo),
         ("chassis", Route::Chassis),
         ("manager", Route::Manager),
+        ("log", Route::Log(log::Part::Entries(0))),
+        ("thermal", Route::Part(hardware::Part::Sensed(sensors::Sensed::Thermal))),
+        ("thermal_metrics", Route::Part(hardware::Part::Sensed(sensors::Sensed::ThermalMetrics))),
+        ("power", Route::Part(hardware::Part::Power)),
+        ("log_service", Route::Log(log::Part::Service)),
     ] {
         let body = view::view(&bmc, &route).unwrap();
         inputs.push((name, body.to_string().into_bytes()));

@@ -4,10 +4,13 @@
 
 use serde_json::{Value, json};
 
-use super::body::{collection, link, put, status};
+use super::body::{collection, health, link, put, status};
+use super::sensors::{self, Sensed};
 use crate::bmc::State;
 use crate::config::{MachineConfig, Nic};
+use crate::device::Supply;
 use crate::quirks::{InventoryForm, LldpForm, Quirks};
+use crate::sensing;
 
 /// The only adapter: all ports are on it.
 pub const ADAPTER: &str = "Adapter-1";
@@ -35,6 +38,8 @@ pub enum Part {
     Supply(u32),
     /// Power, in the older form: all in one resource.
     Power,
+    /// What sensors measure.
+    Sensed(Sensed),
 }
 
 /// The part at a path below the system.
@@ -65,7 +70,7 @@ pub fn below_chassis(rest: &[&str], machine: &MachineConfig, quirks: &Quirks) ->
         (["PowerSubsystem", "PowerSupplies", id], InventoryForm::Full) => {
             number(id, "Bay.").filter(|n| *n < hardware.power_supply_bays).map(Part::Supply)
         }
-        _ => None,
+        (rest, form) => sensors::below_chassis(rest, form).map(Part::Sensed),
     }
 }
 
@@ -98,6 +103,9 @@ pub fn put_chassis_links(body: &mut Value, path: &str, quirks: &Quirks) {
     };
     put(body, "NetworkAdapters", link(&format!("{path}/NetworkAdapters")));
     put(body, power, link(&format!("{path}/{power}")));
+    for sensed in sensors::links(quirks.redfish.inventory) {
+        put(body, sensed, link(&format!("{path}/{sensed}")));
+    }
 }
 
 /// The body of a part.
@@ -134,20 +142,14 @@ pub fn view(part: &Part, state: &State, machine: &MachineConfig) -> Option<Value
             collection(kind, &format!("{adapter}/{name}"), "Ports", &ids)
         }
         Part::Port(index) => port(&format!("{adapter}/{name}/{}", index + 1), index + 1, machine.nics.get(*index)?, state),
-        Part::PowerSubsystem => json!({
-            "@odata.id": format!("/redfish/v1/{chassis}/PowerSubsystem"),
-            "@odata.type": "#PowerSubsystem.v1_1_0.PowerSubsystem",
-            "Id": "PowerSubsystem",
-            "Name": "Power Subsystem",
-            "Status": status("Enabled"),
-            "PowerSupplies": link(&format!("{chassis}/PowerSubsystem/PowerSupplies")),
-        }),
+        Part::PowerSubsystem => power_subsystem(&chassis, state, machine),
         Part::Supplies => {
             let ids = numbered("Bay.", hardware.power_supply_bays);
             collection("PowerSupplyCollection", &format!("{chassis}/PowerSubsystem/PowerSupplies"), "Power Supplies", &ids)
         }
-        Part::Supply(index) => supply(&chassis, *index, machine),
-        Part::Power => power(&chassis, machine),
+        Part::Supply(index) => supply(&chassis, *index, state, machine),
+        Part::Power => power(&chassis, state, machine),
+        Part::Sensed(sensed) => sensors::view(sensed, &chassis, state),
     })
 }
 
@@ -227,37 +229,111 @@ fn received(nic: &Nic, state: &State) -> Value {
     })
 }
 
-fn bay(index: u32, machine: &MachineConfig) -> Value {
-    let there = index < machine.hardware.power_supplies;
-    status(if there { "Enabled" } else { "Absent" })
+/// What a bay holds: the second supply is the one that something happens to.
+fn holds(index: u32, state: &State, machine: &MachineConfig) -> Supply {
+    match index {
+        _ if index >= machine.hardware.power_supplies => Supply::Absent,
+        1 => state.device.second_supply,
+        _ => Supply::Well,
+    }
 }
 
-fn supply(chassis: &str, index: u32, machine: &MachineConfig) -> Value {
+fn bay(supply: Supply) -> Value {
+    match supply {
+        Supply::Well => status("Enabled"),
+        Supply::Failed | Supply::InputLost => health("Enabled", "Critical"),
+        Supply::Absent => status("Absent"),
+    }
+}
+
+/// True while the supplies that the machine was bought with all work.
+fn is_redundant(state: &State, machine: &MachineConfig) -> bool {
+    (0..machine.hardware.power_supplies).all(|index| holds(index, state, machine) == Supply::Well)
+}
+
+/// Redundancy of the supplies, where there is more than one.
+fn redundancy(state: &State, machine: &MachineConfig) -> Option<Value> {
+    let told = if is_redundant(state, machine) { status("Enabled") } else { health("Enabled", "Warning") };
+    (machine.hardware.power_supplies > 1).then_some(told)
+}
+
+fn supply(chassis: &str, index: u32, state: &State, machine: &MachineConfig) -> Value {
     let id = format!("Bay.{}", index + 1);
-    json!({
+    let holds = holds(index, state, machine);
+    let mut body = json!({
         "@odata.id": format!("/redfish/v1/{chassis}/PowerSubsystem/PowerSupplies/{id}"),
         "@odata.type": "#PowerSupply.v1_5_0.PowerSupply",
         "Id": id,
-        "Name": "Power Supply Bay",
-        "Status": bay(index, machine),
-    })
+        "Name": format!("Power Supply Bay {}", index + 1),
+        "Status": bay(holds),
+    });
+    if holds != Supply::Absent {
+        put(&mut body, "LineInputStatus", json!(if holds == Supply::InputLost { "LossOfInput" } else { "Normal" }));
+    }
+    body
 }
 
-fn power(chassis: &str, machine: &MachineConfig) -> Value {
+fn power_subsystem(chassis: &str, state: &State, machine: &MachineConfig) -> Value {
+    let supplies = format!("{chassis}/PowerSubsystem/PowerSupplies");
+    let mut body = json!({
+        "@odata.id": format!("/redfish/v1/{chassis}/PowerSubsystem"),
+        "@odata.type": "#PowerSubsystem.v1_1_0.PowerSubsystem",
+        "Id": "PowerSubsystem",
+        "Name": "Power Subsystem",
+        "Status": status("Enabled"),
+        "PowerSupplies": link(&supplies),
+    });
+    if let Some(status) = redundancy(state, machine) {
+        let group: Vec<Value> = (1..=machine.hardware.power_supplies).map(|n| link(&format!("{supplies}/Bay.{n}"))).collect();
+        let told = json!([{
+            "RedundancyType": "NPlusM",
+            "MinNeededInGroup": 1,
+            "MaxSupportedInGroup": machine.hardware.power_supplies,
+            "RedundancyGroup": group,
+            "Status": status,
+        }]);
+        put(&mut body, "PowerSupplyRedundancy", told);
+    }
+    body
+}
+
+fn power(chassis: &str, state: &State, machine: &MachineConfig) -> Value {
     let path = format!("/redfish/v1/{chassis}/Power");
+    let member = |index: u32| format!("{path}#/PowerSupplies/{index}");
     let supplies = (0..machine.hardware.power_supply_bays).map(|index| {
         json!({
-            "@odata.id": format!("{path}#/PowerSupplies/{index}"),
+            "@odata.id": member(index),
             "MemberId": index.to_string(),
             "Name": format!("Power Supply Bay {}", index + 1),
-            "Status": bay(index, machine),
+            "Status": bay(holds(index, state, machine)),
         })
     });
-    json!({
+    let mut body = json!({
         "@odata.id": path,
         "@odata.type": "#Power.v1_7_1.Power",
         "Id": "Power",
         "Name": "Power",
+        "PowerControl": [{
+            "@odata.id": format!("{path}#/PowerControl/0"),
+            "MemberId": "0",
+            "Name": "System Power Control",
+            "PowerConsumedWatts": sensing::watts(state),
+        }],
         "PowerSupplies": supplies.collect::<Vec<_>>(),
-    })
+    });
+    if let Some(status) = redundancy(state, machine) {
+        let set: Vec<Value> = (0..machine.hardware.power_supplies).map(|index| json!({ "@odata.id": member(index) })).collect();
+        let told = json!([{
+            "@odata.id": format!("{path}#/Redundancy/0"),
+            "MemberId": "0",
+            "Name": "Power Supply Redundancy",
+            "Mode": "N+m",
+            "MinNumNeeded": 1,
+            "MaxNumSupported": machine.hardware.power_supplies,
+            "RedundancySet": set,
+            "Status": status,
+        }]);
+        put(&mut body, "Redundancy", told);
+    }
+    body
 }

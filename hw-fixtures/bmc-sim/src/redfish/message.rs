@@ -12,7 +12,7 @@ const REGISTRY: &str = "Base.1.15";
 /// Key, text (with %1, %2), severity, resolution.
 type Message = (&'static str, &'static str, &'static str, &'static str);
 
-const MESSAGES: [Message; 29] = [
+const MESSAGES: [Message; 30] = [
     ("Success", "The request completed successfully.", "OK", "None."),
     (
         "GeneralError",
@@ -55,6 +55,12 @@ const MESSAGES: [Message; 29] = [
         "The supplied request payload size is too large.",
         "Critical",
         "Resubmit the request with a smaller payload.",
+    ),
+    (
+        "QueryNotSupportedOnResource",
+        "Querying is not supported on the requested resource.",
+        "Warning",
+        "Remove the query parameters and resubmit the request if the operation failed.",
     ),
     ("OperationNotAllowed", "The HTTP method is not allowed on this resource.", "Critical", "None."),
     (

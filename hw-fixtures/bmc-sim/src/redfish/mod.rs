@@ -9,9 +9,11 @@ mod boot;
 mod corpus;
 mod gzip;
 mod hardware;
+mod log;
 mod message;
 mod patch;
 mod route;
+mod sensors;
 mod stream;
 mod task;
 mod value;
@@ -57,6 +59,7 @@ pub(crate) struct Dropped;
 struct Asked {
     method: Method,
     path: String,
+    query: Option<String>,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -96,7 +99,8 @@ pub(crate) async fn answer(bmc: &Arc<Bmc>, request: Request<Incoming>) -> Result
         }
         Err(refusal) => refusal,
         Ok(body) => {
-            let asked = Asked { method: parts.method, path: parts.uri.path().to_owned(), headers: parts.headers, body };
+            let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().map(str::to_owned));
+            let asked = Asked { method: parts.method, path, query, headers: parts.headers, body };
             let work = respond(Arc::clone(bmc), asked);
             if changes {
                 // A client that hangs up does not undo what its BMC has begun.
@@ -157,6 +161,13 @@ async fn decide(bmc: &Arc<Bmc>, asked: &Asked) -> Answer {
     if let Some(status) = quirks.error_status.filter(|_| fails).and_then(|s| StatusCode::from_u16(s).ok()) {
         return message::error(status, "InternalError", &[]);
     }
+    let is_meant = |end: &Option<String>| end.as_ref().is_some_and(|end| asked.path.trim_end_matches('/').ends_with(end));
+    if is_meant(&quirks.redfish.hangs) {
+        tokio::time::sleep(Duration::from_millis(limits::DELAY_MAX_MS)).await;
+    }
+    if is_meant(&quirks.redfish.fails) {
+        return message::error(StatusCode::SERVICE_UNAVAILABLE, "ServiceTemporarilyUnavailable", &["5"]);
+    }
     let Some(route) = route::find(&asked.path, &bmc.config, &quirks) else {
         return match identify(bmc, asked, &quirks) {
             Ok(()) => message::error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", &[&asked.path]),
@@ -201,8 +212,15 @@ async fn get(bmc: &Arc<Bmc>, route: &Route, asked: &Asked, quirks: &Quirks) -> A
         let token = asked.headers.get("x-auth-token").and_then(|v| v.to_str().ok());
         return stream::open(bmc, token, quirks.redfish.events);
     }
+    let page = match route {
+        Route::Log(part) => match log::asked(part, asked.query.as_deref(), quirks) {
+            Some(part) => Some(Route::Log(part)),
+            None => return message::error(StatusCode::BAD_REQUEST, "QueryNotSupportedOnResource", &[]),
+        },
+        _ => None,
+    };
     view::refresh(bmc).await;
-    let Some(mut body) = view::view(bmc, route) else {
+    let Some(mut body) = view::view(bmc, page.as_ref().unwrap_or(route)) else {
         return message::error(StatusCode::NOT_FOUND, "ResourceMissingAtURI", &[&asked.path]);
     };
     if let Some(failure) = view::take_failure(&mut body) {

@@ -2,8 +2,9 @@
 //! Must never guess: a path that is not exactly one of these (give or take a trailing slash) names nothing.
 
 use super::hardware::{self, Part};
+use super::log;
 use crate::config::MachineConfig;
-use crate::quirks::{BootPlace, EventStream, Quirks};
+use crate::quirks::{BootPlace, EventStream, LogPlace, Quirks};
 
 /// A resource of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub enum Route {
     ManagerDiagnosticData,
     /// A part of the hardware.
     Part(Part),
+    /// A part of the event log.
+    Log(log::Part),
 }
 
 /// The resource at a path.
@@ -105,7 +108,10 @@ pub fn find(path: &str, machine: &MachineConfig, quirks: &Quirks) -> Option<Rout
             ["Actions", "ComputerSystem.Reset"] => Some(Route::SystemReset),
             ["EthernetInterfaces"] => Some(Route::Interfaces),
             ["EthernetInterfaces", nic] => interface(nic, machine),
-            _ => hardware::below_system(rest, machine, quirks).map(Route::Part),
+            _ => match log::below(rest, LogPlace::System, quirks) {
+                Some(part) => Some(Route::Log(part)),
+                None => hardware::below_system(rest, machine, quirks).map(Route::Part),
+            },
         },
         ["Chassis"] => Some(Route::ChassisCollection),
         ["Chassis", id, rest @ ..] if *id == ids.chassis_id => match rest {
@@ -118,7 +124,7 @@ pub fn find(path: &str, machine: &MachineConfig, quirks: &Quirks) -> Option<Rout
             ["ResetActionInfo"] => Some(Route::ManagerActionInfo),
             ["ManagerDiagnosticData"] => Some(Route::ManagerDiagnosticData),
             ["Actions", "Manager.Reset"] => Some(Route::ManagerReset),
-            _ => None,
+            _ => log::below(rest, LogPlace::Manager, quirks).map(Route::Log),
         },
         _ => None,
     }
@@ -168,7 +174,8 @@ impl Route {
             | Self::Manager
             | Self::ManagerActionInfo
             | Self::ManagerDiagnosticData
-            | Self::Part(_) => &["GET"],
+            | Self::Part(_)
+            | Self::Log(_) => &["GET"],
         }
     }
 }

@@ -11,13 +11,14 @@ use super::bios;
 use super::body::{collection, link, put, status};
 use super::boot;
 use super::hardware;
+use super::log;
 use super::route::Route;
 use super::task;
 use crate::bmc::{Bmc, State};
 use crate::clock::rfc3339;
 use crate::config::MachineConfig;
 use crate::quirks::{
-    BootPlace, EtagBehaviour, EventStream, Indicator, PolicyAttribute, Quirks, ResetTimeReading, SettingBehaviour,
+    BootPlace, EtagBehaviour, EventStream, Indicator, LogPlace, PolicyAttribute, Quirks, ResetTimeReading, SettingBehaviour,
 };
 use crate::reading::Reading;
 
@@ -100,6 +101,7 @@ pub fn view(bmc: &Bmc, route: &Route) -> Option<Value> {
         Route::ManagerActionInfo => action_info(&format!("Managers/{}", ids.manager_id), &MANAGER_RESET_TYPES),
         Route::ManagerDiagnosticData => diagnostic_data(&state, machine),
         Route::Part(part) => hardware::view(part, &state, machine)?,
+        Route::Log(part) => log::view(part, &state, machine)?,
         Route::EventService => event_service(),
         Route::Events | Route::SystemReset | Route::ManagerReset | Route::TaskMonitor(_) => return None,
     })
@@ -270,6 +272,7 @@ fn system(state: &State, machine: &MachineConfig) -> Value {
     });
     put_power(&mut body, state.system_power());
     hardware::put_system_links(&mut body, &path, machine, quirks);
+    log::put_link(&mut body, &path, LogPlace::System, quirks);
     if quirks.redfish.policy_attribute != PolicyAttribute::None {
         put(&mut body, "Bios", link(&bios::path(machine)));
     } else if quirks.restore_policy != SettingBehaviour::Unsupported {
@@ -374,7 +377,7 @@ fn chassis(state: &State, machine: &MachineConfig) -> Value {
 fn manager(state: &State, machine: &MachineConfig) -> Value {
     let (ids, offset) = (&machine.hardware, state.quirks.clock_offset_s);
     let path = format!("Managers/{}", ids.manager_id);
-    json!({
+    let mut body = json!({
         "@odata.id": format!("/redfish/v1/{path}"),
         "@odata.type": "#Manager.v1_19_0.Manager",
         "Id": ids.manager_id,
@@ -400,7 +403,9 @@ fn manager(state: &State, machine: &MachineConfig) -> Value {
             "@Redfish.ActionInfo": format!("/redfish/v1/{path}/ResetActionInfo"),
             "ResetType@Redfish.AllowableValues": MANAGER_RESET_TYPES,
         }},
-    })
+    });
+    log::put_link(&mut body, &path, LogPlace::Manager, &state.quirks);
+    body
 }
 
 fn diagnostic_data(state: &State, machine: &MachineConfig) -> Value {

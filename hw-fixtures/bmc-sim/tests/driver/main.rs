@@ -24,4 +24,6 @@ mod ipmi_conformance;
 #[cfg(test)]
 mod ipmi_survey;
 #[cfg(test)]
+mod redfish_survey;
+#[cfg(test)]
 mod watching;

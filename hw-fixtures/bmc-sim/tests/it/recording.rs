@@ -12,8 +12,12 @@ use serde_json::{Value, json};
 use crate::support::rig_with;
 
 /// What is another at each run, and what stands for it.
-const FLEETING: [(&str, &str); 3] =
-    [("DateTime", "2026-01-01T03:00:00+00:00"), ("LastResetTime", "2026-01-01T02:00:00+00:00"), ("FirmwareVersion", "0.1.0")];
+const FLEETING: [(&str, &str); 4] = [
+    ("DateTime", "2026-01-01T03:00:00+00:00"),
+    ("LastResetTime", "2026-01-01T02:00:00+00:00"),
+    ("Created", "2026-01-01T02:00:00+00:00"),
+    ("FirmwareVersion", "0.1.0"),
+];
 /// What our client asks over IPMI, and some more of what others would: netfn, command, data.
 const QUESTIONS: [&str; 7] = ["06 01", "06 37", "00 01", "00 09 05 00 00", "00 07", "06 25", "2c 01"];
 
