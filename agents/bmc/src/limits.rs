@@ -150,6 +150,10 @@ pub const BODY_MAX: usize = 1024 * 1024;
 /// Most values in one body (counted as `{`, `[` and `,`). The largest resource that was recorded has a sixth of it; as objects they take
 /// 20 MB, where [`BODY_MAX`] alone would let a hostile BMC have 130 MB.
 pub const VALUES_MAX: usize = 32_768;
+/// What a value takes in memory at most, with its key and its place in an object, bytes.
+pub const VALUE_WEIGHT: usize = 640;
+/// What all resources of one survey, or of the hardware of one machine, take in memory at most, bytes.
+pub const WALK_WEIGHT_MAX: usize = 32 * 1024 * 1024;
 /// Longest text taken from a BMC's answer, characters.
 pub const TEXT_MAX: usize = 128;
 /// Longest explanation taken from a BMC's error body, characters.

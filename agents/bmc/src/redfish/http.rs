@@ -61,6 +61,8 @@ pub struct Reply {
     pub location: Option<String>,
     /// The body; null if there was none or it was no JSON.
     pub body: Value,
+    /// What the body takes in memory at most, bytes.
+    pub weight: usize,
 }
 
 impl Reply {
@@ -323,7 +325,8 @@ pub(super) fn understood(status: u16, headers: &HeaderMap, bytes: &[u8]) -> Resu
     };
     let told = || body.get("@odata.etag").and_then(Value::as_str).map(str::to_owned);
     let etag = etag.filter(|etag| usable(etag)).or_else(|| told().filter(|etag| usable(etag)));
-    Ok(Reply { status, etag, token, location, body })
+    let weight = bytes.len().saturating_add(values.saturating_mul(limits::VALUE_WEIGHT));
+    Ok(Reply { status, etag, token, location, body, weight })
 }
 
 fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {

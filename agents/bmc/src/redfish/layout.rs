@@ -5,7 +5,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use vocabulary::power::Identity;
 
-use super::http::{Credential, Http, NoSession, Via};
+use super::http::{Credential, Http, NoSession, Reply, Via};
 use super::identity::{self, Likeness};
 use super::session::SESSIONS;
 use super::trouble::Trouble;
@@ -177,10 +177,15 @@ fn stream(service: &Value) -> Option<String> {
 
 /// A resource that must be there.
 pub async fn resource(http: &Http, path: &str, who: &Credential) -> Result<Value, Trouble> {
+    answer(http, path, who).await.map(|reply| reply.body)
+}
+
+/// The same with all that came with it.
+pub async fn answer(http: &Http, path: &str, who: &Credential) -> Result<Reply, Trouble> {
     let reply = http.get(Via::Eyes, path, who).await?;
     match reply.status {
         401 => Err(lost(who, &reply.explained())),
-        _ if reply.is_success() => Ok(reply.body),
+        _ if reply.is_success() => Ok(reply),
         _ => Err(Trouble::of(reply.status, path, &reply.explained())),
     }
 }

@@ -1,4 +1,4 @@
-//! A walk over a BMC's resources along the links that it gives: so many requests in all, a few at once.
+//! A walk over a BMC's resources along the links that it gives: so many requests in all, a few at once, and so much memory.
 //! Must never change anything, never ask without bound, and never follow a link that the BMC did not hand out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,8 @@ pub struct Walk<'a> {
     who: &'a Credential,
     most: usize,
     left: AtomicUsize,
+    /// What all that is told may still take in memory, bytes: a caller may keep it to the end.
+    room: AtomicUsize,
     ended: Mutex<Option<Trouble>>,
     refusal: Mutex<Option<String>>,
 }
@@ -35,7 +37,8 @@ pub struct Power {
 impl<'a> Walk<'a> {
     /// A walk of at most so many requests.
     pub fn new(http: &'a Http, who: &'a Credential, most: usize) -> Walk<'a> {
-        Walk { http, who, most, left: AtomicUsize::new(most), ended: Mutex::default(), refusal: Mutex::default() }
+        let room = AtomicUsize::new(limits::WALK_WEIGHT_MAX);
+        Walk { http, who, most, left: AtomicUsize::new(most), room, ended: Mutex::default(), refusal: Mutex::default() }
     }
 
     /// Why nothing more is asked: a silent BMC, a lost session, too many requests. A resource that is missing or refused ends nothing.
@@ -48,10 +51,17 @@ impl<'a> Walk<'a> {
         if let Some(trouble) = self.ended() {
             return Err(trouble.to_string());
         }
-        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        let outcome = match left {
-            Ok(_) => layout::resource(self.http, path, self.who).await,
-            Err(_) => Err(Trouble::Unsupported(format!("it has more parts than {} requests tell", self.most))),
+        let takes = |store: &AtomicUsize, much: usize| {
+            store.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(much)).is_ok()
+        };
+        let outcome = match takes(&self.left, 1) {
+            true => layout::answer(self.http, path, self.who).await,
+            false => Err(Trouble::Unsupported(format!("it has more parts than {} requests tell", self.most))),
+        };
+        let outcome = match outcome {
+            Ok(reply) if takes(&self.room, reply.weight) => Ok(reply.body),
+            Ok(_) => Err(Trouble::Unsupported("it tells more than there is room for".into())),
+            Err(trouble) => Err(trouble),
         };
         outcome.map_err(|trouble| {
             let why = trouble.to_string();

@@ -145,6 +145,34 @@ async fn a_flood_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_survey_keeps_no_more_than_it_has_room_for() {
+    const CHASSIS: &str = "/redfish/v1/Chassis/1";
+    const MEMBERS: usize = 64;
+    let server = Replay::start(|asked, _| match asked.path.strip_prefix(CHASSIS) {
+        _ if asked.path == SYSTEM => {
+            let mut system = system();
+            system["Links"] = json!({ "Chassis": [{ "@odata.id": CHASSIS }] });
+            replay::json(200, &system)
+        }
+        Some("") => replay::json(200, &json!({ "Id": "1", "Sensors": { "@odata.id": format!("{CHASSIS}/Sensors") } })),
+        Some("/Sensors") => {
+            let link = |n: usize| json!({ "@odata.id": format!("{CHASSIS}/Sensors/{n}") });
+            replay::json(200, &json!({ "Members": (0..MEMBERS).map(link).collect::<Vec<_>>() }))
+        }
+        // each within the bounds of one body
+        Some(_) => replay::json(200, &json!({ "ReadingType": "Temperature", "Reading": 20, "x": "x".repeat(1_000_000) })),
+        None => honest(asked),
+    })
+    .await;
+    let found = bmc::probe(&door(server.address, Some(server.pin.clone())), bmc::Scope::Facts).await.unwrap();
+    let told = |name: &str| found.survey.facts.iter().filter(|fact| fact.name.starts_with(name)).count();
+    let broken = found.survey.facts.iter().find(|fact| fact.name == "survey").unwrap_or_else(|| panic!("{:?}", found.survey));
+    assert!(broken.value.contains("more than there is room for"), "{broken:?}");
+    let asked = server.asked("GET").iter().filter(|asked| asked.path.contains("/Sensors/")).count();
+    assert!(told("temperature") >= 30 && asked < MEMBERS, "{} told of {asked}: what had room is told", told("temperature"));
+}
+
+#[tokio::test]
 async fn nesting_without_end_is_no_answer() {
     let server = Replay::start(|asked, _| match asked.path.as_str() {
         SYSTEM => Some((200, Vec::new(), "[".repeat(500_000))),
