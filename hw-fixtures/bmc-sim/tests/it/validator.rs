@@ -79,7 +79,7 @@ async fn the_other_shapes_in_which_a_bmc_may_tell_the_same_are_by_the_schemas_to
     for shape in [
         json!({ "inventory": "older", "boot_place": "settings", "inline_values": false, "events": "absent", "task": "stalls" }),
         json!({ "inventory": "none", "boot_place": "settings_in_silence", "policy_attribute": "dell", "boot_mode": "missing" }),
-        json!({ "lldp": "octets", "policy_attribute": "hpe", "compresses": true, "log": "links" }),
+        json!({ "lldp": "octets", "policy_attribute": "hpe", "compresses": true }),
         json!({ "log_at": "manager", "log_page": 4, "log_padding": 9, "log_newest_first": true }),
     ] {
         rig.simulator.control.perform(bmc_sim::Request::ClearQuirks { name: "m1".into() }).await.unwrap();
