@@ -181,6 +181,7 @@ impl World {
         self.gates.untrusted.insert(agent.to_owned());
         // it says so itself: nobody has to find it out
         self.forgetful.remove(agent);
+        self.restored.remove(agent);
     }
 
     /// Somebody else's plan has been at all of an agent's resources.
@@ -296,10 +297,18 @@ impl World {
         self.put_back(agent, copy);
         // the copy was made while the memory was sound
         self.gates.untrusted.remove(agent);
-        let known = pipeline::memory::known(self.state(), agent);
-        let kept = |resource: &Resource| self.epochs.get(&(agent.to_owned(), resource.clone())).copied().unwrap_or_default();
-        if known.iter().any(|(resource, epoch)| kept(resource) < *epoch) {
-            self.forgetful.insert(agent.to_owned());
+        self.restored.insert(agent.to_owned());
+        self.find_forgetful();
+    }
+
+    /// Which of the agents whose memory was put back know less than they have confirmed; also by an answer that was under way meanwhile.
+    pub(super) fn find_forgetful(&mut self) {
+        for agent in self.restored.clone() {
+            let known = pipeline::memory::known(self.state(), &agent);
+            let kept = |resource: &Resource| self.epochs.get(&(agent.clone(), resource.clone())).copied().unwrap_or_default();
+            if known.iter().any(|(resource, epoch)| kept(resource) < *epoch) {
+                self.forgetful.insert(agent);
+            }
         }
     }
 
@@ -329,6 +338,7 @@ impl World {
             }
         }
         self.forgetful.remove(agent);
+        self.restored.remove(agent);
         self.tell(What::Readopted { agent: agent.to_owned(), principal: "uid 0".into() });
     }
 }

@@ -86,6 +86,8 @@ pub struct World {
     pub gates: gate::Gates,
     /// Agents that have forgotten something they had confirmed.
     pub forgetful: BTreeSet<String>,
+    /// Agents whose memory was put back, and that were not seeded since.
+    pub restored: BTreeSet<String>,
     queue: BTreeMap<(u64, u64), What>,
     wake: Option<u64>,
     serial: u64,
@@ -136,6 +138,7 @@ impl World {
             copies: BTreeMap::new(),
             gates: gate::Gates::default(),
             forgetful: BTreeSet::new(),
+            restored: BTreeSet::new(),
             queue: BTreeMap::new(),
             wake: None,
             serial: 0,
@@ -192,6 +195,7 @@ impl World {
 
     /// One event into the core, its effects into the world.
     pub fn tell(&mut self, what: What) {
+        let answered = matches!(what, What::Completed { .. });
         let event = Event { now: Instant(self.now), wall: WallTime(self.wall()), what };
         let (state, effects) = step(self.state.take().unwrap(), event);
         let breaches = pipeline::invariants::breaches(&state);
@@ -209,6 +213,9 @@ impl World {
                     self.replies.insert(ticket, answer);
                 }
             }
+        }
+        if answered {
+            self.find_forgetful();
         }
         self.judge();
     }
