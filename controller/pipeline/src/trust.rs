@@ -4,8 +4,9 @@
 use crate::effect::Agent;
 use crate::ledger::Ledger;
 use crate::record::Raised;
-use vocabulary::Epoch;
+use crate::watch::Watch;
 use vocabulary::request::{Action, AgentError, Answer, Resource};
+use vocabulary::{Epoch, Instant};
 
 /// What an outcome has confirmed beyond what the ledger knows: the gate makes the epoch of every resource durable before it answers.
 pub(crate) fn raised(ledger: &Ledger, agent: &Agent, resources: &[Resource], epoch: Epoch) -> Option<Raised> {
@@ -30,8 +31,19 @@ pub fn refusal(ledger: &Ledger, agent: &Agent, action: &Action) -> Option<AgentE
     doubt(ledger, agent).map(|reason| AgentError::Refused { reason })
 }
 
-/// What an outcome is worth: an agent with an older memory confirms nothing.
-pub(crate) fn worth(ledger: &Ledger, agent: &Agent, outcome: &Result<Answer, AgentError>) -> Result<Answer, AgentError> {
+/// What the outcome of something that was asked for at `asked` is worth. An agent with an older memory confirms nothing; and one that was
+/// seeded since may have spoken from the memory it had before, so that neither its yes nor its no says anything: it is asked again.
+pub(crate) fn worth(
+    ledger: &Ledger,
+    watch: &Watch,
+    agent: &Agent,
+    asked: Instant,
+    outcome: &Result<Answer, AgentError>,
+) -> Result<Answer, AgentError> {
+    let name = agent.to_string();
+    if watch.readopted.get(&name).is_some_and(|at| *at >= asked) {
+        return Err(AgentError::Unconfirmed { reason: format!("agent {name} was seeded while this was under way") });
+    }
     match (outcome, doubt(ledger, agent)) {
         (Ok(_), Some(reason)) => Err(AgentError::Unconfirmed { reason }),
         (other, _) => other.clone(),

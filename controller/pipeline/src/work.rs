@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::record::Fact;
 use crate::stage::Stage;
 use crate::trust;
-use crate::watch::Kept;
+use crate::watch::{Kept, Watch};
 use crate::words::{answer_words, words};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::power::MachineReading;
@@ -388,14 +388,20 @@ impl Work {
     }
 
     /// Takes an answer in. `None` for an answer that nobody waits for any more. The outcome of a change is recorded.
-    pub fn take(&mut self, ledger: &mut Ledger, out: &mut Out, op: OpId, (outcome, took): Answered<'_>) -> Option<Taken> {
+    pub fn take(
+        &mut self,
+        (ledger, watch): (&mut Ledger, &Watch),
+        out: &mut Out,
+        op: OpId,
+        (outcome, took): Answered<'_>,
+    ) -> Option<Taken> {
         let Sent { key, agent, changes } = self.ops.remove(&op)?;
         let task = self.tasks.get(&key)?;
         let Progress::InFlight(waiting, asked) = task.progress else { return None };
         if waiting != op {
             return None;
         }
-        let outcome = trust::worth(ledger, &agent, outcome);
+        let outcome = trust::worth(ledger, watch, &agent, asked, outcome);
         let mut rose = Vec::new();
         if !changes.is_empty() {
             let (ok, read_back) = match &outcome {

@@ -100,6 +100,21 @@ fn a_foreign_lineage_ends_with_a_readopt() {
 }
 
 #[test]
+fn a_refusal_that_was_under_way_when_its_agent_was_seeded_ends_nothing() {
+    // at every moment of the failover's first second: what the gate says before the readopt arrives after it
+    for at in 0..40 {
+        let mut world = up(3, 1);
+        world.gates.lineages.insert("sw1".into(), 7);
+        world.latency = 143;
+        world.power_off(&id("m1"));
+        world.run(900 + 25 * at);
+        world.readopt("sw1");
+        world.run_until_served("web1", "m3", 30_000);
+        assert_eq!(held(&world), None, "{} ms on: {}", 25 * at, world.story());
+    }
+}
+
+#[test]
 fn a_restored_store_only_observes() {
     let mut world = up(4, 2);
     world.back_up();

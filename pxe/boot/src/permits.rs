@@ -302,7 +302,9 @@ mod tests {
             steps in proptest::collection::vec((0u64..1_000_000, any::<bool>(), 0i64..1000), 1..20)
         ) {
             let (mut truth, mut boot, mut boots) = (0u64, 5_000u64, 0u32);
-            let mut skew = 0i64; // wall clock runs ahead of the truth by this; only ever stepped forward over a reboot
+            // The wall clock's distance from the truth; only ever stepped forward over a reboot. It starts years after 1970, as every
+            // wall clock does: at 1970 itself a step back would end at zero, and such a clock stands still.
+            let mut skew = 1_000_000_000_000i64;
             let mut age = ContactAge::heard(boot);
             for (passed, reboot, step) in steps {
                 let mark = age.mark(&boots.to_string(), boot, truth.saturating_add_signed(skew));

@@ -22,7 +22,9 @@ const LOOK_AGAIN: Span = Span::ms(200);
 
 /// Takes an answer in. An answer to a question that nobody asks any more is dropped.
 pub fn complete(state: &mut State, work: &mut Work, out: &mut Out, op: OpId, answered: Answered<'_>) {
-    let Some(Taken { key, agent, asked, outcome, rose }) = work.take(&mut state.ledger, out, op, answered) else { return };
+    let Some(Taken { key, agent, asked, outcome, rose }) = work.take((&mut state.ledger, &state.watch), out, op, answered) else {
+        return;
+    };
     memory::note(&mut state.watch, out.now, rose);
     let outcome = &outcome;
     if let Err(error @ (AgentError::LowerEpoch { reason, .. } | AgentError::Foreign { reason })) = outcome {
