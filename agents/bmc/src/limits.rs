@@ -95,7 +95,7 @@ pub const IPMI_KEEP_ALIVE: Duration = Duration::from_secs(40);
 pub const IPMI_IDENTITY: Duration = Duration::from_secs(60);
 /// After it has sent to several BMCs, the task that speaks IPMI lets their answers gather for so long: each would wake it by itself.
 pub const IPMI_GATHER: Duration = Duration::from_millis(2);
-/// Orders and packets taken in one go: the answers fit into the socket's buffer while they gather, and one wake-up serves them all.
+/// Orders, and packets of IPv4, taken in one go: the answers fit into the socket's buffer while they gather, and one wake-up serves them all.
 pub const IPMI_BATCH_MAX: usize = 64;
 /// A sender is not listened to any more once it has sent so many packets that nobody waited for within [`IPMI_NOISE_WINDOW`]: all BMCs share
 /// one socket, whose buffer has room for some hundred.

@@ -41,7 +41,7 @@ pub(crate) fn worth(
     outcome: &Result<Answer, AgentError>,
 ) -> Result<Answer, AgentError> {
     let name = agent.to_string();
-    if watch.readopted.get(&name).is_some_and(|at| *at >= asked) {
+    if rests_on_memory(agent) && watch.readopted.get(&name).is_some_and(|at| *at >= asked) {
         return Err(AgentError::Unconfirmed { reason: format!("agent {name} was seeded while this was under way") });
     }
     match (outcome, doubt(ledger, agent)) {
@@ -50,9 +50,14 @@ pub(crate) fn worth(
     }
 }
 
-/// Why an agent's memory is not believed. A health check rests on no memory: vantage points are believed.
+/// A health check rests on no memory: vantage points are believed, though they bear the names of agents that have one.
+fn rests_on_memory(agent: &Agent) -> bool {
+    !matches!(agent, Agent::Vantage(_))
+}
+
+/// Why an agent's memory is not believed.
 fn doubt(ledger: &Ledger, agent: &Agent) -> Option<String> {
-    if matches!(agent, Agent::Vantage(_)) {
+    if !rests_on_memory(agent) {
         return None;
     }
     let name = agent.to_string();
@@ -62,4 +67,27 @@ fn doubt(ledger: &Ledger, agent: &Agent) -> Option<String> {
     ledger.older.contains_key(&name).then(|| {
         format!("F1008: the memory of agent {name} is an older copy; it only observes and takes away until `understudy agent readopt {name}`")
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_before_a_seeding_counts_for_nothing_unless_it_rests_on_no_memory() {
+        let (ledger, mut watch) = (Ledger::default(), Watch::default());
+        watch.readopted.insert("sw1".to_owned(), Instant(5));
+        let worth = |agent: &Agent, asked, outcome: &_| worth(&ledger, &watch, agent, Instant(asked), outcome);
+        let (switch, vantage) = (Agent::Switch("sw1".parse().unwrap()), Agent::Vantage("sw1".parse().unwrap()));
+        let (yes, no) = (Ok(Answer::Done), Err(AgentError::Foreign { reason: "another lineage".to_owned() }));
+        for outcome in [&yes, &no] {
+            for asked in [4, 5] {
+                assert!(matches!(worth(&switch, asked, outcome), Err(AgentError::Unconfirmed { .. })), "{outcome:?}");
+            }
+            assert_eq!(&worth(&switch, 6, outcome), outcome);
+            assert_eq!(&worth(&vantage, 4, outcome), outcome);
+            assert_eq!(&worth(&Agent::Switch("sw2".parse().unwrap()), 4, outcome), outcome);
+        }
+    }
 }

@@ -195,7 +195,7 @@ fn unfinished_work_is_found_in_comments_and_code() {
 #[test]
 fn a_path_of_one_machine_is_found_in_any_text() {
     let house = House::sound("foreign");
-    house.put("hw-fixtures/lab/run.sh", "#!/bin/sh\ncd /work/main\n");
+    house.put("hw-fixtures/lab/run.sh", "#!/bin/sh\ncd /work/tree\n");
     house.expect(Law::ForeignWords, "hw-fixtures/lab/run.sh", 2);
 }
 

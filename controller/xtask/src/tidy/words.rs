@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn only_paths_that_begin_there_are_foreign() {
         let at = |line: &str, path: &str| line.find(path).is_some_and(|at| begins_a_path(line, at));
-        assert!(at("see /work/main", "/work/") && at("\"/root/x\"", "/root/") && at("/home/me/x", "/home/"));
+        assert!(at("see /work/tree", "/work/") && at("\"/root/x\"", "/root/") && at("/home/me/x", "/home/"));
         assert!(!at("packages/root/usr", "/root/") && !at("${DIR}/work/x", "/work/"));
     }
 }
