@@ -3,6 +3,7 @@
 //! what was read.
 
 mod abilities;
+pub mod air;
 pub mod commands;
 pub mod crypto;
 pub mod fault;
@@ -16,7 +17,7 @@ mod inventory;
 mod light;
 mod live;
 pub mod log;
-mod noise;
+pub mod noise;
 #[cfg(test)]
 mod peer;
 pub(crate) mod presence;
@@ -35,11 +36,10 @@ pub mod wire;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use ipmi_rs_core::connection::CompletionErrorCode;
-use vocabulary::WallTime;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::{CipherSuite, IpmiPrivilege};
 use vocabulary::light::{Light, LightReading};
@@ -50,12 +50,14 @@ use zeroize::Zeroizing;
 use crate::driver::{Door, Driver, Probe, Purpose, Scope, Survey};
 use crate::fault::{Kind, Refusal};
 use crate::findings::{Findings, ONLY_WATCHED};
+use crate::given::{Given, now};
 use crate::limits::{self, Patience};
 use crate::redfish::youth::believed;
 use commands::{BootFlags, Control};
 pub use crypto::Suite;
 use fault::Fault;
 pub use handshake::Account;
+pub use hub::Lines;
 use hub::{Line, Told};
 use session::{Request, Timing};
 use trouble::{Setting, Trouble, Verdict};
@@ -85,6 +87,7 @@ impl Met {
 pub(crate) struct Ipmi {
     address: String,
     line: Line,
+    given: Given,
     /// UUID in lower case, and serial number; empty where the estate names none that tells machines apart.
     expected: Identity,
     purpose: Purpose,
@@ -145,7 +148,7 @@ fn read_key(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 /// The constructor in the registry's row.
-pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, AgentError> {
+pub(crate) fn open(door: &Door, purpose: Purpose, given: &Given, lines: &Lines) -> Result<Arc<dyn Driver>, AgentError> {
     let address = door.bmc.address.to_string();
     let refuse = |reason: String| AgentError::Rejected { reason: format!("BMC {address}: {reason}") };
     let expected = identity::expected(&door.identity);
@@ -161,11 +164,13 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         pause: patience.connect / limits::IPMI_PAUSES_PER_STEP,
         idle: limits::IPMI_KEEP_ALIVE,
     };
-    let line = Line::new(door.bmc.address, Arc::new(account), timing).map_err(|fault| Trouble::from(fault).told(&address))?;
+    let line = lines.line(door.bmc.address, Arc::new(account), timing);
+    let line = line.map_err(|fault| Trouble::from(fault).told(&address))?;
     let firmware = if door.firmware.len() == 1 { door.firmware.first().copied() } else { None };
     Ok(Arc::new(Ipmi {
         address,
         line,
+        given: given.clone(),
         expected,
         purpose,
         patience,
@@ -199,7 +204,7 @@ impl Ipmi {
     /// A reading of how it is, where who it is was asked for not long ago on a session that is still open; else a fresh one.
     async fn glance(&self) -> Result<MachineReading, Trouble> {
         let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match met.filter(|met| met.counts(Instant::now())) {
+        match met.filter(|met| met.counts(now())) {
             Some(met) => self.in_time(self.status(met.identity, met.session)).await,
             None => self.see().await,
         }
@@ -221,7 +226,7 @@ impl Ipmi {
     async fn look(&self) -> Result<MachineReading, Trouble> {
         // what is about to be asked is not known meanwhile, and not at all if a stranger answers
         self.met.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let at = Instant::now();
+        let at = now();
         let told = self.line.ask(commands::system_guid(), None).await?;
         let guid = match commands::good(&told.reply) {
             Ok(data) => commands::read_guid(data).ok_or(Fault::Nonsense("a GUID that is cut short"))?,
@@ -263,7 +268,7 @@ impl Ipmi {
             bmc_started: None,
             restore_policy: chassis.restore_policy,
             health: chassis.health.map(str::to_owned),
-            read_at: now(),
+            read_at: (self.given.wall)(),
         })
     }
 
@@ -518,14 +523,10 @@ fn no(what: &str, code: CompletionErrorCode) -> Trouble {
     Trouble::refused(&refusal, format!("{what} is answered: {refusal}"))
 }
 
-fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn who_answered_is_asked_again_after_a_while() {

@@ -7,9 +7,11 @@ pub mod discover;
 mod driver;
 pub mod fault;
 pub mod findings;
+mod given;
 pub mod inventory;
 pub mod ipmi;
 pub mod limits;
+pub mod outside;
 mod processor;
 mod quirks;
 mod redfish;
@@ -17,9 +19,11 @@ pub mod registry;
 
 pub use findings::Findings;
 pub use limits::Patience;
+pub use outside::Outside;
 #[cfg(feature = "hostile")]
 pub use redfish::hostile as hostile_redfish;
-pub use registry::{Door, Driver, Fact, Fleet, Inspection, LogEntry, Probe, Scope, Survey, open, probe};
+pub use redfish::transport;
+pub use registry::{Door, Driver, Fact, Fleet, Inspection, LogEntry, Probe, Scope, Survey, open, open_in, probe};
 
 /// Unit tests count what a decoder holds.
 #[cfg(test)]

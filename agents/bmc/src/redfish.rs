@@ -18,31 +18,34 @@ mod layout;
 mod light;
 mod lldp;
 mod log;
+pub mod over_tls;
 mod policy;
 mod power;
 mod session;
 mod survey;
 mod task;
-mod tls;
+pub mod tls;
+pub mod transport;
 mod trouble;
 mod view;
 mod walk;
 pub(crate) mod youth;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use vocabulary::Fault;
 use vocabulary::boot::Firmware;
 use vocabulary::light::{Light, LightReading};
 use vocabulary::power::{BootTarget, Identity, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::AgentError;
-use vocabulary::{Fault, WallTime};
 
 use crate::driver::{Door, Driver, Inspection, Probe, Purpose, Scope, Survey};
 use crate::fault::Kind;
 use crate::findings::{Ability, Findings, ONLY_WATCHED};
+use crate::given::{Given, now, since};
 use crate::limits::{self, Patience};
 use boot::Reads;
 use command::{Sent, Verdict};
@@ -54,6 +57,7 @@ use layout::{Choice, Layout, Root};
 use power::Reset;
 use session::{Account, Numbers, Session};
 use tls::Pin;
+use transport::Road;
 use trouble::Trouble;
 use youth::Youth;
 
@@ -75,6 +79,7 @@ pub(crate) struct Redfish {
     found: Mutex<Option<Findings>>,
     held: tokio::sync::Mutex<Held>,
     ear: tokio::sync::Mutex<Ear>,
+    given: Given,
 }
 
 /// What is kept from one call to the next.
@@ -112,7 +117,7 @@ enum Errand {
 }
 
 /// The constructor in the registry's row.
-pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, AgentError> {
+pub(crate) fn open(door: &Door, purpose: Purpose, given: &Given, road: &Road) -> Result<Arc<dyn Driver>, AgentError> {
     let address = door.bmc.address.to_string();
     let refuse = |reason: String| AgentError::Rejected { reason: format!("BMC {address}: {reason}") };
     let expected = view::told(&door.identity.uuid, &door.identity.serial);
@@ -125,7 +130,10 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         }
         None => Pin::parse(&door.bmc.certificate),
     };
-    let http = Http::new(door.bmc.address, Pin::new(pinned), door.patience).map_err(|trouble| trouble.told(&address))?;
+    let pin = Pin::new(pinned);
+    let transport = road(door.bmc.address, &pin, door.patience);
+    let transport = transport.map_err(|why| Trouble::Unsupported(why).told(&address))?;
+    let http = Http::new(transport, pin, door.patience);
     let choice = match purpose {
         Purpose::Act => Choice::Expected(expected.clone()),
         Purpose::Look => Choice::Look(expected.clone()),
@@ -139,11 +147,12 @@ pub(crate) fn open(door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, Age
         watches: door.bmc.only_watches(),
         patience: door.patience,
         firmware: if door.firmware.len() == 1 { door.firmware.first().copied() } else { None },
-        numbers: Numbers::default(),
+        numbers: Numbers::new(given),
         youth: Mutex::default(),
         found: Mutex::default(),
         held: tokio::sync::Mutex::default(),
-        ear: tokio::sync::Mutex::default(),
+        ear: tokio::sync::Mutex::new(Ear::new(given.clone())),
+        given: given.clone(),
     }))
 }
 
@@ -160,7 +169,7 @@ impl Redfish {
 
     async fn establish(&self, held: &mut Held) -> Result<Link, Trouble> {
         if let Some((when, kind, why)) = &held.refused
-            && when.elapsed() < limits::LOGIN_PAUSE
+            && since(*when) < limits::LOGIN_PAUSE
         {
             let pause = limits::LOGIN_PAUSE;
             return Err(Trouble::Account(*kind, format!("{why}; not tried again for {pause:?}, lest the account be locked")));
@@ -171,7 +180,7 @@ impl Redfish {
         let made = self.make(held).await;
         match &made {
             Err(Trouble::Account(kind, why)) => {
-                held.refused = Some((Instant::now(), *kind, why.clone()));
+                held.refused = Some((now(), *kind, why.clone()));
                 held.session = None;
             }
             Err(Trouble::SessionLost) => held.session = None,
@@ -245,7 +254,7 @@ impl Redfish {
             Err(Trouble::SessionLost | Trouble::Account(..)) => {
                 let mut held = self.held.lock().await;
                 if let Err(Trouble::Account(kind, why)) = &outcome {
-                    held.refused = Some((Instant::now(), *kind, why.clone()));
+                    held.refused = Some((now(), *kind, why.clone()));
                 }
                 if held.session.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &link.session)) {
                     held.session = None;
@@ -313,11 +322,8 @@ impl Redfish {
         }
         let unbroken = !link.session.is_kept() || link.session.number(&self.numbers) == before;
         let (bmc_started, clock) = (view::time(&manager, "LastResetTime"), view::time(&manager, "DateTime"));
-        let young = self.youth.lock().unwrap_or_else(PoisonError::into_inner).is_young(
-            bmc_started.as_deref(),
-            clock.as_deref(),
-            Instant::now(),
-        );
+        let young =
+            self.youth.lock().unwrap_or_else(PoisonError::into_inner).is_young(bmc_started.as_deref(), clock.as_deref(), now());
         let reading = MachineReading {
             session: if unbroken { before } else { self.numbers.next() },
             identity: told,
@@ -329,7 +335,7 @@ impl Redfish {
             bmc_started,
             restore_policy: view::restore_policy(&system),
             health: view::health(&system),
-            read_at: now(),
+            read_at: (self.given.wall)(),
         };
         Ok(Seen { reading, system, link: link.clone() })
     }
@@ -556,7 +562,7 @@ impl Driver for Redfish {
         let session = self.held.lock().await.session.take();
         // who still waits for a change holds it, and ends with it
         if let Ok(mut ear) = self.ear.try_lock() {
-            *ear = Ear::default();
+            *ear = Ear::new(self.given.clone());
         }
         if let Some(session) = session {
             session.close(&self.http).await;
@@ -580,9 +586,4 @@ fn shown(reading: &MachineReading) -> String {
         Some(chassis) => format!("{:?} (chassis {chassis:?})", reading.system_power),
         None => format!("{:?}", reading.system_power),
     }
-}
-
-fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -12,21 +12,25 @@ use vocabulary::{Fault, MachineId};
 use crate::driver::Purpose;
 pub use crate::driver::{Door, Driver, Fact, Inspection, LogEntry, Probe, Scope, Survey};
 use crate::findings::Findings;
+use crate::outside::Outside;
 use crate::{ipmi, redfish};
 
-type Constructor = fn(&Door, Purpose) -> Result<Arc<dyn Driver>, AgentError>;
-
-/// The registry: a line a driver.
-fn constructor(protocol: BmcProtocol) -> Constructor {
-    match protocol {
-        BmcProtocol::Redfish => redfish::open,
-        BmcProtocol::Ipmi => ipmi::open,
+/// The registry: a line a driver. Talks to nobody yet.
+fn made(outside: &Outside, door: &Door, purpose: Purpose) -> Result<Arc<dyn Driver>, AgentError> {
+    match door.bmc.protocol {
+        BmcProtocol::Redfish => redfish::open(door, purpose, &outside.given, &outside.road),
+        BmcProtocol::Ipmi => ipmi::open(door, purpose, &outside.given, &outside.lines),
     }
 }
 
 /// Opens the driver for a BMC; talks to nobody yet.
 pub fn open(door: &Door) -> Result<Arc<dyn Driver>, AgentError> {
-    constructor(door.bmc.protocol)(door, Purpose::Act)
+    open_in(&Outside::of_the_machine(), door)
+}
+
+/// The same in other surroundings than the machine's.
+pub fn open_in(outside: &Outside, door: &Door) -> Result<Arc<dyn Driver>, AgentError> {
+    made(outside, door, Purpose::Act)
 }
 
 /// Looks once who answers at an address: reading, certificate, what the BMC can do and tells, and whether it is the expected machine.
@@ -48,24 +52,35 @@ pub(crate) fn look(door: &Door) -> Result<Arc<dyn Driver>, Fault> {
     let unusable = |error: AgentError| {
         Fault::new(1007, error.to_string(), "correct address, user, password and certificate; the message says which of them")
     };
-    constructor(door.bmc.protocol)(door, Purpose::Look).map_err(unusable)
+    made(&Outside::of_the_machine(), door, Purpose::Look).map_err(unusable)
+}
+
+impl Default for Fleet {
+    fn default() -> Fleet {
+        Fleet::new()
+    }
 }
 
 /// All BMCs of one agent, by machine. Machines come and go while it serves.
-#[derive(Default)]
 pub struct Fleet {
+    outside: Outside,
     bmcs: RwLock<BTreeMap<MachineId, Arc<dyn Driver>>>,
 }
 
 impl Fleet {
     /// A fleet without machines.
     pub fn new() -> Fleet {
-        Fleet::default()
+        Fleet::within(Outside::of_the_machine())
+    }
+
+    /// The same in other surroundings than the machine's.
+    pub fn within(outside: Outside) -> Fleet {
+        Fleet { outside, bmcs: RwLock::default() }
     }
 
     /// Takes a machine in, or takes it in anew (other address, credentials or certificate): the old session is ended.
     pub fn admit(&self, machine: MachineId, door: &Door) -> Result<(), AgentError> {
-        let driver = open(door)?;
+        let driver = open_in(&self.outside, door)?;
         let before = self.write().insert(machine, driver);
         drop(before);
         Ok(())

@@ -15,6 +15,7 @@ mod rules;
 mod tests;
 
 pub use clock::Clock;
+pub use disk::{Disk, Kept};
 
 use crate::agent::{Client, Device, Readopt};
 use crate::limits;
@@ -92,6 +93,11 @@ impl<D> Clone for Gate<D> {
     }
 }
 
+/// A name for a life that begins now.
+fn new_life() -> AgentBootId {
+    AgentBootId(uuid::Uuid::new_v4().to_string())
+}
+
 impl<D: Device + 'static> Gate<D> {
     /// Opens the gate's file, or begins it. Blocks on the disk: called at start.
     pub fn open(path: impl AsRef<Path>, identity: Identity, device: D) -> Result<Gate<D>, GateError> {
@@ -100,12 +106,23 @@ impl<D: Device + 'static> Gate<D> {
 
     /// The same with a given clock.
     pub fn open_with(path: impl AsRef<Path>, identity: Identity, device: D, clock: Arc<dyn Clock>) -> Result<Gate<D>, GateError> {
-        let (store, memory) = disk::open(path.as_ref(), &identity)?;
-        Ok(Gate::over(Arc::new(store), memory, device, clock))
+        let files = disk::Files::hold(path.as_ref(), identity.mark.clone())?;
+        Gate::open_on(Arc::new(files), identity, device, clock, new_life())
     }
 
-    fn over(store: Arc<dyn disk::Store>, memory: memory::Memory, device: D, clock: Arc<dyn Clock>) -> Gate<D> {
-        let boot = AgentBootId(uuid::Uuid::new_v4().to_string());
+    /// On a given disk, which this gate alone uses, and with a name for this life that no other life of the agent has.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        device: D,
+        clock: Arc<dyn Clock>,
+        life: AgentBootId,
+    ) -> Result<Gate<D>, GateError> {
+        let memory = disk::open(&*disk, &identity)?;
+        Ok(Gate::over(disk, memory, device, clock, life))
+    }
+
+    fn over(disk: Arc<dyn Disk>, memory: memory::Memory, device: D, clock: Arc<dyn Clock>, boot: AgentBootId) -> Gate<D> {
         let settle_until = clock.tick().saturating_add(limits::INTERRUPTED_SETTLE_MS);
         let settling = memory
             .kept
@@ -117,7 +134,7 @@ impl<D: Device + 'static> Gate<D> {
             .collect();
         let durable = Arc::new(tokio::sync::Mutex::new(memory.serial));
         let live = Mutex::new(inner::Live { memory, in_flight: BTreeMap::new(), settling, settle_until, reseeding: false });
-        Gate { inner: Arc::new(Inner { store, durable, live, device, clock, boot, perform_max: limits::PERFORM_MAX }) }
+        Gate { inner: Arc::new(Inner { disk, durable, live, device, clock, boot, perform_max: limits::PERFORM_MAX }) }
     }
 
     /// What the gate keeps, by resource.

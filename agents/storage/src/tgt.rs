@@ -6,6 +6,8 @@
 
 mod command;
 mod enforce;
+mod exports;
+pub mod host;
 mod look;
 mod parse;
 mod served;
@@ -15,14 +17,16 @@ mod steps;
 use crate::kept::{Kept, OpenError};
 use crate::limits::{CREDENTIAL_BYTES_MAX, DRAIN_TIMEOUT};
 use async_trait::async_trait;
-use command::{CommandError, Tool};
+use command::{Process, Tool};
 use contract::AgentError;
 use contract::storage::{Admission, Storage};
 use enforce::Inner;
+use host::{CommandError, Disk, Host, ThisFile};
 use serde::Deserialize;
 use state::{Admitted, StateFile};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::Mutex;
 use vocabulary::storage::{InitiatorName, VolumeReading};
 use vocabulary::{StorageId, VolumeName};
@@ -76,16 +80,13 @@ enum TgtError {
 pub struct Tgt {
     storage: StorageId,
     volumes: BTreeMap<VolumeName, Export>,
+    host: Arc<dyn Host>,
     /// The daemon is driven by one hand: calls of the tool are sequential.
     inner: Mutex<Inner>,
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
-    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
-}
-
-fn contradiction(config: &TgtConfig) -> Option<String> {
-    let (mut targets, mut files) = (BTreeSet::new(), BTreeSet::new());
+fn contradiction(config: &TgtConfig, host: &dyn Host) -> Option<String> {
+    let (mut targets, mut files, mut objects) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
     for (name, export) in &config.volumes {
         if !targets.insert(&export.target) {
             return Some(format!(
@@ -103,8 +104,7 @@ fn contradiction(config: &TgtConfig) -> Option<String> {
         if !parse::is_initiator_name(&export.target) || !export.target.chars().all(plain) {
             return Some(format!("volume `{name}`: `{}` is not a target name: it begins with iqn.", export.target));
         }
-        if let Some((other, _)) = config.volumes.iter().find(|(other, twin)| *other < name && same_file(&twin.file, &export.file))
-        {
+        if let Some(other) = host.object(&export.file).and_then(|object| objects.insert(object, name)) {
             return Some(format!("volumes `{other}` and `{name}` are one file under two names"));
         }
         if !export.file.is_absolute() {
@@ -115,27 +115,36 @@ fn contradiction(config: &TgtConfig) -> Option<String> {
 }
 
 impl Tgt {
-    /// Opens the driver; its state file lies in `folder`. The daemon is not asked yet.
+    /// Opens the driver of a daemon of this host; its state file lies in `folder`. The daemon is not asked yet.
     pub fn open(storage: StorageId, config: TgtConfig, folder: &Path) -> Result<Tgt, OpenError> {
-        if let Some(reason) = contradiction(&config) {
+        let (tgtadm, environment) = (config.tgtadm.clone(), config.environment.clone());
+        let host = Process { tgtadm, control_port: config.control_port, environment };
+        let file = ThisFile(folder.join(format!("storage-{storage}.json")));
+        Tgt::open_on(storage, config, Box::new(file), Arc::new(host))
+    }
+
+    /// The same of a given host's daemon, with the state on a given disk, which this driver alone uses. Of the configuration only the
+    /// volumes count then.
+    pub fn open_on(storage: StorageId, config: TgtConfig, disk: Box<dyn Disk>, host: Arc<dyn Host>) -> Result<Tgt, OpenError> {
+        if let Some(reason) = contradiction(&config, &*host) {
             return Err(OpenError::Config { storage, reason });
         }
-        let path = folder.join(format!("storage-{storage}.json"));
-        let state = StateFile::open(&path).map_err(|reason| OpenError::State {
+        let place = disk.place();
+        let state = StateFile::open(disk).map_err(|reason| OpenError::State {
             storage: storage.clone(),
-            path: path.display().to_string(),
+            path: place.display().to_string(),
             reason,
         })?;
-        let tool = Tool { tgtadm: config.tgtadm, control_port: config.control_port, environment: config.environment };
         let inner = Inner {
-            tool,
+            tool: Tool { host: host.clone(), control_port: config.control_port, listed: Arc::default() },
+            host: host.clone(),
             state,
             counters: HashMap::new(),
             tids: HashMap::new(),
             patience: DRAIN_TIMEOUT,
             vetted: HashSet::new(),
         };
-        Ok(Tgt { storage, volumes: config.volumes, inner: Mutex::new(inner) })
+        Ok(Tgt { storage, volumes: config.volumes, host, inner: Mutex::new(inner) })
     }
 
     fn export(&self, volume: &VolumeName) -> Result<&Export, AgentError> {
@@ -233,7 +242,7 @@ impl Storage for Tgt {
         if let Some(reason) = unusable(admission) {
             return Err(AgentError::Rejected { reason });
         }
-        if !export.file.exists() {
+        if self.host.object(&export.file).is_none() {
             let reason = format!("volume `{volume}`: its backing file {} does not exist", export.file.display());
             return Err(AgentError::Rejected { reason });
         }

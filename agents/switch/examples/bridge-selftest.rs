@@ -12,7 +12,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use switch::linux_bridge::netlink::Talk;
+use switch::linux_bridge::kernel::Kernel;
+use switch::linux_bridge::netlink::Netlink;
 use switch::linux_bridge::{LinuxBridge, LinuxBridgeConfig};
 use switch::vlans::{Membership, Run};
 use switch::{Kept, SwitchDevice};
@@ -60,13 +61,13 @@ impl Bench {
 
     /// A foreign hand: adds VLANs past the driver.
     async fn by_hand(&self, port: &PortName, vlan: VlanId, membership: Membership) -> Verdict {
-        let talk = told("talk", Talk::open())?;
+        let talk = told("talk", Netlink.talk().await)?;
         let index = told("link", talk.link(port.as_str()).await)?.index;
         told("set", talk.set_vlans(index, &[Run { first: vlan.get(), last: vlan.get(), membership }]).await)
     }
 
     async fn put(&self, port: &PortName, up: bool) -> Verdict {
-        let talk = told("talk", Talk::open())?;
+        let talk = told("talk", Netlink.talk().await)?;
         let index = told("link", talk.link(port.as_str()).await)?.index;
         told("put", talk.put(index, up).await)
     }

@@ -153,8 +153,11 @@ impl SwitchDevice {
         let mut told: BTreeMap<PortName, String> = BTreeMap::new();
         loop {
             let names = tokio::select! {
-                changed = self.driver.changed() => vec![changed.port],
+                // The clock first: it looks at every port, so no storm of notes about one port can keep it from the others. It is due once
+                // a second at most, so the notes are never kept waiting by it for long.
+                biased;
                 _ = clock.tick() => self.ports.keys().cloned().collect(),
+                changed = self.driver.changed() => vec![changed.port],
             };
             for name in names {
                 match self.mend(&name).await {

@@ -1,8 +1,9 @@
-//! The driver for a VLAN-filtering bridge of the Linux kernel, over routing netlink.
+//! The driver for a VLAN-filtering bridge of a Linux kernel: the one of its host over routing netlink, or one that is given.
 //!
 //! A new native VLAN leaves the port an untagged member of the old one, and deleting a VLAN that is not there is no error: so a move sets
 //! the new, deletes every other, and believes only what it reads back.
 
+pub mod kernel;
 pub mod netlink;
 mod watch;
 
@@ -12,13 +13,13 @@ use crate::vlans::Carried;
 use async_trait::async_trait;
 use contract::AgentError;
 use contract::switch::Switch;
-use netlink::{Link, NetlinkError, Talk};
+use kernel::{Kernel, KernelError, Link, Talk};
+use netlink::Netlink;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vocabulary::network::PortReading;
-use vocabulary::{PortId, PortName, PortSetting, SwitchId, WallTime};
+use vocabulary::{PortId, PortName, PortSetting, SwitchId};
 use watch::Watch;
 
 /// What this driver needs to know.
@@ -36,6 +37,7 @@ pub struct LinuxBridge {
     switch: SwitchId,
     bridge: String,
     ports: BTreeMap<PortName, Port>,
+    kernel: Arc<dyn Kernel>,
     watch: Watch,
 }
 
@@ -72,21 +74,16 @@ fn contradiction(config: &LinuxBridgeConfig) -> Option<String> {
     odd.map(|port| format!("`{port}` cannot be a port's interface"))
 }
 
-fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// A failure before anything was changed.
-fn unread(error: NetlinkError) -> AgentError {
+fn unread(error: KernelError) -> AgentError {
     match error {
-        NetlinkError::Unfit(reason) => AgentError::Rejected { reason },
+        KernelError::Unfit(reason) => AgentError::Rejected { reason },
         other => AgentError::Unreachable { reason: other.to_string() },
     }
 }
 
 /// A failure after something may have been changed.
-fn unconfirmed(error: NetlinkError) -> AgentError {
+fn unconfirmed(error: KernelError) -> AgentError {
     AgentError::Unconfirmed { reason: error.to_string() }
 }
 
@@ -96,14 +93,19 @@ async fn in_time<T>(what: impl Future<Output = Result<T, AgentError>>) -> Result
 }
 
 impl LinuxBridge {
-    /// Opens the driver and begins to listen; needs a running tokio runtime.
+    /// Opens the driver of this host's bridge and begins to listen; needs a running tokio runtime.
     pub fn open(switch: SwitchId, config: LinuxBridgeConfig) -> Result<LinuxBridge, OpenError> {
+        LinuxBridge::open_on(switch, config, Arc::new(Netlink))
+    }
+
+    /// The same of a given kernel's bridge.
+    pub fn open_on(switch: SwitchId, config: LinuxBridgeConfig, kernel: Arc<dyn Kernel>) -> Result<LinuxBridge, OpenError> {
         if let Some(reason) = contradiction(&config) {
             return Err(OpenError { switch, reason });
         }
-        let watch = Watch::start(config.ports.clone());
+        let watch = Watch::start(kernel.clone(), config.ports.clone());
         let ports = config.ports.into_iter().map(|port| (port, Port::default())).collect();
-        Ok(LinuxBridge { switch, bridge: config.bridge, ports, watch })
+        Ok(LinuxBridge { switch, bridge: config.bridge, ports, kernel, watch })
     }
 
     fn port(&self, port: &PortName) -> Result<&Port, AgentError> {
@@ -116,11 +118,11 @@ impl LinuxBridge {
     }
 
     /// The port now. `Unfit` if it is no port of a bridge that filters.
-    async fn see(&self, talk: &Talk, port: &PortName) -> Result<Seen, NetlinkError> {
+    async fn see(&self, talk: &dyn Talk, port: &PortName) -> Result<Seen, KernelError> {
         let bridge = talk.bridge(&self.bridge).await?;
         let link = talk.link(port.as_str()).await?;
         if link.controller != Some(bridge) {
-            return Err(NetlinkError::Unfit(format!(
+            return Err(KernelError::Unfit(format!(
                 "the interface {port} is not a port of the bridge {}: attach it",
                 self.bridge
             )));
@@ -129,7 +131,7 @@ impl LinuxBridge {
         Ok(Seen { link, carried })
     }
 
-    async fn reading(&self, talk: &Talk, port: &PortName, mtu: bool) -> Result<PortReading, NetlinkError> {
+    async fn reading(&self, talk: &dyn Talk, port: &PortName, mtu: bool) -> Result<PortReading, KernelError> {
         let seen = self.see(talk, port).await?;
         let (mut setting, leaks) = seen.carried.setting();
         // an MTU that nobody asked for is not part of the setting
@@ -144,14 +146,14 @@ impl LinuxBridge {
             frames_in: seen.link.frames_in,
             // the kernel forgets everything; whoever keeps the setting says so
             saved: false,
-            read_at: now(),
+            read_at: self.kernel.now(),
         })
     }
 
     /// Makes the port carry exactly the setting, and its link up or down; reads back.
     async fn apply(&self, port: &PortName, setting: &PortSetting, up: bool) -> Result<PortReading, AgentError> {
-        let talk = Talk::open().map_err(unread)?;
-        let seen = self.see(&talk, port).await.map_err(unread)?;
+        let talk = self.kernel.talk().await.map_err(unread)?;
+        let seen = self.see(&*talk, port).await.map_err(unread)?;
         let index = seen.link.index;
         if let Some(mtu) = setting.mtu.map(u32::from)
             && seen.link.mtu != Some(mtu)
@@ -169,7 +171,7 @@ impl LinuxBridge {
             talk.put(index, true).await.map_err(unconfirmed)?;
         }
         talk.flush(index).await.map_err(unconfirmed)?;
-        let reading = self.reading(&talk, port, setting.mtu.is_some()).await.map_err(unconfirmed)?;
+        let reading = self.reading(&*talk, port, setting.mtu.is_some()).await.map_err(unconfirmed)?;
         if reading.setting != *setting || reading.leaks || reading.admin_up != up {
             let seen = format!("{:?}, leaks: {}, up: {}", reading.setting, reading.leaks, reading.admin_up);
             return Err(AgentError::Unconfirmed { reason: format!("port {port} reads back as {seen}, not as {setting:?}") });
@@ -183,8 +185,8 @@ impl Switch for LinuxBridge {
     async fn read(&self, port: &PortName) -> Result<PortReading, AgentError> {
         let mtu = self.port(port)?.wanted().as_ref().is_some_and(|wanted| wanted.mtu.is_some());
         in_time(async {
-            let talk = Talk::open().map_err(unread)?;
-            self.reading(&talk, port, mtu).await.map_err(unread)
+            let talk = self.kernel.talk().await.map_err(unread)?;
+            self.reading(&*talk, port, mtu).await.map_err(unread)
         })
         .await
     }
@@ -209,7 +211,9 @@ impl Switch for LinuxBridge {
             let Some(port) = self.ports.get(&name) else { continue };
             let _turn = port.turn.lock().await;
             let wanted = port.wanted().clone();
-            let same = match in_time(async { self.see(&Talk::open().map_err(unread)?, &name).await.map_err(unread) }).await {
+            let same = match in_time(async { self.see(&*self.kernel.talk().await.map_err(unread)?, &name).await.map_err(unread) })
+                .await
+            {
                 Ok(seen) => wanted.map_or(seen.carried.is_empty(), |wanted| seen.carried.is_exactly(&wanted)),
                 Err(_) => false,
             };

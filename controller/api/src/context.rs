@@ -15,8 +15,6 @@ pub struct Context {
     pub engine: Handle,
     /// The estate's UUID.
     pub estate: String,
-    /// The engine's clock began here.
-    pub started: std::time::Instant,
 }
 
 impl Context {

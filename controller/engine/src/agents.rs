@@ -1,6 +1,7 @@
 //! The agents of an estate: how each is reached, which life it is in, and what its clock says. A request is sent at most once; only a
 //! request that an agent provably refused because it has restarted is made anew for its new life.
 
+use crate::clock::Clock;
 use crate::limits;
 use crate::message::Message;
 use bmc::registry::{Door, Fleet};
@@ -13,8 +14,9 @@ use pipeline::event::{Observation, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 use vocabulary::estate::Estate;
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Token};
 use vocabulary::{AgentId, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, PlanId};
@@ -36,6 +38,27 @@ struct Life {
     at: Instant,
 }
 
+/// How an agent is reached, and where it listens; nowhere for one inside this process.
+pub type Way = (Arc<dyn Client>, Option<SocketAddr>);
+
+/// The ways to the agents of an estate that are programs of their own; talks to nobody yet.
+pub fn over_the_wire(estate: &Estate, identity: &ControllerIdentity) -> Result<BTreeMap<Agent, Way>, contract::wire::WireError> {
+    let remote = estate
+        .switches
+        .iter()
+        .map(|(id, doc)| (Agent::Switch(id.clone()), id.as_str(), doc.agent))
+        .chain(estate.storages.iter().map(|(id, doc)| (Agent::Storage(id.clone()), id.as_str(), doc.agent)))
+        .chain(estate.boot_services.iter().map(|(id, doc)| (Agent::Boot(id.clone()), id.as_str(), doc.agent)));
+    let mut ways = BTreeMap::new();
+    for (key, name, address) in remote {
+        // names of devices are names of agents: the same alphabet
+        let Ok(agent) = name.parse::<AgentId>() else { continue };
+        let client: Arc<dyn Client> = Arc::new(WireClient::connect(address, &agent, identity)?);
+        ways.insert(key, (client, Some(address)));
+    }
+    Ok(ways)
+}
+
 /// All agents.
 pub struct Agents {
     estate: EstateUuid,
@@ -51,15 +74,11 @@ pub struct Agents {
 pub struct Ear {
     /// The core's queue.
     pub queue: mpsc::Sender<Message>,
-    /// When the engine's clock began.
-    pub started: Instant,
+    /// The engine's clock.
+    pub clock: Clock,
 }
 
 impl Ear {
-    fn now(&self) -> vocabulary::Instant {
-        vocabulary::Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
     async fn hello(&self, agent: &Agent, asked: vocabulary::Instant, hello: AgentHello) {
         let observation = Observation::Hello { agent: agent.to_string(), asked, hello };
         // the core is gone only when the process ends
@@ -126,32 +145,19 @@ fn unreachable(reason: impl Into<String>) -> AgentError {
 }
 
 impl Agents {
-    /// Prepares the way to every agent of the estate; talks to nobody yet.
+    /// By these ways, and the BMCs behind the gate inside this process, unless there is a way to that gate already; talks to nobody yet.
     pub fn new(
-        uuid: EstateUuid,
+        estate: EstateUuid,
         lineage: Lineage,
-        estate: &Estate,
-        identity: &ControllerIdentity,
+        mut ways: BTreeMap<Agent, Way>,
         fleet: Gate<Arc<Fleet>>,
         vantage: Arc<dyn Vantage>,
         ear: Ear,
-    ) -> Result<Agents, contract::wire::WireError> {
-        let mut links = BTreeMap::new();
-        let bmc: Arc<dyn Client> = Arc::new(fleet.clone());
-        links.insert(Agent::Bmc, Link { client: bmc, address: None, life: Mutex::default() });
-        let remote = estate
-            .switches
-            .iter()
-            .map(|(id, doc)| (Agent::Switch(id.clone()), id.as_str(), doc.agent))
-            .chain(estate.storages.iter().map(|(id, doc)| (Agent::Storage(id.clone()), id.as_str(), doc.agent)))
-            .chain(estate.boot_services.iter().map(|(id, doc)| (Agent::Boot(id.clone()), id.as_str(), doc.agent)));
-        for (key, name, address) in remote {
-            // names of devices are names of agents: the same alphabet
-            let Ok(agent) = name.parse::<AgentId>() else { continue };
-            let client: Arc<dyn Client> = Arc::new(WireClient::connect(address, &agent, identity)?);
-            links.insert(key, Link { client, address: Some(address), life: Mutex::default() });
-        }
-        Ok(Agents { estate: uuid, lineage, links, fleet, vantage, ear })
+    ) -> Agents {
+        ways.entry(Agent::Bmc).or_insert_with(|| (Arc::new(fleet.clone()), None));
+        let link = |(client, address)| Link { client, address, life: Mutex::default() };
+        let links = ways.into_iter().map(|(agent, way)| (agent, link(way))).collect();
+        Agents { estate, lineage, links, fleet, vantage, ear }
     }
 
     /// True if the estate has an agent of this name beyond the one inside `serve`.
@@ -306,7 +312,7 @@ impl Agents {
         if let Some(life) = link.life.lock().await.clone().filter(|_| !anew) {
             return Ok(life);
         }
-        let asked = self.ear.now();
+        let asked = self.ear.clock.now();
         // not held while asking: one dead agent must not queue up those who wait for it
         match call(link, Request { token: None, action: Action::Hello }, deadline.min(limits::HELLO_DEADLINE)).await? {
             Answer::Hello(hello) => {

@@ -68,7 +68,7 @@ fn agents(folder: &Path, host: Host) -> (Agents, mpsc::Receiver<Message>) {
     let (queue, receiver) = mpsc::channel(64);
     let key = Agent::Storage("store1".parse().unwrap());
     let links = [(key, Link { client: Arc::new(host), address: None, life: Mutex::default() })].into();
-    let ear = Ear { queue, started: Instant::now() };
+    let ear = Ear { queue, clock: Clock::of_the_machine() };
     (Agents { estate, lineage, links, fleet, vantage: Arc::new(Nowhere), ear }, receiver)
 }
 

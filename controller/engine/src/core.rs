@@ -2,6 +2,7 @@
 //! A journal that cannot be written stops effects, never watching.
 
 use crate::agents::Agents;
+use crate::clock::Clock;
 use crate::history::History;
 use crate::limits;
 use crate::message::Message;
@@ -15,18 +16,37 @@ use pipeline::stage::Stage;
 use pipeline::{Effect, Record, State, step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vocabulary::request::AgentError;
-use vocabulary::{Fault, Instant, OpId, PlanId, Span, WallTime};
+use vocabulary::{Fault, Instant, OpId, PlanId, Span};
+
+/// In a lab: how a process ends right after a failover's stage became durable, and before any of its effects.
+#[derive(Clone)]
+pub struct Crash {
+    /// The stage.
+    pub after: Stage,
+    /// Ends the process as kill -9 would. Where it comes back, nothing of the process happens any more all the same.
+    pub end: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Crash {
+    /// Ends the program that this is.
+    pub fn of_this_process(after: Stage) -> Crash {
+        let end = || {
+            // it cannot be refused: a process may end itself
+            let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGKILL);
+        };
+        Crash { after, end: Arc::new(end) }
+    }
+}
 
 /// The core's thread.
 pub struct Core {
     pub(crate) state: Option<State>,
     pub(crate) held: Held,
     pub(crate) head: Head,
-    pub(crate) started: std::time::Instant,
+    pub(crate) clock: Clock,
     pub(crate) agents: Arc<Agents>,
     pub(crate) queue: mpsc::Sender<Message>,
     pub(crate) revision: Arc<std::sync::atomic::AtomicU64>,
@@ -35,7 +55,9 @@ pub struct Core {
     /// Counts how often the state was folded anew: answers to commands of an earlier one are nobody's.
     pub(crate) life: u64,
     pub(crate) runtime: Runtime,
-    pub(crate) crash_after: Option<Stage>,
+    pub(crate) crash: Option<Crash>,
+    /// The process has ended as told; seen only where that is not the end of this very program.
+    pub(crate) crashed: bool,
     pub(crate) replies: BTreeMap<u64, oneshot::Sender<Result<Option<PlanId>, Fault>>>,
     pub(crate) next_ticket: u64,
     pub(crate) stuck: Option<Stuck>,
@@ -47,7 +69,7 @@ pub struct Stuck {
     records: Vec<Record>,
     unsent: Vec<OpId>,
     replies: Vec<(u64, Result<Option<PlanId>, Fault>)>,
-    again: std::time::Instant,
+    again: tokio::time::Instant,
 }
 
 fn cannot_write() -> Fault {
@@ -68,34 +90,29 @@ pub fn fold(store: &dyn Store, state: &mut State, mut each: impl FnMut(&Entry)) 
 }
 
 impl Core {
-    fn now(&self) -> (Instant, WallTime) {
-        let monotonic = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        (Instant(monotonic), WallTime(wall))
-    }
-
-    /// Runs until it is told to stop or nobody can tell it anything any more.
-    pub fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
+    /// Runs until it is told to stop or nobody can tell it anything any more. It writes to the disk in between: it wants a thread of its own,
+    /// or a world in which disks take no time.
+    pub async fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
         loop {
-            let wake = self.next_wake().into();
-            // made inside: a timer needs the runtime's context, which this thread has only within `block_on`
-            let message = self.runtime.clone().block_on(async { tokio::time::timeout_at(wake, receiver.recv()).await });
-            match message {
+            match tokio::time::timeout_at(self.next_wake(), receiver.recv()).await {
                 Ok(None | Some(Message::Stop)) => return,
                 Ok(Some(message)) => self.handle(message),
                 Err(_) => self.event(What::Tick),
             }
             // a wake-up that came due while another event was handled is not lost
-            if self.wake.is_some_and(|at| at <= self.now().0) {
+            if self.wake.is_some_and(|at| at <= self.clock.now()) {
                 self.event(What::Tick);
             }
             self.unstick();
+            if self.crashed {
+                return;
+            }
         }
     }
 
-    fn next_wake(&self) -> std::time::Instant {
-        let idle = std::time::Instant::now() + limits::IDLE;
-        self.wake.map_or(idle, |at| idle.min(self.started + Duration::from_millis(at.0)))
+    fn next_wake(&self) -> tokio::time::Instant {
+        let idle = tokio::time::Instant::now() + limits::IDLE;
+        self.wake.map_or(idle, |at| idle.min(self.clock.at(at)))
     }
 
     fn handle(&mut self, message: Message) {
@@ -124,9 +141,12 @@ impl Core {
 
     /// One turn of the ring.
     pub fn event(&mut self, what: What) {
-        let (now, wall) = self.now();
+        let (now, wall) = (self.clock.now(), self.clock.wall());
         if matches!(what, What::Tick) {
             self.wake = None;
+        }
+        if self.crashed {
+            return;
         }
         // the state is absent only while `step` runs
         let Some(state) = self.state.take() else { return };
@@ -145,7 +165,12 @@ impl Core {
     }
 
     /// Makes records durable, then performs. The order is the law.
-    fn let_out(&mut self, records: Vec<Record>, commands: Vec<Command>, replies: Vec<(u64, Result<Option<PlanId>, Fault>)>) {
+    pub(crate) fn let_out(
+        &mut self,
+        records: Vec<Record>,
+        commands: Vec<Command>,
+        replies: Vec<(u64, Result<Option<PlanId>, Fault>)>,
+    ) {
         if let Some(stuck) = &mut self.stuck {
             stuck.records.extend(records);
             stuck.unsent.extend(commands.iter().map(|command| command.op));
@@ -159,10 +184,13 @@ impl Core {
         if let Err(error) = appended {
             tracing::error!(%error, "the journal cannot be written: effects stop, watching goes on");
             let unsent = commands.iter().map(|command| command.op).collect();
-            self.stuck = Some(Stuck { records, unsent, replies, again: std::time::Instant::now() + limits::JOURNAL_AGAIN });
+            self.stuck = Some(Stuck { records, unsent, replies, again: tokio::time::Instant::now() + limits::JOURNAL_AGAIN });
             return;
         }
         self.crash_if_told(&records);
+        if self.crashed {
+            return;
+        }
         for (ticket, answer) in replies {
             self.reply(ticket, answer);
         }
@@ -218,12 +246,12 @@ impl Core {
 
     /// Tries a journal again that could not be written. What was not sent meanwhile is known not to be done.
     fn unstick(&mut self) {
-        if self.stuck.as_ref().is_none_or(|stuck| stuck.again > std::time::Instant::now()) {
+        if self.stuck.as_ref().is_none_or(|stuck| stuck.again > tokio::time::Instant::now()) {
             return;
         }
         let Some(mut stuck) = self.stuck.take() else { return };
         if self.append(&stuck.records).is_err() {
-            stuck.again = std::time::Instant::now() + limits::JOURNAL_AGAIN;
+            stuck.again = tokio::time::Instant::now() + limits::JOURNAL_AGAIN;
             self.stuck = Some(stuck);
             return;
         }
@@ -278,9 +306,9 @@ impl Core {
         }
     }
 
-    /// In a lab: ends the process as kill -9 would, right after a failover's stage became durable and before any of its effects.
-    fn crash_if_told(&self, records: &[Record]) {
-        let Some(stage) = self.crash_after else { return };
+    /// See [`Crash`].
+    fn crash_if_told(&mut self, records: &[Record]) {
+        let Some(Crash { after: stage, end }) = self.crash.clone() else { return };
         let state = self.state.as_ref();
         let of_failover = |plan: &PlanId| {
             let row = state.and_then(|state| state.ledger.plans.get(plan));
@@ -294,7 +322,8 @@ impl Core {
         });
         if reached {
             tracing::warn!(%stage, "crashing as told");
-            let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGKILL);
+            end();
+            self.crashed = true;
         }
     }
 }

@@ -6,7 +6,7 @@ use contract::gate::{Gate, Identity};
 use journal::conformance::{sample, sample_meta};
 use journal::sled_store::SledStore;
 use journal::{Meta, Reader};
-use vocabulary::estate::{Estate, StoreKind};
+use vocabulary::estate::StoreKind;
 
 /// A real store whose first failing appends come to nothing but an error, with their records in it.
 struct Unflushed {
@@ -42,10 +42,9 @@ fn nobody(folder: &std::path::Path, meta: &Meta, queue: mpsc::Sender<Message>) -
     let (estate, lineage) = (meta.estate.clone(), meta.lineage.clone());
     let identity = Identity::in_process(BMC_AGENT.parse().unwrap(), estate.clone(), lineage.clone(), true);
     let gate = Gate::open(folder.join("gate"), identity, Arc::new(bmc::Fleet::new())).unwrap();
-    let authority = contract::wire::Authority::open(&folder.join("authority"), estate.clone(), lineage.clone()).unwrap();
     let vantage = Arc::new(check::Checker::new(&check::VantageConfig::default()));
-    let ear = Ear { queue, started: std::time::Instant::now() };
-    Agents::new(estate, lineage, &Estate::default(), &authority.issue_controller().unwrap(), gate, vantage, ear).unwrap()
+    let ear = Ear { queue, clock: Clock::of_the_machine() };
+    Agents::new(estate, lineage, BTreeMap::new(), gate, vantage, ear)
 }
 
 /// A core on an empty store, whose first append fails.
@@ -60,7 +59,7 @@ fn core(folder: &std::path::Path) -> Core {
     Core {
         state: Some(State::new()),
         head: Head::default(),
-        started: std::time::Instant::now(),
+        clock: Clock::of_the_machine(),
         agents: Arc::new(agents),
         queue,
         revision: Arc::default(),
@@ -69,7 +68,8 @@ fn core(folder: &std::path::Path) -> Core {
         held,
         life: 0,
         runtime: Runtime::current(),
-        crash_after: None,
+        crash: None,
+        crashed: false,
         replies: BTreeMap::new(),
         next_ticket: 0,
         stuck: None,
@@ -83,7 +83,7 @@ impl Core {
     }
 
     fn try_again(&mut self) {
-        self.stuck.as_mut().unwrap().again = std::time::Instant::now();
+        self.stuck.as_mut().unwrap().again = tokio::time::Instant::now();
         self.unstick();
         assert!(self.stuck.is_none(), "the journal can be written again");
         assert_eq!(self.head, self.held.store.head().unwrap());
@@ -113,4 +113,48 @@ async fn what_is_forgotten_but_is_there_after_all_is_gone_on_from() {
     core.note_all(2..3);
     core.try_again();
     assert!(core.head.number >= 3);
+}
+
+#[tokio::test]
+async fn the_first_records_of_a_life_may_fail_and_be_there_after_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = core(folder.path());
+    core.note(sample(0).fact);
+    core.note_all(1..2);
+    core.try_again();
+    assert_eq!(core.head.number, 2, "what comes later is appended after it");
+}
+
+#[tokio::test]
+async fn after_it_crashed_as_told_nothing_of_it_happens_any_more() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = core(folder.path());
+    core.note_all(0..1);
+    core.try_again();
+    let ended = Arc::new(AtomicU32::new(0));
+    let counts = ended.clone();
+    let end = move || {
+        counts.fetch_add(1, Ordering::Relaxed);
+    };
+    core.crash = Some(Crash { after: Stage::Detect, end: Arc::new(end) });
+    let suspected = |symptom: &str| {
+        let (server, machine) = ("web1".parse().unwrap(), "m1".parse().unwrap());
+        let fact = Fact::Suspected { server, machine, symptom: symptom.to_owned(), evidence: Vec::new() };
+        Record { at: vocabulary::WallTime(1), fact }
+    };
+    core.let_out(vec![suspected("rebooting")], vec![], vec![]);
+    assert_eq!((ended.load(Ordering::Relaxed), core.crashed), (0, false), "that begins no failover");
+    let (reply, mut answer) = oneshot::channel();
+    core.replies.insert(7, reply);
+    core.let_out(vec![suspected("hung")], vec![], vec![(7, Ok(None))]);
+    let durable = core.head.number;
+    assert_eq!((ended.load(Ordering::Relaxed), core.crashed, durable), (1, true, 3), "durable, and then the end");
+    assert!(answer.try_recv().is_err(), "nobody is answered any more");
+    core.event(What::Intent {
+        ticket: 8,
+        principal: "uid 0".into(),
+        intent: pipeline::event::Intent::EnrolAgent { agent: "sw1".parse().unwrap() },
+    });
+    assert_eq!(core.held.store.head().unwrap().number, durable, "and nothing is recorded");
 }

@@ -1,6 +1,7 @@
 //! What the API may do with a running engine: ask the state, send intents, follow the journal.
 
 use crate::agents::{AgentView, Agents};
+use crate::clock::Clock;
 use crate::history::History;
 use crate::message::Message;
 use crate::polls::{Counted, Polls};
@@ -27,7 +28,7 @@ pub struct Handle {
     pub(crate) history: History,
     pub(crate) dropped: Arc<AtomicU64>,
     pub(crate) polls: Arc<Polls>,
-    pub(crate) started: std::time::Instant,
+    pub(crate) clock: Clock,
     pub(crate) estate: EstateUuid,
 }
 
@@ -44,14 +45,25 @@ fn gone() -> Fault {
 }
 
 impl Handle {
+    /// Tells the core to end. What was asked before is done before.
+    pub async fn stop(&self) {
+        // it may have ended by itself
+        let _ = self.queue.send(Message::Stop).await;
+    }
+
+    /// Closes the sessions with BMCs, of which each has few. For the end of the process, when the core has ended.
+    pub async fn say_farewell(&self) {
+        self.agents.close().await;
+    }
+
     /// The number of the newest durable entry.
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// When the engine's clock began.
-    pub fn started(&self) -> std::time::Instant {
-        self.started
+    /// The engine's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The estate's UUID.

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod agents;
+pub mod assemble;
+pub mod clock;
 pub mod core;
 pub mod handle;
 pub mod history;

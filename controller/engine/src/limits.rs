@@ -17,7 +17,7 @@ pub const CANARY_EVERY: Duration = Duration::from_secs(2);
 /// How long a canary may take.
 pub const CANARY_DEADLINE: Duration = Duration::from_millis(900);
 /// Polls are spread over their interval by up to this share, in percent.
-pub const JITTER_PERCENT: u64 = 10;
+pub const JITTER_PERCENT: u32 = 10;
 /// BMCs that are due within this part of the interval are looked at together: a processor that is woken once for several spends a fraction.
 pub const SLOTS_PER_INTERVAL: u32 = 100;
 /// A BMC is left alone for as long as its own answers usually take: from one look to the next it is so many times that long at least.

@@ -12,7 +12,7 @@ pub async fn perform(agents: Arc<Agents>, queue: mpsc::Sender<Message>, life: u6
     let deadline = command.deadline.as_duration();
     let action = command.action().clone();
     let stamp = Stamp { plan: command.plan, step: command.stage.name(), op: command.op };
-    let begin = std::time::Instant::now();
+    let begin = tokio::time::Instant::now();
     let outcome = if action.is_read() {
         agents.read_for_plan(&command.agent, &stamp, action, deadline).await
     } else {

@@ -1,27 +1,21 @@
 //! From a state directory and an estate to a running engine: open, verify, fold, look again.
 
-use crate::agents::{Agents, BMC_AGENT, Ear};
-use crate::core::{Core, fold};
+use crate::agents::{Agents, BMC_AGENT, Ear, over_the_wire};
+use crate::assemble::{Assembled, Flaw, Parts, assemble};
+use crate::clock::{Chance, Clock};
+use crate::core::Crash;
 use crate::handle::Handle;
-use crate::history::History;
-use crate::message::Message;
-use crate::polls::Polls;
-use crate::{limits, watch};
+use crate::watch::Canary;
 use bmc::registry::{Door, Fleet};
 use contract::gate::{Gate, Identity as GateIdentity};
 use contract::wire::enrol::Authority;
 use pipeline::State;
-use pipeline::event::What;
-use pipeline::record::{Fact, Record};
 use pipeline::stage::Stage;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use tokio::sync::{broadcast, mpsc};
 use vocabulary::estate::Estate;
 use vocabulary::power::Identity;
-use vocabulary::{AgentId, Fault, WallTime};
+use vocabulary::{AgentId, Fault};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -51,10 +45,10 @@ impl Running {
         for watcher in &self.watchers {
             watcher.abort();
         }
-        let _ = self.handle.queue.send(Message::Stop).await;
+        self.handle.stop().await;
         let thread = self.thread;
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        self.handle.agents.close().await;
+        self.handle.say_farewell().await;
     }
 }
 
@@ -102,90 +96,28 @@ pub fn start(config: &Config) -> Result<Running, Error> {
         return Err(Fault::new(58, "--crash-after exists only in a lab estate", "leave it out"));
     }
     let estate = Arc::new(load_estate(&config.estate, meta.lab)?);
-    let mut state = State::new();
-    let store_fault = |error| store_fault(error, &config.state);
-    let history = History::new(held.store.reader().map_err(store_fault)?);
-    let head =
-        fold(held.store.as_ref(), &mut state, |entry| history.note(entry.number, &entry.record.fact)).map_err(store_fault)?;
-    pipeline::reload::accept(&state.ledger, &estate)?;
-    let (queue, receiver) = mpsc::channel(limits::QUEUE);
-    let started = std::time::Instant::now();
-    let ear = Ear { queue: queue.clone(), started };
-    let agents = Arc::new(agents(config, &meta, &estate, &state, ear)?);
-    let authority = authority(config, &meta)?;
-    let (entries, _) = broadcast::channel(limits::WATCHER_LAG);
-    let first_life = state.ledger.agents.is_empty();
-    let revision = Arc::new(AtomicU64::new(head.number));
-    let mut core = Core {
-        state: Some(state),
+    let authority = Arc::new(authority(config, &meta)?);
+    let parts = Parts {
         held,
-        head,
-        started,
-        agents: agents.clone(),
-        queue: queue.clone(),
-        revision: revision.clone(),
-        broadcast: entries.clone(),
-        history: history.clone(),
-        life: 0,
-        runtime: tokio::runtime::Handle::current(),
-        crash_after,
-        replies: BTreeMap::new(),
-        next_ticket: 0,
-        stuck: None,
-        wake: None,
+        estate: estate.clone(),
+        clock: Clock::of_the_machine(),
+        chance: Chance::of_the_machine(),
+        agents: |state: &State, ear| agents(config, &meta, &estate, state, &authority, ear),
+        authority: authority.clone(),
+        canary: Canary::over_tcp(),
+        crash: crash_after.map(Crash::of_this_process),
     };
-    core.first_records(&estate, first_life);
-    core.event(What::EstateLoaded(estate.clone()));
-    core.event(What::Started { key: meta.key.clone(), lab: meta.lab });
+    let assembled = assemble(parts).map_err(|flaw| match flaw {
+        Flaw::Store(error) => store_fault(error, &config.state),
+        Flaw::Other(fault) => fault,
+    })?;
+    let watchers = assembled.watch();
+    let Assembled { handle, core, receiver, .. } = assembled;
     let thread = std::thread::Builder::new()
         .name("core".to_owned())
-        .spawn(move || core.run(receiver))
+        .spawn(move || core.runtime.clone().block_on(core.run(receiver)))
         .map_err(|error| Fault::new(1104, format!("no thread for the core: {error}"), "look at the machine's limits"))?;
-    let dropped: Arc<AtomicU64> = Arc::default();
-    let mouth = watch::Mouth { queue: queue.clone(), dropped: dropped.clone() };
-    let polls: Arc<Polls> = Arc::default();
-    let watchers = watch::start(&estate, &agents, mouth, polls.clone());
-    let authority = Arc::new(authority);
-    let handle = Handle { queue, entries, agents, authority, revision, history, dropped, polls, started, estate: meta.estate };
     Ok(Running { handle, watchers, thread })
-}
-
-impl Core {
-    /// The estate in force, if it changed, and the agent inside `serve`, the first time.
-    fn first_records(&mut self, estate: &Estate, first_life: bool) {
-        let revision = estate.revisions.iter().map(|(name, hash)| format!("{name}={hash}\n")).collect::<String>();
-        let mut facts = vec![Fact::Estate { revision: digest(&revision) }];
-        if let (true, Ok(agent)) = (first_life, BMC_AGENT.parse::<AgentId>()) {
-            facts.push(Fact::AgentEnrolled { agent });
-        }
-        for fact in facts {
-            self.note(fact);
-        }
-    }
-
-    /// Appends a fact that no event brings.
-    fn note(&mut self, fact: Fact) {
-        let at = WallTime(
-            std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
-        );
-        let record = Record { at, fact };
-        match self.held.store.append(&self.head, std::slice::from_ref(&record)) {
-            Ok(head) => {
-                if let Ok((entry, _)) = self.head.next(&record) {
-                    self.keep(Arc::new(entry));
-                }
-                self.head = head;
-                self.event(What::Replayed(Box::new(record)));
-            }
-            Err(error) => tracing::error!(%error, "the journal cannot be written"),
-        }
-    }
-}
-
-fn digest(text: &str) -> String {
-    pipeline::plan::digest(text)
 }
 
 fn authority(config: &Config, meta: &journal::Meta) -> Result<Authority, Fault> {
@@ -199,7 +131,14 @@ fn authority(config: &Config, meta: &journal::Meta) -> Result<Authority, Fault> 
 }
 
 /// The agents: the BMCs behind the gate inside this process, all others over the wire.
-fn agents(config: &Config, meta: &journal::Meta, estate: &Estate, state: &State, ear: Ear) -> Result<Agents, Fault> {
+fn agents(
+    config: &Config,
+    meta: &journal::Meta,
+    estate: &Estate,
+    state: &State,
+    authority: &Authority,
+    ear: Ear,
+) -> Result<Agents, Fault> {
     let fleet = Arc::new(Fleet::new());
     for (id, machine) in &estate.machines {
         let password = catalogue::secrets::resolve(&machine.bmc.password, &config.estate)?;
@@ -226,13 +165,14 @@ fn agents(config: &Config, meta: &journal::Meta, estate: &Estate, state: &State,
         )
     })?;
     let vantage = Arc::new(check::Checker::new(&check::VantageConfig::default()));
-    let controller = authority(config, meta)?.issue_controller().map_err(|error| {
+    let controller = authority.issue_controller().map_err(|error| {
         Fault::new(
             1006,
             format!("no certificate for the controller: {error}"),
             "look at the state directory's `authority` folder",
         )
     })?;
-    Agents::new(meta.estate.clone(), meta.lineage.clone(), estate, &controller, gate, vantage, ear)
-        .map_err(|error| Fault::new(1006, error.to_string(), "look at the state directory's `authority` folder"))
+    let ways = over_the_wire(estate, &controller)
+        .map_err(|error| Fault::new(1006, error.to_string(), "look at the state directory's `authority` folder"))?;
+    Ok(Agents::new(meta.estate.clone(), meta.lineage.clone(), ways, gate, vantage, ear))
 }

@@ -2,14 +2,17 @@
 //! or dead delays no other; spread by jitter. It tells the core what was seen, and that something could not be seen; it concludes nothing.
 
 use crate::agents::Agents;
+use crate::clock::Chance;
 use crate::limits;
 use crate::message::Message;
 use crate::pace::{Look, Pace};
 use crate::polls::Polls;
+use futures::future::BoxFuture;
 use pipeline::effect::Agent;
 use pipeline::event::{Observation, What};
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +30,24 @@ struct Eyes {
     agents: Arc<Agents>,
     mouth: Mouth,
     polls: Arc<Polls>,
-    begun: tokio::time::Instant,
+    begun: Instant,
+    chance: Chance,
+}
+
+/// How it is found out whether a canary answers; it is given up on after [`limits::CANARY_DEADLINE`].
+#[derive(Clone)]
+pub struct Canary(pub Arc<dyn Fn(SocketAddr) -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl Canary {
+    /// By a connection, or its refusal.
+    pub fn over_tcp() -> Canary {
+        Canary(Arc::new(|address| {
+            Box::pin(async move {
+                let connected = tokio::net::TcpStream::connect(address).await;
+                connected.map_or_else(|error| error.kind() == std::io::ErrorKind::ConnectionRefused, |_| true)
+            })
+        }))
+    }
 }
 
 /// Tells the core what was seen, and never waits for it: what it has no room for is dropped and counted, since it is seen again soon.
@@ -69,8 +89,15 @@ fn other<T>(answer: &Answer) -> Result<T, AgentError> {
 }
 
 /// Starts every watcher of the estate on the current runtime.
-pub fn start(estate: &Estate, agents: &Arc<Agents>, mouth: Mouth, polls: Arc<Polls>) -> Vec<tokio::task::JoinHandle<()>> {
-    let eyes = Eyes { agents: agents.clone(), mouth, polls, begun: tokio::time::Instant::now() };
+pub fn start(
+    estate: &Estate,
+    agents: &Arc<Agents>,
+    mouth: Mouth,
+    polls: Arc<Polls>,
+    chance: Chance,
+    canary: Canary,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let eyes = Eyes { agents: agents.clone(), mouth, polls, begun: Instant::now(), chance: chance.clone() };
     let detection = &estate.settings.detection;
     let mut watchers = Vec::new();
     for machine in estate.machines.keys() {
@@ -79,13 +106,13 @@ pub fn start(estate: &Estate, agents: &Arc<Agents>, mouth: Mouth, polls: Arc<Pol
     let volumes: BTreeSet<VolumeId> = estate.servers.values().flat_map(|server| server.volumes.iter().map(|v| v.id())).collect();
     for volume in volumes {
         let eyes = eyes.clone();
-        watchers.push(every(detection.power_every, move || poll_volume(eyes.clone(), volume.clone())));
+        watchers.push(every(detection.power_every, &chance, move || poll_volume(eyes.clone(), volume.clone())));
     }
     for (server, profile) in &estate.servers {
         for vantage in pipeline::watch::vantages(estate) {
             let (eyes, server, checks) = (eyes.clone(), server.clone(), profile.checks.clone());
             let run = move || run_checks(eyes.clone(), server.clone(), vantage.clone(), checks.clone());
-            watchers.push(every(detection.check_every, run));
+            watchers.push(every(detection.check_every, &chance, run));
         }
     }
     for service in estate.boot_services.keys().cloned() {
@@ -94,40 +121,40 @@ pub fn start(estate: &Estate, agents: &Arc<Agents>, mouth: Mouth, polls: Arc<Pol
     watchers.push(tokio::spawn(greet(agents.clone())));
     if !estate.settings.guard.canaries.is_empty() {
         let (eyes, canaries) = (eyes.clone(), estate.settings.guard.canaries.clone());
-        watchers
-            .push(every(Span::ms(limits::CANARY_EVERY.as_millis() as u64), move || ask_canaries(eyes.clone(), canaries.clone())));
+        let interval = Span::ms(limits::CANARY_EVERY.as_millis() as u64);
+        let ask = move || ask_canaries(eyes.clone(), canary.clone(), canaries.clone());
+        watchers.push(every(interval, &chance, ask));
     }
     watchers
 }
 
 /// Runs a look again and again, its starts one interval apart. A look that takes longer than its interval delays only itself.
-fn every<F, W>(interval: Span, look: W) -> tokio::task::JoinHandle<()>
+fn every<F, W>(interval: Span, chance: &Chance, look: W) -> tokio::task::JoinHandle<()>
 where
     F: Future<Output = ()> + Send,
     W: Fn() -> F + Send + 'static,
 {
+    let (chance, interval) = (chance.clone(), Duration::from_millis(interval.0));
     tokio::spawn(async move {
-        let spread = interval.0.max(1);
-        tokio::time::sleep(Duration::from_millis(rand::random_range(0..spread))).await;
+        tokio::time::sleep(chance.up_to(interval)).await;
         loop {
             let started = Instant::now();
             look().await;
-            tokio::time::sleep_until(started + spread_out(Duration::from_millis(interval.0))).await;
+            tokio::time::sleep_until(started + spread_out(&chance, interval)).await;
         }
     })
 }
 
 /// The end of the slot in which this moment lies. All that have slots of one length have the same slots.
-fn slot(begun: tokio::time::Instant, length: Duration, at: tokio::time::Instant) -> tokio::time::Instant {
+fn slot(begun: Instant, length: Duration, at: Instant) -> Instant {
     let length_ns = length.as_nanos().max(1);
     let over_ns = at.saturating_duration_since(begun).as_nanos() % length_ns;
     at + Duration::from_nanos(u64::try_from(length_ns - over_ns).unwrap_or_default())
 }
 
 /// A little less than this, at random: what began at the same time does not stay together.
-fn spread_out(gap: Duration) -> Duration {
-    let most_ms = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX).saturating_mul(limits::JITTER_PERCENT) / 100;
-    gap.saturating_sub(Duration::from_millis(rand::random_range(0..=most_ms))).max(Duration::from_millis(1))
+fn spread_out(chance: &Chance, gap: Duration) -> Duration {
+    gap.saturating_sub(chance.up_to(gap.saturating_mul(limits::JITTER_PERCENT) / 100)).max(Duration::from_millis(1))
 }
 
 /// The first time at once: what the agents know decides whether this store may draw epochs.
@@ -142,7 +169,7 @@ async fn greet(agents: Arc<Agents>) {
 async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
     let interval = Duration::from_millis(interval.0.max(1));
     let mut pace = Pace::new(interval);
-    tokio::time::sleep(interval.mul_f64(rand::random())).await;
+    tokio::time::sleep(eyes.chance.up_to(interval)).await;
     let (mut due, mut answered_before) = (Instant::now(), false);
     let mut may_wake = due;
     loop {
@@ -158,7 +185,8 @@ async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
         pace.looked(ended - started, look);
         eyes.tell(Observation::Machine { machine: machine.clone(), reading });
         // what its own BMC took too long for is not late
-        due = slot(eyes.begun, interval / limits::SLOTS_PER_INTERVAL, (started + spread_out(pace.gap())).max(ended));
+        due =
+            slot(eyes.begun, interval / limits::SLOTS_PER_INTERVAL, (started + spread_out(&eyes.chance, pace.gap())).max(ended));
         if let Ok(()) = tokio::time::timeout_at(due, woken(&eyes, &machine, may_wake)).await {
             due = Instant::now();
             may_wake = due + pace.wake_gap();
@@ -250,16 +278,11 @@ async fn follow_contacts(eyes: Eyes, service: BootServiceId) {
 }
 
 /// One canary that answers (even with a refusal, which needs a living host) is enough.
-async fn ask_canaries(eyes: Eyes, canaries: Vec<std::net::SocketAddr>) {
+async fn ask_canaries(eyes: Eyes, canary: Canary, canaries: Vec<SocketAddr>) {
     let mut tries = tokio::task::JoinSet::new();
-    for canary in canaries {
-        tries.spawn(async move {
-            match tokio::time::timeout(limits::CANARY_DEADLINE, tokio::net::TcpStream::connect(canary)).await {
-                Ok(Ok(_)) => true,
-                Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-                Err(_) => false,
-            }
-        });
+    for address in canaries {
+        let answers = (canary.0)(address);
+        tries.spawn(async move { tokio::time::timeout(limits::CANARY_DEADLINE, answers).await.unwrap_or(false) });
     }
     let mut alive = false;
     while let Some(answer) = tries.join_next().await {
@@ -274,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_due_at_about_the_same_time_is_due_together_and_never_early() {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let (length, ms) = (Duration::from_millis(50), |ms| begun + Duration::from_millis(ms));
         assert_eq!([101, 120, 149].map(|at| slot(begun, length, ms(at))), [ms(150); 3]);
         assert_eq!((slot(begun, length, ms(150)), slot(begun, length, begun)), (ms(200), ms(50)));

@@ -9,7 +9,14 @@ use vocabulary::estate::StoreKind;
 pub struct Held {
     /// The store.
     pub store: Box<dyn Store>,
-    _lock: Lock,
+    _lock: Option<Lock>,
+}
+
+impl Held {
+    /// A store that no other process can reach, and that its owner gives to nobody else.
+    pub fn alone(store: Box<dyn Store>) -> Held {
+        Held { store, _lock: None }
+    }
 }
 
 /// Makes a store for a new estate. Fails if there is one.
@@ -34,5 +41,5 @@ pub fn open(directory: &Path) -> Result<Held, Error> {
     } else {
         return Err(Error::Absent(directory.display().to_string()));
     };
-    Ok(Held { store, _lock: lock })
+    Ok(Held { store, _lock: Some(lock) })
 }

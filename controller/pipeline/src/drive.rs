@@ -104,7 +104,8 @@ fn fence(state: &mut State, work: &mut Work, out: &mut Out) {
             return;
         }
         if waited > limits::TARGET_OFF_PATIENCE.0 {
-            let why = work.tasks.get(&Key::TargetPower).and_then(|task| task.reason.clone()).unwrap_or_default();
+            let told = work.tasks.get(&Key::TargetPower).and_then(|task| task.reason.clone());
+            let why = told.unwrap_or_else(|| "its BMC has told nothing since it was asked".to_owned());
             give_up(state, work, out, "F0406", format!("the target {} is not proven off: {why}", work.plan.target()), true);
         } else if let Some(at) = work.proven_at {
             out.wake(at + limits::TARGET_OFF_PATIENCE + vocabulary::Span::ms(1));

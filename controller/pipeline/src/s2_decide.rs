@@ -7,7 +7,7 @@ use crate::state::State;
 use crate::watch::Suspicion;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
-use vocabulary::{Instant, MachineId, ServerId, Span, WallTime};
+use vocabulary::{Instant, MachineId, ServerId, Span, StorageId, WallTime};
 
 /// A day, for the limit of failovers.
 const DAY: Span = Span::seconds(86_400);
@@ -215,10 +215,7 @@ fn together<'a>(state: &State, machine: &'a MachineId, members: &BTreeSet<&'a Ma
 /// The blast-radius guard: counts suspicions per failure domain within the window. `None` lets pass.
 pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
     let settings = &state.estate.settings.guard;
-    for (domain, members) in domains(state) {
-        if !members.contains(machine) {
-            continue;
-        }
+    for (domain, members) in domains(state, machine) {
         let ill = together(state, machine, &members, settings.window, now);
         let shared = domain.starts_with("rack") || domain.starts_with("feed");
         let limit_reached = if shared {
@@ -248,24 +245,29 @@ pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
     })
 }
 
-/// Racks, feeds, switches and storage targets with the machines that hang on them.
-fn domains(state: &State) -> BTreeMap<String, BTreeSet<&MachineId>> {
-    let mut domains: BTreeMap<String, BTreeSet<&MachineId>> = BTreeMap::new();
-    for (id, machine) in &state.estate.machines {
-        domains.entry(format!("rack {}", machine.rack)).or_default().insert(id);
-        for feed in &machine.feeds {
-            domains.entry(format!("feed {feed}")).or_default().insert(id);
-        }
-        for nic in &machine.nics {
-            domains.entry(format!("switch {}", nic.switch)).or_default().insert(id);
-        }
+/// The feeds, the rack, the storage targets and the switches that a machine hangs on, in this order, with all machines that do.
+fn domains<'a>(state: &'a State, machine: &MachineId) -> Vec<(String, BTreeSet<&'a MachineId>)> {
+    let Some(own) = state.estate.machines.get(machine) else { return Vec::new() };
+    let all = |member: &dyn Fn(&vocabulary::estate::Machine) -> bool| -> BTreeSet<&'a MachineId> {
+        state.estate.machines.iter().filter(|(_, other)| member(other)).map(|(id, _)| id).collect()
+    };
+    let mut domains = Vec::new();
+    for feed in own.feeds.iter().collect::<BTreeSet<_>>() {
+        domains.push((format!("feed {feed}"), all(&|other| other.feeds.contains(feed))));
     }
+    domains.push((format!("rack {}", own.rack), all(&|other| other.rack == own.rack)));
+    let mut storages: BTreeMap<&StorageId, BTreeSet<&MachineId>> = BTreeMap::new();
     for (server, row) in &state.ledger.servers {
         let (Some(placement), Some(profile)) = (&row.placement, state.estate.servers.get(server)) else { continue };
-        let Some((machine, _)) = state.estate.machines.get_key_value(&placement.machine) else { continue };
+        let Some((bearer, _)) = state.estate.machines.get_key_value(&placement.machine) else { continue };
         for volume in &profile.volumes {
-            domains.entry(format!("storage {}", volume.storage)).or_default().insert(machine);
+            storages.entry(&volume.storage).or_default().insert(bearer);
         }
+    }
+    let on_its = storages.into_iter().filter(|(_, members)| members.contains(machine));
+    domains.extend(on_its.map(|(storage, members)| (format!("storage {storage}"), members)));
+    for switch in own.nics.iter().map(|nic| &nic.switch).collect::<BTreeSet<_>>() {
+        domains.push((format!("switch {switch}"), all(&|other| other.nics.iter().any(|nic| nic.switch == *switch))));
     }
     domains
 }

@@ -255,6 +255,25 @@ fn a_spare_that_hangs_is_not_forgotten_over_a_restart_or_for_want_of_another() {
     assert!(matches!(world.state().ledger.standing(&id("m3")), Standing::Quarantined { .. }));
 }
 
+/// A BMC without a free session gives none: each request carries the account, and nothing is unbroken (F1013).
+#[test]
+fn a_release_that_finds_no_unbroken_session_says_so() {
+    let mut world = up(3);
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m3", 60_000);
+    world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    for _ in 0..2_500 {
+        world.machines.get_mut(&id::<MachineId>("m1")).unwrap().session += 1;
+        world.run(50);
+    }
+    let Some(Fact::Closed { result: Err(ended), .. }) = world.facts.iter().rfind(|fact| matches!(fact, Fact::Closed { .. }))
+    else {
+        panic!("{}", world.story())
+    };
+    assert_eq!(ended.code, "F0904");
+    assert!(ended.reason.contains("no two readings of it are on one unbroken session"), "{}", ended.reason);
+}
+
 #[test]
 fn a_machine_that_only_ever_boots_is_not_rebooting_for_ever() {
     let mut world = up(3);

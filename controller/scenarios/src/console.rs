@@ -13,7 +13,7 @@ use crate::clock::wall_ms;
 use crate::limits::{CONSOLE_LINE_BYTES_MAX, CONSOLE_LOOK};
 
 /// A line of a console.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize)]
 pub struct Line {
     /// When it was seen, milliseconds since 1970.
     pub at: u64,

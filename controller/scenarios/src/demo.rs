@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use api::view::{FailoverView, PlanSummary};
+use api::view::{FailoverView, PlanSummary, WatchView};
 use console::style;
 use lab::control::Act;
 use serde::Serialize;
 
 use crate::clock::wall_ms;
+use crate::console::Line;
 use crate::e2e;
+use crate::eyes::Seen;
 use crate::library;
 use crate::limits::{DRAW, MOVED, RECORDS, SERVES};
 use crate::oracle::Verdict;
@@ -51,12 +53,31 @@ pub struct Outcome {
     pub acknowledged: u64,
     /// Of those, found again in order.
     pub recovered: u64,
+    /// The hall, where it was a simulated one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hall: Option<SimulatedHall>,
+}
+
+/// Of a simulated hall.
+#[derive(Clone, Debug, Serialize)]
+pub struct SimulatedHall {
+    /// How many machines it has.
+    pub machines: usize,
+    /// How many servers ran.
+    pub live: usize,
+    /// The machine that died.
+    pub from: String,
+    /// The machine on which its server came back.
+    pub to: String,
+    /// Acknowledged records of all servers, to the end, that are not on their volumes.
+    pub lost: u64,
 }
 
 impl Outcome {
     /// Whether the promise was kept.
     pub fn is_good(&self) -> bool {
-        self.recovered == self.acknowledged && self.acknowledged > 0 && self.effective_machines == 1
+        let hall = self.hall.as_ref().is_none_or(|hall| hall.from != hall.to && hall.lost == 0);
+        self.recovered == self.acknowledged && self.acknowledged > 0 && self.effective_machines == 1 && hall
     }
 }
 
@@ -82,7 +103,7 @@ pub fn show(places: &Places, wishes: &Wishes<'_>) -> bool {
             let outcome = play(&mut run, &mut screen);
             screen.rest();
             let good = match outcome {
-                Ok((outcome, gone)) => finish(&mut screen, wishes, &outcome, gone),
+                Ok((outcome, gone)) => finish(&mut screen, wishes.json, SERVER, &outcome, gone),
                 Err(trouble) => {
                     failed(&mut screen, &run, places, &trouble);
                     false
@@ -152,7 +173,8 @@ fn stay(screen: &mut Screen, run: &mut Run<'_>) {
     }
 }
 
-fn finish(screen: &mut Screen, wishes: &Wishes<'_>, outcome: &Outcome, gone: Duration) -> bool {
+/// Tells how it was, and writes it; true if the promise was kept.
+pub fn finish(screen: &mut Screen, json: Option<&Path>, server: &str, outcome: &Outcome, gone: Duration) -> bool {
     screen.line("");
     screen.line(&table(outcome));
     screen.line("");
@@ -161,12 +183,12 @@ fn finish(screen: &mut Screen, wishes: &Wishes<'_>, outcome: &Outcome, gone: Dur
         other => format!("{other} machines were effective at once"),
     };
     screen.say(&format!(
-        "{SERVER} was gone for {:.1} s; {} of {} acknowledged writes are there; {machines}.",
+        "{server} was gone for {:.1} s; {} of {} acknowledged writes are there; {machines}.",
         gone.as_secs_f64(),
         outcome.recovered,
         outcome.acknowledged
     ));
-    let written = wishes.json.map_or(Ok(()), |path| write(path, outcome));
+    let written = json.map_or(Ok(()), |path| write(path, outcome));
     if let Err(trouble) = &written {
         screen.say(&format!("FAILED: {trouble}"));
     }
@@ -261,6 +283,7 @@ fn outcome(run: &Run<'_>, failover: &FailoverView, verdict: &Verdict, (fault, an
         effective_machines: verdict.effective,
         acknowledged: verdict.acknowledged,
         recovered: verdict.recovered,
+        hall: None,
     }
 }
 
@@ -326,35 +349,42 @@ fn present(run: &Run<'_>, doing: &Doing) -> Done<Vec<String>> {
         let seen = run.rig.eyes.seen(server)?;
         let view = status.as_ref().and_then(|status| status.servers.iter().find(|view| view.name == server));
         let machine = view.and_then(|view| view.machine.clone());
-        let word = match (&seen.answer, seen.since, &machine) {
-            (Some((_, answer)), Some(_), _) => style("answers").green().to_string() + &format!(", record {}", answer.last),
-            (Some((last, _)), None, _) => {
-                style(format!("silent for {:.1} s", in_seconds(now.saturating_sub(*last)))).red().to_string()
-            }
-            (None, _, None) => "has no machine yet".to_owned(),
-            (None, _, Some(_)) => "boots".to_owned(),
-        };
+        let word = word(&seen, machine.is_some(), now);
         lines.push(format!("  {} on {}  {word}", style(server).bold(), machine.as_deref().unwrap_or("--")));
     }
     lines.push(match doing {
         Doing::Plain(text, since) => format!("  {text}, {:.1} s", since.elapsed().as_secs_f64()),
-        Doing::Failover(fault) => format!("  {}", stage(run, status.as_ref(), *fault, now)),
+        Doing::Failover(fault) => {
+            let plan = status.as_ref().and_then(|status| status.plans.iter().find(|plan| plan.kind == "failover"));
+            let console = run.rig.consoles.since(SPARE, *fault);
+            format!("  {}", stage(&run.rig.product.story(), plan, &console, *fault, now))
+        }
     });
     let last = run.rig.product.last_sentence().map_or_else(String::new, |line| line.text);
     lines.push(format!("  {}", style(last).dim()));
     Ok(lines)
 }
 
+/// How a server is to its users.
+pub fn word(seen: &Seen, has_machine: bool, now: u64) -> String {
+    match (&seen.answer, seen.since, has_machine) {
+        (Some((_, answer)), Some(_), _) => style("answers").green().to_string() + &format!(", record {}", answer.last),
+        (Some((last, _)), None, _) => {
+            style(format!("silent for {:.1} s", in_seconds(now.saturating_sub(*last)))).red().to_string()
+        }
+        (None, _, false) => "has no machine yet".to_owned(),
+        (None, _, true) => "boots".to_owned(),
+    }
+}
+
 fn in_seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
 }
 
-/// The failover's stage and how long it is in it.
-fn stage(run: &Run<'_>, status: Option<&api::view::StatusView>, fault: u64, now: u64) -> String {
+/// The failover's stage and how long it is in it. `console` is what its target showed since the fault.
+pub fn stage(story: &[WatchView], plan: Option<&PlanSummary>, console: &[Line], fault: u64, now: u64) -> String {
     let total = format!("{:.1} s since the fault", in_seconds(now.saturating_sub(fault)));
-    let story = run.rig.product.story();
     let entered = story.iter().rfind(|line| line.kind == "entered" && line.at >= fault);
-    let plan = status.and_then(|status| status.plans.iter().find(|plan| plan.kind == "failover"));
     let (plan, mut name, mut since) = match (plan, entered) {
         (None, None) => return format!("detect, {total}"),
         (None, Some(_)) => return format!("the failover is closed, {total}"),
@@ -365,7 +395,7 @@ fn stage(run: &Run<'_>, status: Option<&api::view::StatusView>, fault: u64, now:
     };
     if name == "verify" {
         // the service can only be waited for: what the machine does meanwhile stands on its console
-        let (phase, begun) = seconds::phase(&run.rig.consoles.since(SPARE, fault), since);
+        let (phase, begun) = seconds::phase(console, since);
         (name, since) = (format!("verify: {phase}"), begun);
     }
     format!("{} {} {:.1} s, {total}", plan.id, style(name).bold(), in_seconds(now.saturating_sub(since)))

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use api::view::{PlanSummary, ServerView};
 use lab::names::{Machine, ROLES};
 use vocabulary::{MachineId, ServerId};
 
@@ -35,40 +36,9 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
         Expectation::BootsNothing(machine, time) => boots_nothing(run, machine, *time),
         Expectation::Harmless(machine, time) => harmless(run, machine, *time),
         Expectation::LeaseRenewed(machine, within) => lease_renewed(run, machine, *within),
-        Expectation::EffectiveAtMost(number) => {
-            let verdict = run.judged()?;
-            if verdict.effective == 0 {
-                return Err(Trouble::Oracle("it never saw an effective machine: it saw nothing".to_owned()));
-            }
-            if verdict.effective > *number {
-                let text = format!("{} machines were effective at once: {}", verdict.effective, verdict.violations.join("; "));
-                return Err(Trouble::Oracle(text));
-            }
-            Ok(())
-        }
-        Expectation::AcknowledgedRecovered => {
-            let verdict = run.judged()?;
-            if verdict.acknowledged == 0 {
-                return Err(Trouble::Oracle("nothing was acknowledged: nothing is proven".to_owned()));
-            }
-            if verdict.recovered != verdict.acknowledged || !verdict.violations.is_empty() {
-                let text = format!(
-                    "{} of {} acknowledged records are there, in order; {}",
-                    verdict.recovered,
-                    verdict.acknowledged,
-                    verdict.violations.join("; ")
-                );
-                return Err(Trouble::Oracle(text));
-            }
-            Ok(())
-        }
-        Expectation::SplitBrainCaught => {
-            let verdict = run.judged()?;
-            if verdict.effective >= 2 && verdict.mixed && !verdict.violations.is_empty() {
-                return Ok(());
-            }
-            Err(Trouble::Oracle(format!("it did not see the split brain: {verdict:?}")))
-        }
+        Expectation::EffectiveAtMost(number) => run.judged()?.effective_at_most(*number),
+        Expectation::AcknowledgedRecovered => run.judged()?.acknowledged_recovered(),
+        Expectation::SplitBrainCaught => run.judged()?.split_brain_caught(),
     }
 }
 
@@ -76,24 +46,21 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
 fn on(run: &Run<'_>, server: &ServerId, machine: &MachineId, within: Duration) -> Done {
     until(&format!("{server} on {machine}"), within, || {
         let seen = run.rig.eyes.seen(server.as_str())?;
-        Ok(run.server(server)?.and_then(|view| {
-            let there = view.machine.as_deref() == Some(machine.as_str());
-            match (there, view.state.as_str(), seen.since) {
-                (true, "running", Some(_)) => Ok(()),
-                (_, state, answers) => {
-                    let stage = view.plan.as_ref().and_then(|plan| plan.stage.clone());
-                    let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
-                    let held =
-                        view.held.as_ref().map_or_else(String::new, |held| format!(", held: {} {}", held.code, held.reason));
-                    let answers = if answers.is_some() { "answers" } else { "does not answer" };
-                    Err(format!(
-                        "it is {state} on {}{stage}{held}, and {answers}",
-                        view.machine.as_deref().unwrap_or("no machine")
-                    ))
-                }
-            }
-        }))
+        Ok(run.server(server)?.and_then(|view| is_on(&view, machine, seen.since.is_some())))
     })
+}
+
+/// What the controller says of a server, beside what its users get.
+pub fn is_on(view: &ServerView, machine: &MachineId, answers: bool) -> Result<(), String> {
+    let there = view.machine.as_deref() == Some(machine.as_str());
+    if there && view.state == "running" && answers {
+        return Ok(());
+    }
+    let stage = view.plan.as_ref().and_then(|plan| plan.stage.clone());
+    let stage = stage.map_or_else(String::new, |stage| format!(", stage {stage}"));
+    let held = view.held.as_ref().map_or_else(String::new, |held| format!(", held: {} {}", held.code, held.reason));
+    let answers = if answers { "answers" } else { "does not answer" };
+    Err(format!("it is {} on {}{stage}{held}, and {answers}", view.state, view.machine.as_deref().unwrap_or("no machine")))
 }
 
 fn restarted(run: &Run<'_>, server: &ServerId, within: Duration) -> Done {
@@ -125,13 +92,7 @@ fn no_failover(run: &Run<'_>, time: Duration) -> Done {
 
 fn failovers(run: &Run<'_>, server: &ServerId, count: usize, within: Duration) -> Done {
     until(&format!("{count} completed failovers of {server}"), within, || {
-        Ok(run.failovers_of(server)?.and_then(|plans| {
-            let done = plans.iter().filter(|plan| plan.state == "done").count();
-            if done == count && plans.iter().all(|plan| plan.state != "open") {
-                return Ok(());
-            }
-            Err(plans.iter().map(|plan| format!("{} is {}", plan.id, plan.state)).collect::<Vec<_>>().join(", "))
-        }))
+        Ok(run.failovers_of(server)?.and_then(|plans| completed(&plans, count)))
     })?;
     // more than wanted is not something that time would cure
     match run.failovers_of(server)? {
@@ -142,12 +103,25 @@ fn failovers(run: &Run<'_>, server: &ServerId, count: usize, within: Duration) -
     }
 }
 
+/// So many failovers were completed, and none is open.
+pub fn completed(plans: &[PlanSummary], count: usize) -> Result<(), String> {
+    let done = plans.iter().filter(|plan| plan.state == "done").count();
+    if done == count && plans.iter().all(|plan| plan.state != "open") {
+        return Ok(());
+    }
+    Err(plans.iter().map(|plan| format!("{} is {}", plan.id, plan.state)).collect::<Vec<_>>().join(", "))
+}
+
+/// Proof sets as they are written.
+pub fn words(sets: &BTreeSet<String>) -> String {
+    sets.iter().map(String::as_str).collect::<Vec<_>>().join(" and ")
+}
+
 fn fenced_by(run: &Run<'_>, server: &ServerId, sets: &BTreeSet<String>) -> Done {
     let wrong = |told: String| Err(Trouble::Wrong(told));
     let Some(last) = run.failovers_of(server)?.map_err(Trouble::Wrong)?.pop() else {
         return wrong(format!("{server} was never failed over"));
     };
-    let words = |sets: &BTreeSet<String>| sets.iter().map(String::as_str).collect::<Vec<_>>().join(" and ");
     match run.rig.product.failover(&last.id)?.proof {
         Some(proof) if proof.sets.iter().cloned().collect::<BTreeSet<_>>() == *sets => Ok(()),
         Some(proof) => wrong(format!("{} was proven by {}, not by {}", last.id, proof.sets.join(" and "), words(sets))),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, tick: Tick) {
+    /// Takes what came of one more try.
+    pub fn take(&mut self, tick: Tick) {
         match &tick.answer {
             Some(answer) => {
                 self.since.get_or_insert(tick.at);
@@ -101,6 +103,20 @@ impl Eyes {
         Ok(eyes)
     }
 
+    /// Opens them right here, for servers that this process reaches by itself.
+    pub fn here(servers: &[(String, SocketAddr)]) -> Eyes {
+        let (eyes, ticks) = (Eyes::default(), ask_all(servers));
+        let seen = Arc::downgrade(&eyes.seen);
+        std::thread::spawn(move || {
+            for tick in ticks {
+                // shut: nobody looks any more
+                let Some(seen) = seen.upgrade() else { return };
+                seen.lock().unwrap_or_else(PoisonError::into_inner).entry(tick.server.clone()).or_default().take(tick);
+            }
+        });
+        eyes
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,7 +147,7 @@ pub fn ask(method: &str, address: SocketAddr, path: &str, within: Duration) -> s
 }
 
 /// `web1 incarnation=ab12cd34 last=57`.
-fn understood(server: &str, body: &str) -> Option<Answer> {
+pub fn understood(server: &str, body: &str) -> Option<Answer> {
     let mut words = body.split_whitespace();
     let named = words.next() == Some(server);
     let incarnation = words.next()?.strip_prefix("incarnation=")?.to_owned();
@@ -139,8 +155,8 @@ fn understood(server: &str, body: &str) -> Option<Answer> {
     named.then_some(Answer { incarnation, last })
 }
 
-/// The process inside: prints a line a try, for ever. Each server is asked by a thread of its own, so that a dead one delays no other.
-pub fn tick(servers: &[(String, SocketAddr)]) {
+/// Asks these servers for ever, or until nobody listens. Each is asked by a thread of its own, so that a dead one delays no other.
+fn ask_all(servers: &[(String, SocketAddr)]) -> Receiver<Tick> {
     let (sender, ticks) = std::sync::mpsc::channel();
     for (server, address) in servers.iter().cloned() {
         let sender = sender.clone();
@@ -158,7 +174,12 @@ pub fn tick(servers: &[(String, SocketAddr)]) {
             }
         });
     }
-    drop(sender);
+    ticks
+}
+
+/// The process inside: prints a line a try, for ever.
+pub fn tick(servers: &[(String, SocketAddr)]) {
+    let ticks = ask_all(servers);
     let mut out = std::io::stdout();
     for tick in ticks {
         let line = serde_json::to_string(&tick).unwrap_or_default();

@@ -56,3 +56,15 @@ pub const RECORDS: u64 = 20;
 pub const VERDICT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How long a failover by hand may take.
 pub const HAND: Duration = Duration::from_secs(180);
+/// How long a simulated hall may take to be up: documents, certificates and sockets of thousands of BMCs.
+pub const HALL_RAISED: Duration = Duration::from_secs(120);
+/// How long it may take until the controller's guard has forgotten the suspects of a start on a busy machine.
+pub const CALM: Duration = Duration::from_secs(300);
+/// In a hall with racks of 13 machines at least, one suspect more lets a failover pass; in smaller ones none may be left.
+pub const CALM_SUSPECTS: (usize, usize) = (40, 1);
+/// How long a simulated hall stays up for whoever looks around in it: its volumes and its controller's journal grow meanwhile.
+pub const HALL_KEPT: Duration = Duration::from_secs(12 * 3600);
+/// How long a simulated hall may take to answer.
+pub const HALL_ANSWER: Duration = Duration::from_secs(10);
+/// The longest line that is read of a simulated hall.
+pub const HALL_LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -1,14 +1,14 @@
-//! `understudy-scenarios`: scenarios, the demo and the failover benchmark in the lab.
+//! `understudy-scenarios`: scenarios, the demo and the failover benchmark in the lab; scenarios in a simulated world too.
 //!
 //! Data goes to standard output, talk to standard error. Exit codes: 0 passed, 1 failed, 2 usage or an unknown name, 130 interrupted.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use scenarios::places::Places;
-use scenarios::{bench, demo, e2e, eyes, library, run, signals};
+use scenarios::{bench, demo, e2e, eyes, library, run, signals, simulated, world};
 
 const EXIT_USAGE: u8 = 2;
 /// A benchmark that could not run.
@@ -25,8 +25,12 @@ struct Cli {
 enum Verb {
     /// Run scenarios, each in a data centre of its own; none named means all
     E2e(E2e),
+    /// Play scenarios in a simulated world, where minutes pass in milliseconds; none named means all
+    World(World),
     /// Raise a data centre, kill a server's machine, and watch Understudy bring it back
     Demo(Demo),
+    /// The same in a simulated hall of many machines, without QEMU
+    DemoSimulated(DemoSimulated),
     /// Measure failovers against a hand-written script
     BenchFailover(Bench),
     /// Measure what watching BMCs costs, against ipmipower
@@ -91,6 +95,22 @@ struct E2e {
 }
 
 #[derive(Args)]
+struct World {
+    /// Scenarios by name
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    /// What the world draws from: the same seed is the same world
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Tell what the controller recorded
+    #[arg(long)]
+    story: bool,
+    /// Write rows of scenario, passed, total_s, reason
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct Demo {
     /// Plain lines instead of a live screen
     #[arg(long)]
@@ -103,6 +123,28 @@ struct Demo {
     keep: bool,
     #[command(flatten)]
     places: Where,
+}
+
+#[derive(Args)]
+struct DemoSimulated {
+    /// Plain lines instead of a live screen
+    #[arg(long)]
+    headless: bool,
+    /// Write the outcome as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Leave the hall up afterwards, to look around
+    #[arg(long)]
+    keep: bool,
+    /// How many machines
+    #[arg(long, default_value_t = 1_000, value_parser = machines)]
+    machines: usize,
+    /// Where our programs are
+    #[arg(long, value_name = "DIR")]
+    bin_dir: PathBuf,
+    /// Where the folders of halls lie that run, and the logs of those that failed
+    #[arg(long, value_name = "DIR")]
+    halls: PathBuf,
 }
 
 #[derive(Args)]
@@ -134,6 +176,13 @@ fn target(text: &str) -> Result<(String, SocketAddr), String> {
     Ok((name.to_owned(), address.parse().map_err(|_| format!("{address} is no address"))?))
 }
 
+/// A hall has a server and a spare at least; 16,000 BMCs have an address each.
+fn machines(text: &str) -> Result<usize, String> {
+    const MACHINES: std::ops::RangeInclusive<usize> = 2..=16_000;
+    let machines = text.parse().ok().filter(|number| MACHINES.contains(number));
+    machines.ok_or_else(|| format!("write a number from {} to {}", MACHINES.start(), MACHINES.end()))
+}
+
 fn main() -> ExitCode {
     let end = perform(Cli::parse().verb);
     if signals::interrupted() { ExitCode::from(signals::EXIT_INTERRUPTED) } else { end }
@@ -153,7 +202,9 @@ fn perform(verb: Verb) -> ExitCode {
             }
         }
         Verb::E2e(arguments) => scenarios_verb(&arguments),
+        Verb::World(arguments) => world_verb(&arguments),
         Verb::Demo(arguments) => demo_verb(&arguments),
+        Verb::DemoSimulated(arguments) => simulated_verb(&arguments),
         Verb::BenchFailover(arguments) => bench_verb(&arguments),
         Verb::BenchPoll(_) => bench_inside(),
         Verb::BenchPollInside(arguments) => bench_poll(&arguments),
@@ -179,6 +230,22 @@ fn demo_verb(arguments: &Demo) -> ExitCode {
     };
     let wishes = demo::Wishes { headless: arguments.headless, json: arguments.json.as_deref(), keep: arguments.keep };
     if demo::show(&places, &wishes) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn simulated_verb(arguments: &DemoSimulated) -> ExitCode {
+    let made = std::fs::create_dir_all(&arguments.halls);
+    let absolute = made.and_then(|()| Ok((arguments.bin_dir.canonicalize()?, arguments.halls.canonicalize()?)));
+    let (programs, halls) = match absolute {
+        Ok(absolute) => absolute,
+        Err(error) => return usage(&format!("a folder of the hall: {error}")),
+    };
+    if let Err(error) = signals::heed() {
+        return usage(&format!("signals cannot be heeded: {error}"));
+    }
+    let places = simulated::Where { programs: &programs, runs: &halls.join("runs"), failed: &halls.join("failed") };
+    let DemoSimulated { headless, keep, machines, .. } = *arguments;
+    let wishes = simulated::Wishes { headless, json: arguments.json.as_deref(), keep, machines };
+    if simulated::show(&places, &wishes) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn bench_verb(arguments: &Bench) -> ExitCode {
@@ -249,9 +316,20 @@ fn scenarios_verb(arguments: &E2e) -> ExitCode {
         Ok(places) => places,
         Err(text) => return usage(&text),
     };
-    let rows = e2e::run_all(&places, &chosen, arguments.keep);
-    if let Some(path) = &arguments.json
-        && let Err(trouble) = e2e::write(path, &rows)
+    judged(&e2e::run_all(&places, &chosen, arguments.keep), arguments.json.as_deref())
+}
+
+fn world_verb(arguments: &World) -> ExitCode {
+    match e2e::chosen(&arguments.scenarios) {
+        Ok(chosen) => judged(&world::run_all(&chosen, arguments.seed, arguments.story), arguments.json.as_deref()),
+        Err(text) => usage(&text),
+    }
+}
+
+/// Writes the rows where they are wanted; passed or failed.
+fn judged(rows: &[e2e::Row], json: Option<&Path>) -> ExitCode {
+    if let Some(path) = json
+        && let Err(trouble) = e2e::write(path, rows)
     {
         return usage(&trouble.to_string());
     }

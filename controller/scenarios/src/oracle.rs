@@ -36,6 +36,40 @@ pub struct Verdict {
     pub blind: Vec<String>,
 }
 
+impl Verdict {
+    /// `expect effective at most N`.
+    pub fn effective_at_most(&self, number: u64) -> Done {
+        if self.effective == 0 {
+            return Err(Trouble::Oracle("it never saw an effective machine: it saw nothing".to_owned()));
+        }
+        if self.effective > number {
+            let text = format!("{} machines were effective at once: {}", self.effective, self.violations.join("; "));
+            return Err(Trouble::Oracle(text));
+        }
+        Ok(())
+    }
+
+    /// `expect acknowledged recovered`.
+    pub fn acknowledged_recovered(&self) -> Done {
+        if self.acknowledged == 0 {
+            return Err(Trouble::Oracle("nothing was acknowledged: nothing is proven".to_owned()));
+        }
+        if self.recovered != self.acknowledged || !self.violations.is_empty() {
+            let (found, all, wrong) = (self.recovered, self.acknowledged, self.violations.join("; "));
+            return Err(Trouble::Oracle(format!("{found} of {all} acknowledged records are there, in order; {wrong}")));
+        }
+        Ok(())
+    }
+
+    /// `expect split brain caught`.
+    pub fn split_brain_caught(&self) -> Done {
+        if self.effective >= 2 && self.mixed && !self.violations.is_empty() {
+            return Ok(());
+        }
+        Err(Trouble::Oracle(format!("it did not see the split brain: {self:?}")))
+    }
+}
+
 /// The judge.
 pub struct Oracle {
     socket: PathBuf,

@@ -124,6 +124,11 @@ impl Product {
         lock(&self.story).clone()
     }
 
+    /// How many entries of this kind were told so far.
+    pub fn count(&self, kind: &str) -> usize {
+        lock(&self.story).iter().filter(|line| line.kind == kind).count()
+    }
+
     /// What was told last.
     pub fn last_sentence(&self) -> Option<WatchView> {
         lock(&self.story).last().cloned()

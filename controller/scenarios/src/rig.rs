@@ -342,7 +342,8 @@ fn enrol_agents(product: &Product, client: &mut Client, run: &Path, setup: &Setu
     wait_for_trust(product)
 }
 
-fn wait_for_trust(product: &Product) -> Done {
+/// Waits until every agent is trusted.
+pub fn wait_for_trust(product: &Product) -> Done {
     let start = Instant::now();
     loop {
         let told: Vec<api::view::AgentStateView> = product.view("/v1/agents")?;

@@ -54,7 +54,8 @@ impl Screen {
 
     /// A sentence that stays, in as many lines as it needs.
     pub fn say(&mut self, text: &str) {
-        self.line(&wrapped("", text, self.columns()));
+        let lines: Vec<_> = text.split('\n').map(|line| wrapped("", line, self.columns())).collect();
+        self.line(&lines.join("\n"));
     }
 
     /// The same, with the time since the beginning.

@@ -34,7 +34,7 @@ pub fn heed() -> nix::Result<()> {
                 // told twice: at once, and the lab dies with its parent
                 let _ = kill(Pid::this(), Signal::SIGKILL);
             }
-            eprintln!("\nending the lab");
+            eprintln!("\nending what runs");
             for lab in groups().clone() {
                 end_group(lab);
             }

@@ -95,7 +95,7 @@ async fn listen(socket: &Path, handle: &Handle, ends: &mut Ends) -> Result<(), F
     make_folder(socket);
     let listener = api::serve::bind(socket).await.map_err(|fault| Failure::new(Exit::Refused, fault))?;
     let _bound = Bound(socket);
-    let context = Context { engine: handle.clone(), estate: handle.estate().0.clone(), started: handle.started() };
+    let context = Context { engine: handle.clone(), estate: handle.estate().0.clone() };
     // who started us may have closed our output; that is no reason to end
     let _ = out::line(&ready(socket, handle).await);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

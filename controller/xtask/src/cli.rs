@@ -25,6 +25,8 @@ pub enum Verb {
     Lab(Lab),
     /// Measure one thing against its rival
     Bench(Bench),
+    /// Play simulated worlds: faults from a seed, judged by an oracle
+    Simulate(Simulate),
     /// The laws of the house
     Tidy,
     /// Unpack the lab's Debian packages and the tests' peers, and print where they are
@@ -39,6 +41,9 @@ pub struct Yes {
     pub yes: bool,
 }
 
+/// Machines of a simulated hall, unless told otherwise.
+pub const MACHINES: usize = 1_000;
+
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Plain lines instead of a live screen
@@ -50,6 +55,12 @@ pub struct Demo {
     /// Leave the lab up afterwards, to look around
     #[arg(long)]
     pub keep: bool,
+    /// In a hall of simulated machines on real sockets: without QEMU, without root
+    #[arg(long)]
+    pub simulated: bool,
+    /// How many machines the simulated hall has
+    #[arg(long, value_name = "N", requires = "simulated", default_value_t = MACHINES)]
+    pub machines: usize,
     #[command(flatten)]
     pub consent: Yes,
 }
@@ -110,6 +121,16 @@ pub struct Bench {
 }
 
 #[derive(Debug, Args)]
+pub struct Simulate {
+    /// Break the product on purpose and see that each fault is found: `--mutants [NAME...] [--list] [--seeds N] [--from SEED] [--json FILE]`
+    #[arg(long)]
+    pub mutants: bool,
+    /// Options of the search: `--seeds N`, `--from SEED`, `--trace`, `--json FILE`, or files of worlds (`--help` lists all)
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+    pub rest: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct Packages {
     /// Resolve afresh, for instance after a security update
     #[arg(long)]
@@ -133,6 +154,8 @@ mod tests {
         for line in [
             "demo --headless --json out.json",
             "demo --keep --yes",
+            "demo --simulated",
+            "demo --simulated --machines 40 --headless --json out.json",
             "test",
             "nightly --yes",
             "lab e2e crash hang --json rows.json",
@@ -140,11 +163,16 @@ mod tests {
             "lab down",
             "bench failover --json rows.json",
             "bench poll",
+            "simulate --seeds 100 --from 7 --trace --json out.json",
+            "simulate --mutants",
+            "simulate --mutants --list",
+            "simulate --mutants lower-epoch --seeds 100 --json out.json",
             "tidy",
         ] {
             let words = std::iter::once("xtask").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
         }
         assert!(Cli::try_parse_from(["xtask", "bench", "coverage"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "demo", "--machines", "40"]).is_err());
     }
 }

@@ -47,6 +47,12 @@ pub fn all(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
+/// Builds what the simulated hall needs: the normal build's programs, none of them static.
+pub fn programs_alone(tree: &Tree) -> Result<()> {
+    let talk = announce(tree);
+    run::succeed(run::cargo(tree).arg("build").args(talk))
+}
+
 /// Names of the programs in cargo's output folder, which also holds libraries and notes, told by their ending.
 fn programs(folder: &Path) -> Result<Vec<OsString>> {
     let mut names = Vec::new();

@@ -25,14 +25,17 @@ const EXIT_NOT_MEASURED: u8 = 2;
 const FIRST_MINUTES: &str = "8 minutes";
 const LATER_MINUTES: &str = "2 minutes";
 
-/// `cargo xtask demo`
-pub fn demo(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
-    let minutes = if prepare::is_first(tree) { FIRST_MINUTES } else { LATER_MINUTES };
-    eprintln!("In about {minutes}: a data centre is raised here, a server's machine is killed,");
-    eprintln!("and Understudy brings the server back on a spare. Nothing is left running.");
-    if prepare::is_first(tree) {
-        eprintln!("Most of it is the first run's: 80 MB are downloaded and everything is built.");
-    }
+/// `cargo xtask demo --simulated`: it needs nothing but the programs.
+fn simulated(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
+    eprintln!("Everything is built; then a hall of {} simulated machines is raised here, one of them dies,", demo.machines);
+    eprintln!("and Understudy brings its server back on a spare. Real sockets, no QEMU; nothing is left running.");
+    compile::programs_alone(tree)?;
+    let mut command = prepare::simulated_command(tree, demo.machines);
+    command.args(wishes(demo));
+    turn_into(command)
+}
+
+fn wishes(demo: &Demo) -> Vec<std::ffi::OsString> {
     let mut arguments = Vec::new();
     if demo.headless {
         arguments.push("--headless".into());
@@ -44,8 +47,22 @@ pub fn demo(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
         arguments.push("--json".into());
         arguments.push(file.clone().into_os_string());
     }
+    arguments
+}
+
+/// `cargo xtask demo`
+pub fn demo(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
+    if demo.simulated {
+        return simulated(tree, demo);
+    }
+    let minutes = if prepare::is_first(tree) { FIRST_MINUTES } else { LATER_MINUTES };
+    eprintln!("In about {minutes}: a data centre is raised here, a server's machine is killed,");
+    eprintln!("and Understudy brings the server back on a spare. Nothing is left running.");
+    if prepare::is_first(tree) {
+        eprintln!("Most of it is the first run's: 80 MB are downloaded and everything is built.");
+    }
     let mut command = prepare::scenario_command(tree, "demo");
-    command.args(arguments);
+    command.args(wishes(demo));
     prepared(tree, Consent::new(demo.consent.yes), command, EXIT_NOT_READY)
 }
 

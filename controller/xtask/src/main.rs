@@ -8,12 +8,14 @@ mod consent;
 mod install;
 mod lab;
 mod leftovers;
+mod mutants;
 mod packages;
 mod prepare;
 mod readme;
 mod report;
 mod run;
 mod signals;
+mod simulate;
 mod steps;
 mod text;
 mod tidy;
@@ -50,6 +52,8 @@ fn perform(tree: &Tree, verb: Verb) -> Result<ExitCode> {
         Verb::Nightly(consent) => verify::nightly(tree, Consent::new(consent.yes)),
         Verb::Lab(lab) => lab::lab(tree, &lab),
         Verb::Bench(bench) => lab::bench(tree, &bench),
+        Verb::Simulate(wanted) if wanted.mutants => mutants::mutants(tree, &wanted.rest),
+        Verb::Simulate(wanted) => simulate::simulate(tree, &wanted),
         Verb::Tidy => Ok(if tidy::check(tree).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Verb::Packages(wanted) => {
             let consent = Consent::new(wanted.consent.yes);

@@ -58,6 +58,14 @@ pub fn scenario_command(tree: &Tree, verb: &str) -> Command {
     with_folders(tree, command)
 }
 
+/// `understudy-scenarios demo-simulated`, which takes nothing but our programs as the normal build puts them.
+pub fn simulated_command(tree: &Tree, machines: usize) -> Command {
+    let mut command = Command::new(tree.programs().join(SCENARIO_PROGRAM));
+    command.arg("demo-simulated").arg("--bin-dir").arg(tree.programs()).arg("--halls").arg(tree.halls());
+    command.args(["--machines", &machines.to_string()]);
+    command
+}
+
 fn with_folders(tree: &Tree, mut command: Command) -> Command {
     for (flag, folder) in [("--packages", tree.packages_root()), ("--cache", tree.cache()), ("--bin-dir", tree.lab_programs())] {
         command.arg(flag).arg(folder);

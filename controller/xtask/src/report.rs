@@ -48,6 +48,20 @@ pub struct Demo {
     pub effective_machines: u64,
     pub acknowledged: u64,
     pub recovered: u64,
+    /// Where the hall was a simulated one.
+    #[serde(default)]
+    pub hall: Option<Hall>,
+}
+
+/// Of a simulated hall: its machines, the servers that ran, which machine died, where its server is now, and lost records of all servers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hall {
+    pub machines: usize,
+    pub live: usize,
+    pub from: String,
+    pub to: String,
+    pub lost: u64,
 }
 
 /// A stage of the demo's failover, in seconds from the fault.
@@ -105,6 +119,18 @@ impl Demo {
         let own_ms = self.own_ms as f64;
         if own_ms > total_ms || self.scenario.is_empty() || !["cold", "parked"].contains(&self.spare.as_str()) {
             bail!("the demo told of {self:?}");
+        }
+        match &self.hall {
+            Some(hall) if hall.from == hall.to || hall.lost != 0 || hall.live == 0 => bail!("the demo told of {hall:?}"),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The same of a simulated hall of so many machines.
+    pub fn check_hall(&self, machines: usize) -> Result<()> {
+        self.check()?;
+        if self.hall.as_ref().is_none_or(|hall| hall.machines != machines) {
+            bail!("the demo was to have {machines} simulated machines, and told of {:?}", self.hall);
         }
         Ok(())
     }

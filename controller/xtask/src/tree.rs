@@ -45,6 +45,11 @@ impl Tree {
         self.target().join("lab")
     }
 
+    /// Where simulated halls lie while they run.
+    pub fn halls(&self) -> PathBuf {
+        self.target().join("halls")
+    }
+
     /// Unpacked Debian packages: one folder a set, and the symlink `root` at the present set.
     pub fn packages(&self) -> PathBuf {
         self.lab().join("packages")

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::cli::MACHINES;
 use crate::compile;
 use crate::consent::Consent;
 use crate::install;
@@ -17,6 +18,7 @@ use crate::readme;
 use crate::report;
 use crate::run;
 use crate::say;
+use crate::simulate;
 use crate::steps::{Kind, Steps};
 use crate::tidy;
 use crate::tree::Tree;
@@ -35,8 +37,11 @@ const BENCHES: [&str; 2] = ["bench-failover", "bench-poll"];
 const HOSTILE_CRATES: [&str; 4] = ["bmc", "contract", "boot", "bmc-sim"];
 const HOSTILE_SECONDS: &str = "60";
 
+/// Machines of the simulated hall that every test raises.
+const FEW_MACHINES: usize = 40;
+
 /// How long it takes on two cores, clean and warm.
-const TEST_MINUTES: &str = "about 30 minutes on a clean checkout, 8 once built";
+const TEST_MINUTES: &str = "about 45 minutes on a clean checkout, 13 once built";
 const NIGHTLY_MINUTES: &str = "about 70 minutes";
 
 /// `cargo xtask test`
@@ -70,6 +75,7 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
             command.arg("test").args(packages).args(["--lib", "hostile"]).env("UNDERSTUDY_HOSTILE_SECONDS", HOSTILE_SECONDS),
         )
     });
+    in_hall(tree, &mut steps, programs, MACHINES);
     let mut rows = Vec::new();
     in_lab(&mut steps, programs, "lab scenarios", || {
         rows = lab_scenarios(tree)?;
@@ -124,11 +130,18 @@ fn common(tree: &Tree, steps: &mut Steps) -> bool {
     steps.run_tests("doc tests of the laws", || {
         run::tests(run::cargo(tree).args(["test", "--doc"]).args(LAW_CRATES.iter().flat_map(|name| ["-p", name])))
     });
+    steps.run(Kind::Test, "worlds in which something was found", || simulate::found(tree));
+    let worlds = result_file(tree, "simulate.json");
+    steps.run(Kind::Test, "fresh worlds", || {
+        remove_stale(&worlds)?;
+        simulate::fresh(tree, &worlds)
+    });
     let outcome = result_file(tree, "demo.json");
     in_lab(steps, programs, "README: try it", || {
         remove_stale(&outcome)?;
         readme::try_it(tree, &outcome)
     });
+    in_hall(tree, steps, programs, FEW_MACHINES);
     in_lab(steps, programs, "README: a real estate", || readme::real_estate(tree));
     in_lab(steps, programs, "a killed run leaves nothing", || leftovers::check(tree));
     programs
@@ -141,6 +154,16 @@ fn in_lab(steps: &mut Steps, programs: bool, name: &str, step: impl FnOnce() -> 
     } else {
         steps.cannot(Kind::Test, name, "the programs do not build");
     }
+}
+
+/// The demo in a simulated hall of so many machines; only what it wrote is believed.
+fn in_hall(tree: &Tree, steps: &mut Steps, programs: bool, machines: usize) {
+    let outcome = result_file(tree, &format!("demo-simulated-{machines}.json"));
+    in_lab(steps, programs, &format!("demo, {machines} simulated machines"), || {
+        remove_stale(&outcome)?;
+        run::succeed(prepare::simulated_command(tree, machines).arg("--headless").arg("--json").arg(&outcome))?;
+        report::read_demo(&outcome)?.check_hall(machines)
+    });
 }
 
 /// Everything but doc tests, which have a step of their own.

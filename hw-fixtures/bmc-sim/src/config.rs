@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use world::bmc::{Hardware, Machine, Nic, Quirks, RestorePolicy, Secret, Secrets};
 
 use crate::error::Error;
-use crate::quirks::Quirks;
 
 /// Longest BMC key of IPMI, bytes.
 const KEY_MAX: usize = 20;
@@ -97,173 +97,6 @@ pub struct MachineConfig {
     pub quirks: Quirks,
 }
 
-/// One network interface.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nic {
-    /// Role in the estate, told as the interface's description.
-    pub role: String,
-    /// MAC address.
-    pub mac: String,
-    /// Speed of its link while the machine runs, Mbit/s.
-    #[serde(default = "gigabit")]
-    pub speed_mbps: u64,
-    /// Who is heard at the other end of its cable.
-    #[serde(default)]
-    pub neighbour: Option<Neighbour>,
-}
-
-impl Nic {
-    /// A gigabit interface at whose other end nobody is heard.
-    pub fn new(role: &str, mac: &str) -> Nic {
-        Nic { role: role.into(), mac: mac.into(), speed_mbps: gigabit(), neighbour: None }
-    }
-}
-
-/// What a switch says of itself by LLDP.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Neighbour {
-    /// Its name.
-    pub system: String,
-    /// Its chassis id, a MAC address.
-    pub chassis: String,
-    /// The port's name.
-    pub port: String,
-    /// Its management address.
-    pub address: String,
-}
-
-/// Hardware as the BMC tells it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Hardware {
-    /// Manufacturer.
-    pub manufacturer: String,
-    /// Model.
-    pub model: String,
-    /// Memory, GiB (fractions as real BMCs tell them).
-    pub memory_gib: f64,
-    /// Sockets.
-    pub processors: u32,
-    /// Cores in all.
-    pub cores: u32,
-    /// Threads in all.
-    pub threads: u32,
-    /// Processor model.
-    pub processor_model: String,
-    /// What the processors run: `x86-64`, `ARM-A64`.
-    pub instruction_set: String,
-    /// Vendor's mark in a processor.
-    pub processor_vendor: String,
-    /// CPUID family.
-    pub processor_family: u32,
-    /// CPUID model.
-    pub processor_number: u32,
-    /// Bays for power supplies.
-    pub power_supply_bays: u32,
-    /// Power supplies in them.
-    pub power_supplies: u32,
-    /// Boot mode when no override is set: `Legacy` or `UEFI`.
-    pub boot_mode: String,
-    /// Id of the System resource (clients must follow links).
-    pub system_id: String,
-    /// Id of the Chassis resource.
-    pub chassis_id: String,
-    /// Id of the Manager resource.
-    pub manager_id: String,
-}
-
-impl Default for Hardware {
-    fn default() -> Self {
-        Self {
-            manufacturer: "Understudy Laboratory".into(),
-            model: "Lab 1U".into(),
-            memory_gib: 0.375,
-            processors: 1,
-            cores: 1,
-            threads: 1,
-            processor_model: "QEMU Virtual CPU".into(),
-            instruction_set: "x86-64".into(),
-            processor_vendor: "AuthenticAMD".into(),
-            processor_family: 15,
-            processor_number: 107,
-            power_supply_bays: 2,
-            power_supplies: 2,
-            boot_mode: "Legacy".into(),
-            system_id: "System-1".into(),
-            chassis_id: "Enclosure-1".into(),
-            manager_id: "Bmc-1".into(),
-        }
-    }
-}
-
-/// A password: never printed.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// For keyed hashes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-
-    /// True if this is what was given, in a time that does not tell where they differ.
-    pub(crate) fn is(&self, given: &[u8]) -> bool {
-        let own = self.0.as_bytes();
-        own.len() == given.len() && own.iter().zip(given).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-/// What a machine does when mains power returns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
-pub enum RestorePolicy {
-    /// Powers on.
-    AlwaysOn,
-    /// Stays off.
-    AlwaysOff,
-    /// As it was before.
-    #[default]
-    LastState,
-}
-
-impl RestorePolicy {
-    /// The value in Redfish's spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AlwaysOn => "AlwaysOn",
-            Self::AlwaysOff => "AlwaysOff",
-            Self::LastState => "LastState",
-        }
-    }
-
-    /// Reads Redfish's spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "AlwaysOn" => Some(Self::AlwaysOn),
-            "AlwaysOff" => Some(Self::AlwaysOff),
-            "LastState" => Some(Self::LastState),
-            _ => None,
-        }
-    }
-}
-
-fn gigabit() -> u64 {
-    1000
-}
-
 fn yes() -> bool {
     true
 }
@@ -335,8 +168,28 @@ impl MachineConfig {
         }
     }
 
+    /// What of it is the BMC's business.
+    pub(crate) fn described(&self) -> Machine {
+        Machine {
+            name: self.name.clone(),
+            uuid: self.uuid.clone(),
+            serial: self.serial.clone(),
+            user: self.user.clone(),
+            nics: self.nics.clone(),
+            hardware: self.hardware.clone(),
+            restore_policy: self.restore_policy,
+            tells_progress: self.serial_log.is_some(),
+            quirks: self.quirks.clone(),
+        }
+    }
+
+    /// What nobody is told.
+    pub(crate) fn secrets(&self) -> Result<Secrets, Error> {
+        Ok(Secrets { password: self.read_password()?, key: self.read_key()? })
+    }
+
     /// The account's password, from code or from the file named.
-    pub(crate) fn read_password(&self) -> Result<Secret, Error> {
+    fn read_password(&self) -> Result<Secret, Error> {
         if let Some(password) = &self.password {
             return Ok(password.clone());
         }
@@ -347,20 +200,20 @@ impl MachineConfig {
     }
 
     /// The BMC key of IPMI, where there is one.
-    pub(crate) fn read_key(&self) -> Result<Option<Vec<u8>>, Error> {
+    fn read_key(&self) -> Result<Option<Vec<u8>>, Error> {
         let text = match (&self.ipmi_key, &self.ipmi_key_file) {
-            (Some(key), _) => key.0.clone(),
-            (None, Some(path)) => self.read_line(path)?,
+            (Some(key), _) => key.bytes().to_vec(),
+            (None, Some(path)) => self.read_line(path)?.into_bytes(),
             (None, None) => return Ok(None),
         };
         let fail = || {
             let length = format!("text of up to {KEY_MAX} bytes, or `0x` and up to {} hexadecimal digits", 2 * KEY_MAX);
             Error::Config(format!("machine {}: the BMC key is neither {length}", self.name))
         };
-        let bytes = match text.strip_prefix("0x") {
-            None => text.into_bytes(),
+        let bytes = match text.strip_prefix(b"0x") {
+            None => text,
             Some(digits) => {
-                let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|p| p.len() == 2));
+                let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|p| p.len() == 2));
                 let bytes = pairs.map(|pair| pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()));
                 bytes.collect::<Option<Vec<u8>>>().ok_or_else(fail)?
             }

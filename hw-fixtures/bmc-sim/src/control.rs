@@ -3,20 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
+use world::bmc::limits::DELAY_MAX_MS;
+use world::bmc::{Change, Mishap, Outcome, Quirks, Reading};
+use world::clock;
 
-use crate::bmc::{Bmc, Change};
-use crate::clock;
-use crate::device::Mishap;
 use crate::error::Error;
-use crate::limits;
-use crate::power::Outcome;
-use crate::reading::Reading;
+use crate::station::Station;
 
 /// A control request. `name` is a machine.
 #[derive(Debug, Clone, Deserialize)]
@@ -128,13 +125,13 @@ pub enum Request {
 /// Commands for the machines of one simulator, from inside the process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Control {
-    machines: Arc<BTreeMap<String, Arc<Bmc>>>,
+    machines: Arc<BTreeMap<String, Arc<Station>>>,
     changes: broadcast::Sender<Change>,
 }
 
 impl Control {
     /// A hand for these machines.
-    pub(crate) fn new(machines: BTreeMap<String, Arc<Bmc>>, changes: broadcast::Sender<Change>) -> Control {
+    pub(crate) fn new(machines: BTreeMap<String, Arc<Station>>, changes: broadcast::Sender<Change>) -> Control {
         Control { machines: Arc::new(machines), changes }
     }
 
@@ -144,7 +141,7 @@ impl Control {
         let control = self.clone();
         tokio::spawn(async move { perform(&control, request).await })
             .await
-            .unwrap_or_else(|e| Err(Error::State { name: "(control)".into(), reason: e.to_string() }))
+            .unwrap_or_else(|e| Err(Error::refused("(control)", e.to_string())))
     }
 
     /// The same in the control socket's shape: `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
@@ -180,11 +177,11 @@ impl Control {
         self.changes.subscribe()
     }
 
-    pub(crate) fn find(&self, name: &str) -> Result<&Arc<Bmc>, Error> {
+    pub(crate) fn find(&self, name: &str) -> Result<&Arc<Station>, Error> {
         self.machines.get(name).ok_or_else(|| Error::UnknownMachine(name.into()))
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Bmc>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Station>> {
         self.machines.values()
     }
 }
@@ -197,33 +194,33 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
         Request::State { name } => Ok(state(control.find(&name)?.as_ref())),
         Request::PressPowerButton { name } => done(control.find(&name)?.press_button().await?),
         Request::PowerOn { name } => done(control.find(&name)?.power_on("ManagementCommand").await?),
-        Request::PowerOff { name } => control.find(&name)?.pull().await.map(|()| json!({})),
-        Request::Freeze { name } => control.find(&name)?.freeze().await.map(|()| json!({})),
-        Request::Thaw { name } => control.find(&name)?.thaw().map(|()| json!({})),
-        Request::Kill { name } => control.find(&name)?.signal(Signal::SIGKILL).map(|_| json!({})),
-        Request::PowerLoss { name } => control.find(&name)?.power_loss().await.map(|()| json!({})),
-        Request::PowerReturn { name } => control.find(&name)?.power_return().await.map(|()| json!({})),
+        Request::PowerOff { name } => Ok(control.find(&name)?.pull().await.map(|()| json!({}))?),
+        Request::Freeze { name } => Ok(control.find(&name)?.freeze().await.map(|()| json!({}))?),
+        Request::Thaw { name } => Ok(control.find(&name)?.thaw().map(|()| json!({}))?),
+        Request::Kill { name } => Ok(control.find(&name)?.kill().map(|()| json!({}))?),
+        Request::PowerLoss { name } => Ok(control.find(&name)?.power_loss().await.map(|()| json!({}))?),
+        Request::PowerReturn { name } => Ok(control.find(&name)?.power_return().await.map(|()| json!({}))?),
         Request::SetQuirks { name, quirks } => {
             let bmc = control.find(&name)?;
             let before = bmc.state().quirks.clone();
-            let quirks = before.changed(&quirks).map_err(|reason| Error::State { name, reason })?;
+            let quirks = before.changed(&quirks).map_err(|reason| Error::refused(&name, reason))?;
             bmc.set_quirks(quirks.clone());
             bmc.settled().await;
             Ok(json!({ "quirks": quirks }))
         }
         Request::ClearQuirks { name } => {
             let bmc = control.find(&name)?;
-            bmc.set_quirks(crate::quirks::Quirks::default());
+            bmc.set_quirks(Quirks::default());
             bmc.settled().await;
             Ok(json!({}))
         }
         Request::RebootBmc { name, away_ms, early_ms } => {
             let bmc = control.find(&name)?;
             if !bmc.state().supply {
-                return Err(Error::State { name, reason: "it has no mains power".into() });
+                return Err(Error::refused(&name, "it has no mains power"));
             }
             let quirks = bmc.state().quirks.clone();
-            let time = |asked: Option<u64>, quirk| Duration::from_millis(asked.unwrap_or(quirk).min(limits::DELAY_MAX_MS));
+            let time = |asked: Option<u64>, quirk| Duration::from_millis(asked.unwrap_or(quirk).min(DELAY_MAX_MS));
             bmc.restart_bmc(time(away_ms, quirks.bmc_reboot_ms), time(early_ms, quirks.bmc_early_ms), "commanded");
             bmc.settled().await;
             Ok(json!({}))
@@ -234,13 +231,13 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
         }
         Request::ClearLog { name } => {
             let mut state = control.find(&name)?.state();
-            let now = clock::seconds(SystemTime::now(), state.quirks.clock_offset_s);
+            let now = state.clock_s();
             state.device.log.clear(now);
             Ok(json!({}))
         }
         Request::Watchdog { name, period_s } => {
-            let started = crate::ipmi::start_watchdog(control.find(&name)?, Duration::from_secs(u64::from(period_s)));
-            if started { Ok(json!({})) } else { Err(Error::State { name, reason: "no watchdog counts so far".into() }) }
+            let started = world::bmc::ipmi::start_watchdog(control.find(&name)?, Duration::from_secs(u64::from(period_s)));
+            if started { Ok(json!({})) } else { Err(Error::refused(&name, "no watchdog counts so far")) }
         }
         Request::LoseSessions { name } => {
             let bmc = control.find(&name)?;
@@ -250,12 +247,12 @@ async fn perform(control: &Control, request: Request) -> Result<Value, Error> {
         }
         Request::ChangeCertificate { name } => {
             let bmc = control.find(&name)?;
-            if bmc.state().identity.is_none() {
-                return Err(Error::State { name, reason: "it speaks no Redfish, so it has no certificate".into() });
+            if bmc.identity().is_none() {
+                return Err(Error::refused(&name, "it speaks no Redfish, so it has no certificate"));
             }
             let identity = crate::tls::identity(&name, bmc.address)?;
             let pem = identity.pem.clone();
-            bmc.state().identity = Some(identity);
+            *bmc.identity() = Some(identity);
             Ok(json!({ "certificate": pem }))
         }
     }
@@ -269,14 +266,14 @@ fn done(outcome: Outcome) -> Result<Value, Error> {
     }}))
 }
 
-fn state(bmc: &Bmc) -> Value {
+fn state(bmc: &Station) -> Value {
     let told = |reading| match reading {
         Reading::Is(text) => json!(text),
         Reading::Null => Value::Null,
         Reading::Missing => json!("(missing)"),
         Reading::Unavailable => json!("(error)"),
     };
-    let link = *bmc.link.borrow();
+    let link = bmc.link().get();
     let mut state = bmc.state();
     let timeout = state.session_timeout();
     let ipmi_timeout = Duration::from_millis(state.quirks.ipmi_session_timeout_ms);
@@ -285,8 +282,8 @@ fn state(bmc: &Bmc) -> Value {
         "address": bmc.address,
         "ipmi_address": bmc.ipmi,
         "pid": state.pid(),
-        "power": if state.process.is_some() { "on" } else { "off" },
-        "frozen": state.process.as_ref().is_some_and(|p| p.frozen),
+        "power": if state.run.is_some() { "on" } else { "off" },
+        "frozen": state.run.is_some_and(|run| run.frozen),
         "starts": state.generation,
         "mains": state.supply,
         "system_power": told(state.system_power()),
@@ -302,7 +299,7 @@ fn state(bmc: &Bmc) -> Value {
             "enabled": boot.enabled, "target": boot.target, "mode": boot.mode, "http_boot_uri": boot.uri,
         })),
         "sessions": state.sessions.list(timeout).len(),
-        "ipmi_sessions": state.rmcp.count(Instant::now(), ipmi_timeout),
+        "ipmi_sessions": state.rmcp.count(clock::now(), ipmi_timeout),
         "events": state.device.log.len(),
         "identify": state.device.light_state() != 0,
         "requests": state.requests,

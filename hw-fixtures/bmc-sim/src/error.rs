@@ -37,25 +37,17 @@ pub enum Error {
         /// What the library said.
         reason: String,
     },
-    /// The machine's process could not be started.
-    #[error("machine {name}: cannot start {program}: {source}; is it installed, and may this process enter the hall namespace?")]
-    Start {
-        /// The machine.
-        name: String,
-        /// argv[0].
-        program: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// A control request names a machine that does not exist.
     #[error("no machine is called {0}; `pids` lists the names")]
     UnknownMachine(String),
-    /// The machine is not in the state the request needs.
-    #[error("machine {name}: {reason}")]
-    State {
-        /// The machine.
-        name: String,
-        /// What is in the way.
-        reason: String,
-    },
+    /// The machine is not in the state the request needs, or could not be started.
+    #[error(transparent)]
+    Machine(#[from] world::bmc::Error),
+}
+
+impl Error {
+    /// A request that this machine refuses, for this reason.
+    pub(crate) fn refused(name: &str, reason: impl Into<String>) -> Error {
+        Error::Machine(world::bmc::Error { name: name.into(), reason: reason.into() })
+    }
 }

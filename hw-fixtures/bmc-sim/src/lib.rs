@@ -1,4 +1,5 @@
-//! BMCs that do not exist: Redfish over TLS and IPMI 2.0 on real sockets, each the parent of a process that plays its machine.
+//! BMCs that do not exist, those of [`world::bmc`]: Redfish over TLS and IPMI 2.0 on real sockets, each the parent of a process that
+//! plays its machine.
 //! Must never be honest by accident or lie by accident: without quirks every answer follows the process, with a quirk exactly one thing differs.
 //!
 //! ```no_run
@@ -12,45 +13,40 @@
 //! # }
 //! ```
 
-mod bmc;
+mod berth;
 mod clock;
-mod command;
 mod config;
 mod control;
-mod device;
+#[cfg(test)]
+mod corpus;
 mod error;
-mod ipmi;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 mod launch;
 mod limits;
 mod lines;
 mod monitor;
-mod power;
+mod process;
 mod progress;
-mod quirks;
-mod reading;
-mod redfish;
-mod rmcp;
-mod sensing;
+#[cfg(test)]
+mod rmcp_tests;
 mod server;
-mod sessions;
 mod simulator;
 mod socket;
-mod tasks;
+mod station;
 mod tls;
+mod udp;
 
-pub use self::bmc::Change;
-pub use config::{Config, Hardware, MachineConfig, Neighbour, Nic, RestorePolicy, Secret};
+pub use berth::Berth;
+pub use config::{Config, MachineConfig};
 pub use control::{Control, Request};
-pub use device::Mishap;
 pub use error::Error;
-#[cfg(any(test, feature = "hostile"))]
-pub use ipmi::hostile;
-pub use quirks::{
-    AccountState, BootPlace, EarlyReading, ErrorScope, EtagBehaviour, EventStream, GuidOrder, ModeFlip, ModeProperty, NoEffect,
-    PolicyAttribute, PowerReading, Privilege, Quirks, Reach, RedfishQuirks, ResetBehaviour, ResetTimeReading, RoleHashing,
-    SettingBehaviour, StrongSuite, TaskBehaviour,
-};
 pub use simulator::{Handle, Simulator};
+pub use world::bmc::{
+    AccountState, BootPlace, Change, EarlyReading, ErrorScope, EtagBehaviour, EventStream, GuidOrder, Hardware, Mishap, ModeFlip,
+    ModeProperty, Neighbour, Nic, NoEffect, PolicyAttribute, PowerReading, Privilege, Quirks, Reach, RedfishQuirks,
+    ResetBehaviour, ResetTimeReading, RestorePolicy, RoleHashing, Secret, SettingBehaviour, StrongSuite, TaskBehaviour,
+};
 
 /// Unit tests count what a decoder holds.
 #[cfg(test)]

@@ -2,40 +2,42 @@
 //! Must never stop a machine or decide its power: the process alone does that.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::bmc::Bmc;
 use crate::limits;
 use crate::lines;
 
 /// The cause told for a reset that the guest (or its firmware) made.
 pub const GUEST_RESET: &str = "OSSoftRestart";
 
-/// Follows one start's monitor until its process is gone, connecting again whenever the connection breaks.
-pub async fn follow(bmc: Arc<Bmc>, generation: u64, path: PathBuf, mut commands: mpsc::Receiver<&'static str>) {
-    let mut moved = bmc.moved.subscribe();
-    let ended = moved.wait_for(|_| bmc.state().process.as_ref().is_none_or(|p| p.generation != generation));
-    tokio::pin!(ended);
+/// Follows one start's monitor until it is aborted, connecting again whenever the connection breaks; `told` hears the cause of each reset.
+pub async fn follow(machine: String, path: PathBuf, mut commands: mpsc::Receiver<&'static str>, told: impl Fn(&'static str)) {
+    let mut seen = None;
+    let mut reset = |cause| {
+        // Firmware resets the machine once more on its way through a warm reset: that is part of the one before.
+        let before = seen.replace(Instant::now());
+        if cause != GUEST_RESET || before.is_none_or(|at: Instant| at.elapsed() >= limits::RESET_ECHO) {
+            told(cause);
+        }
+    };
     loop {
-        tokio::select! {
-            _ = &mut ended => return,
-            result = talk(&bmc, generation, &path, &mut commands) => if let Err(e) = result {
-                tracing::debug!(machine = %bmc.config.name, error = %e, "monitor");
-            },
+        if let Err(e) = talk(&path, &mut commands, &mut reset).await {
+            tracing::debug!(%machine, error = %e, "monitor");
         }
-        tokio::select! {
-            _ = &mut ended => return,
-            () = tokio::time::sleep(limits::MONITOR_RETRY) => {}
-        }
+        tokio::time::sleep(limits::MONITOR_RETRY).await;
     }
 }
 
-async fn talk(bmc: &Bmc, generation: u64, path: &Path, commands: &mut mpsc::Receiver<&'static str>) -> std::io::Result<()> {
+async fn talk(
+    path: &Path,
+    commands: &mut mpsc::Receiver<&'static str>,
+    reset: &mut impl FnMut(&'static str),
+) -> std::io::Result<()> {
     let (reader, mut writer) = UnixStream::connect(path).await?.into_split();
     writer.write_all(&command("qmp_capabilities")).await?;
     // Lines are read by a task of their own: a half-read line would be lost if a command came in between.
@@ -53,7 +55,7 @@ async fn talk(bmc: &Bmc, generation: u64, path: &Path, commands: &mut mpsc::Rece
     let result = loop {
         tokio::select! {
             event = events.recv() => match event {
-                Some(cause) => bmc.saw_reset(generation, cause),
+                Some(cause) => reset(cause),
                 None => break Ok(()),
             },
             Some(name) = commands.recv() => if let Err(e) = writer.write_all(&command(name)).await {

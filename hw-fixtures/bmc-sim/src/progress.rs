@@ -2,20 +2,20 @@
 //! Must never read more of a log than a bounded piece at a time.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use world::bmc::Stage;
 
 use crate::limits;
 
-/// Text on the console and the state it proves, in the order of a boot.
-const MARKS: [(&[u8], &str); 6] = [
-    (b"SeaBIOS", "SystemHardwareInitializationComplete"),
-    (b"BdsDxe", "SystemHardwareInitializationComplete"),
-    (b"iPXE", "SystemHardwareInitializationComplete"),
-    (b"Linux version", "OSBootStarted"),
-    (b"Run /init", "OSBootStarted"),
-    (b"login:", "OSRunning"),
+/// Text on the console and the stage it proves, in the order of a boot.
+const MARKS: [(&[u8], Stage); 6] = [
+    (b"SeaBIOS", Stage::HardwareInitialized),
+    (b"BdsDxe", Stage::HardwareInitialized),
+    (b"iPXE", Stage::HardwareInitialized),
+    (b"Linux version", Stage::SystemStarted),
+    (b"Run /init", Stage::SystemStarted),
+    (b"login:", Stage::SystemRuns),
 ];
 /// Bytes kept from one piece to the next, so that a mark cut in two is found.
 const OVERLAP: u64 = 32;
@@ -24,15 +24,17 @@ const OVERLAP: u64 = 32;
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     offset: u64,
+    /// Marks passed in this boot.
     rank: usize,
-    told: Option<(&'static str, SystemTime)>,
+    /// Which boot this is.
+    boot: u64,
 }
 
 impl Progress {
     /// A new boot begins. The log may be emptied by it or not: reading goes on where it stood.
     pub fn restart(&mut self) {
         self.rank = 0;
-        self.told = Some(("PrimaryProcessorInitializationStarted", SystemTime::now()));
+        self.boot += 1;
     }
 
     /// The log was emptied.
@@ -40,24 +42,26 @@ impl Progress {
         self.offset = 0;
     }
 
-    /// State and the time it was seen.
-    pub fn told(&self) -> Option<(&'static str, SystemTime)> {
-        self.told
-    }
-
-    /// True if this one began later than the other was told: what the other read belongs to an earlier boot.
-    pub fn is_newer_than(&self, other: &Self) -> bool {
-        self.told.map(|(_, at)| at) > other.told.map(|(_, at)| at)
+    /// Takes over what a look has found that began `before`; the stage. Nothing, if another boot has begun meanwhile.
+    pub fn follow(&mut self, before: &Self, after: Self) -> Option<Stage> {
+        if self.boot != before.boot {
+            return None;
+        }
+        // of two looks at once the one that saw more counts
+        if after.rank >= self.rank {
+            *self = after;
+        }
+        let last = self.rank.checked_sub(1)?;
+        MARKS.get(last).map(|(_, stage)| *stage)
     }
 
     /// Looks at what the console said since.
     pub async fn advanced(mut self, log: &Path) -> Self {
         if let Ok((offset, text)) = read_on(log, self.offset).await {
             self.offset = offset;
-            for (rank, (mark, state)) in MARKS.iter().enumerate() {
+            for (rank, (mark, _)) in MARKS.iter().enumerate() {
                 if rank + 1 > self.rank && text.windows(mark.len()).any(|window| window == *mark) {
                     self.rank = rank + 1;
-                    self.told = Some((state, SystemTime::now()));
                 }
             }
         }

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,13 +12,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{Backlog, listen};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use world::bmc::redfish::Connection;
+use world::bmc::{Link, Reach};
+use world::watch;
 
-use crate::bmc::{Bmc, Link};
 use crate::limits;
-use crate::quirks::Reach;
-use crate::redfish;
+use crate::station::Station;
 
 /// How long the connection that fills the queue of an unreachable BMC is tried.
 const FILL: Duration = Duration::from_millis(100);
@@ -32,33 +33,27 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves one BMC until the task is aborted.
-pub async fn serve(bmc: Arc<Bmc>, listener: TcpListener) {
-    let mut link = bmc.link.subscribe();
+pub async fn serve(bmc: Arc<Station>, listener: TcpListener) {
+    let mut link = bmc.link();
     let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let mut open = Some(listener);
     loop {
-        let now = *link.borrow_and_update();
+        let now = link.see();
         match (now.reach, open.take()) {
             (Reach::Refuse, listener) => {
                 drop(listener);
-                bmc.served.send_replace(now.serial);
-                if link.changed().await.is_err() {
-                    return;
-                }
+                bmc.redfish_follows(now.serial);
+                link.changed().await;
             }
             (_, None) => open = rebind(&bmc).await,
             (Reach::Unreachable, Some(listener)) => {
-                if darkness(&bmc, now, &listener, &mut link).await.is_err() {
-                    return;
-                }
+                darkness(&bmc, now, &listener, &mut link).await;
                 open = Some(listener);
             }
             (Reach::Answering | Reach::Garbage, Some(listener)) => {
-                bmc.served.send_replace(now.serial);
+                bmc.redfish_follows(now.serial);
                 tokio::select! {
-                    changed = link.changed() => if changed.is_err() {
-                        return;
-                    },
+                    () = link.changed() => {}
                     accepted = listener.accept() => match accepted {
                         Ok((stream, _)) => take(&bmc, now, stream, &slots),
                         Err(e) => {
@@ -73,7 +68,7 @@ pub async fn serve(bmc: Arc<Bmc>, listener: TcpListener) {
     }
 }
 
-async fn rebind(bmc: &Bmc) -> Option<TcpListener> {
+async fn rebind(bmc: &Station) -> Option<TcpListener> {
     for _ in 0..limits::REBIND_ATTEMPTS {
         match bind(bmc.address) {
             Ok(listener) => return Some(listener),
@@ -85,12 +80,7 @@ async fn rebind(bmc: &Bmc) -> Option<TcpListener> {
 }
 
 /// Unreachable: a queue of one that is full makes the kernel drop every further SYN, as a dead cable would.
-async fn darkness(
-    bmc: &Bmc,
-    now: Link,
-    listener: &TcpListener,
-    link: &mut watch::Receiver<Link>,
-) -> Result<(), watch::error::RecvError> {
+async fn darkness(bmc: &Station, now: Link, listener: &TcpListener, link: &mut watch::Receiver<Link>) {
     let resize = |size: i32| {
         if let Err(e) = Backlog::new(size).and_then(|backlog| listen(listener, backlog)) {
             tracing::warn!(machine = %bmc.config.name, error = %e, "backlog");
@@ -98,36 +88,32 @@ async fn darkness(
     };
     resize(0);
     let filler = tokio::time::timeout(FILL, TcpStream::connect(bmc.address)).await;
-    bmc.served.send_replace(now.serial);
-    let changed = link.changed().await;
+    bmc.redfish_follows(now.serial);
+    link.changed().await;
     drop(filler);
     // What waited in the queue was sent into the dark: it is lost.
     while let Ok(Ok(lost)) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
         drop(lost);
     }
     resize(limits::BACKLOG);
-    changed
 }
 
-fn take(bmc: &Arc<Bmc>, link: Link, stream: TcpStream, slots: &Arc<Semaphore>) {
+fn take(bmc: &Arc<Station>, link: Link, stream: TcpStream, slots: &Arc<Semaphore>) {
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
         tracing::debug!(machine = %bmc.config.name, "too many connections");
         return;
     };
     let bmc = Arc::clone(bmc);
     tokio::spawn(async move {
-        let mut changes = bmc.link.subscribe();
+        let mut changes = bmc.link();
         let talk = talk(Arc::clone(&bmc), link.reach, stream);
         tokio::pin!(talk);
         loop {
             tokio::select! {
                 biased;
-                changed = changes.changed() => {
-                    let now = *changes.borrow_and_update();
-                    if changed.is_err() || now.epoch != link.epoch {
-                        break;
-                    }
-                }
+                () = changes.changed() => if changes.get().epoch != link.epoch {
+                    break;
+                },
                 result = &mut talk => {
                     if let Err(e) = result {
                         tracing::debug!(machine = %bmc.config.name, error = %e, "connection");
@@ -137,36 +123,27 @@ fn take(bmc: &Arc<Bmc>, link: Link, stream: TcpStream, slots: &Arc<Semaphore>) {
             }
         }
         // Not polled any more, so nothing is read, done or answered; closed only when a close could be seen again.
-        let _ = changes.wait_for(|now| now.reach != Reach::Unreachable).await;
+        changes.wait_for(|now| now.reach != Reach::Unreachable).await;
         drop(slot);
     });
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn talk(bmc: Arc<Bmc>, reach: Reach, mut stream: TcpStream) -> Result<(), Failure> {
+async fn talk(bmc: Arc<Station>, reach: Reach, mut stream: TcpStream) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
     if reach == Reach::Garbage {
         let noise: [u8; 64] = rand::random();
         stream.write_all(&noise).await?;
         return Ok(stream.shutdown().await?);
     }
-    let server = bmc.state().identity.as_ref().map(|identity| Arc::clone(&identity.server)).ok_or("no certificate")?;
+    let server = bmc.identity().as_ref().map(|identity| Arc::clone(&identity.server)).ok_or("no certificate")?;
     let acceptor = TlsAcceptor::from(server);
     let stream = tokio::time::timeout(limits::TLS_HANDSHAKE, acceptor.accept(stream)).await??;
-    let heard = Arc::new(Mutex::new(Instant::now()));
+    let connection = Arc::new(Connection::new(&bmc));
     let service = service_fn(move |request| {
-        let (bmc, heard) = (Arc::clone(&bmc), Arc::clone(&heard));
-        async move {
-            let idle = |heard: &Mutex<Instant>| heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-            let cut = Duration::from_millis(bmc.state().quirks.redfish.idle_cut_ms);
-            if !cut.is_zero() && idle(&heard) >= cut {
-                return Err(redfish::Dropped);
-            }
-            let answer = redfish::answer(&bmc, request).await;
-            *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-            answer
-        }
+        let connection = Arc::clone(&connection);
+        async move { connection.answer(request).await }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

@@ -9,16 +9,20 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
+use world::bmc::{Bmc, Change, Ports, Surroundings};
+use world::{Dice, Ticks, Wall};
 
-use crate::bmc::{Bmc, Faces, Secrets};
+use crate::clock;
 use crate::config::{Config, MachineConfig};
 use crate::control::Control;
 use crate::error::Error;
-use crate::ipmi;
 use crate::limits;
+use crate::process::Process;
 use crate::server;
 use crate::socket;
+use crate::station::Station;
 use crate::tls;
+use crate::udp;
 
 /// Starts simulators.
 #[derive(Debug)]
@@ -47,24 +51,42 @@ impl Port {
     fn open(machine: &MachineConfig) -> Result<Port, Error> {
         let fail = |address| move |source| Error::Listen { name: machine.name.clone(), address, source };
         let redfish = machine.redfish.then(|| server::bind(machine.listen).map_err(fail(machine.listen))).transpose()?;
-        let ipmi = machine.ipmi.map(|address| ipmi::bind(address).map_err(fail(address))).transpose()?;
+        let ipmi = machine.ipmi.map(|address| udp::bind(address).map_err(fail(address))).transpose()?;
         Ok(Port { redfish, ipmi })
     }
 
-    /// Where the BMC is met; makes its certificate.
-    fn faces(&self, machine: &MachineConfig) -> Result<Faces, Error> {
+    /// The BMC that is met here; makes its certificate.
+    fn station(
+        &self,
+        machine: MachineConfig,
+        hall: Option<PathBuf>,
+        changes: &broadcast::Sender<Change>,
+    ) -> Result<Arc<Station>, Error> {
         let fail = |source| Error::Listen { name: machine.name.clone(), address: machine.listen, source };
         let ipmi = self.ipmi.as_ref().map(|socket| socket.local_addr().map_err(fail)).transpose()?;
-        let Some(listener) = &self.redfish else {
-            return Ok(Faces { redfish: machine.listen, identity: None, ipmi });
+        let (address, identity) = match &self.redfish {
+            None => (machine.listen, None),
+            Some(listener) => {
+                let address = listener.local_addr().map_err(fail)?;
+                let identity = tls::identity(&machine.name, address)?;
+                if let Some(path) = &machine.certificate {
+                    tls::write_pem(path, &identity.pem)?;
+                }
+                (address, Some(identity))
+            }
         };
-        let redfish = listener.local_addr().map_err(fail)?;
-        let identity = tls::identity(&machine.name, redfish)?;
-        if let Some(path) = &machine.certificate {
-            tls::write_pem(path, &identity.pem)?;
-        }
-        Ok(Faces { redfish, identity: Some(identity), ipmi })
+        let (described, secrets) = (machine.described(), machine.secrets()?);
+        let ports = Ports { redfish: self.redfish.is_some(), ipmi: ipmi.is_some() };
+        let bmc = Bmc::new(described, secrets, surroundings(Process::new(machine, hall), ports, changes.clone()));
+        Ok(Station::new(bmc, address, ipmi, identity))
     }
+}
+
+/// What a BMC has around it in a process of its own: the time and the chance of this machine.
+pub(crate) fn surroundings(machine: Process, ports: Ports, changes: broadcast::Sender<Change>) -> Surroundings {
+    let ticks = Ticks::with(clock::monotonic_ns);
+    let (wall, dice) = (Wall::of_the_machine(), Dice::of_the_machine());
+    Surroundings { host: Arc::new(machine), wall, ticks, dice, ports, changes }
 }
 
 impl Simulator {
@@ -77,13 +99,11 @@ impl Simulator {
         let mut first = None;
         for machine in config.machines {
             let port = Port::open(&machine)?;
-            let secrets = Secrets { password: machine.read_password()?, key: machine.read_key()? };
-            let faces = port.faces(&machine)?;
-            let pem = faces.identity.as_ref().map(|identity| identity.pem.clone()).unwrap_or_default();
-            first.get_or_insert((faces.redfish, pem));
-            let bmc = Bmc::new(machine, secrets, config.hall_netns.clone(), faces, changes.clone());
-            ports.push((Arc::clone(&bmc), port));
-            machines.insert(bmc.config.name.clone(), bmc);
+            let station = port.station(machine, config.hall_netns.clone(), &changes)?;
+            let pem = station.identity().as_ref().map(|identity| identity.pem.clone()).unwrap_or_default();
+            first.get_or_insert((station.address, pem));
+            machines.insert(station.config.name.clone(), Arc::clone(&station));
+            ports.push((station, port));
         }
         let (address, certificate_pem) =
             first.ok_or_else(|| Error::Config("no machines; name at least one under `machines`".into()))?;
@@ -91,9 +111,9 @@ impl Simulator {
         let socket = config.control.as_ref().map(|path| socket::bind(path)).transpose()?;
         // Nothing below can fail, so no task is left behind by a start that was refused.
         let mut tasks = Vec::new();
-        for (bmc, port) in ports {
-            tasks.extend(port.redfish.map(|listener| tokio::spawn(server::serve(Arc::clone(&bmc), listener))));
-            tasks.extend(port.ipmi.map(|socket| tokio::spawn(ipmi::serve(bmc, socket))));
+        for (station, port) in ports {
+            tasks.extend(port.redfish.map(|listener| tokio::spawn(server::serve(Arc::clone(&station), listener))));
+            tasks.extend(port.ipmi.map(|socket| tokio::spawn(udp::serve(station, socket))));
         }
         if let Some(listener) = socket {
             tasks.push(tokio::spawn(socket::serve(control.clone(), listener)));
@@ -115,13 +135,13 @@ impl Handle {
 
     /// IPMI address of a machine's BMC.
     pub fn ipmi_address_of(&self, name: &str) -> Result<SocketAddr, Error> {
-        let refuse = || Error::State { name: name.into(), reason: "it speaks no IPMI; give `ipmi` an address".into() };
+        let refuse = || Error::refused(name, "it speaks no IPMI; give `ipmi` an address");
         self.control.find(name)?.ipmi.ok_or_else(refuse)
     }
 
     /// The certificate a machine's BMC shows now, PEM; empty if it speaks no Redfish.
     pub fn certificate_of(&self, name: &str) -> Result<String, Error> {
-        Ok(self.control.find(name)?.state().identity.as_ref().map(|identity| identity.pem.clone()).unwrap_or_default())
+        Ok(self.control.find(name)?.identity().as_ref().map(|identity| identity.pem.clone()).unwrap_or_default())
     }
 
     /// Closes the ports, kills every machine and waits until all are reaped.

@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, broadcast};
+use world::bmc::Change;
 
-use crate::bmc::Change;
 use crate::control::{Control, Request};
 use crate::error::Error;
 use crate::limits;

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::storage::InitiatorName;
 use vocabulary::{MachineId, ServerId};
 
-use crate::config::Config;
 use crate::fact::{Atom, Change, Exported, Holder, Key, Ns, Observation, Seen, State};
 use crate::limits::{CHANGES_MAX, ELEMENTS_MAX, HANDS_MAX, INITIATORS_MAX, SESSION_UNKNOWN_NS};
+use crate::roster::Roster;
 
 /// Everything seen of one run.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +46,16 @@ impl Book {
         &self.hands
     }
 
+    /// The changes that were not taken yet: whoever judges each at once needs them only once.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Forgets the deeds of foreign hands before this instant.
+    pub fn forget_hands(&mut self, before_ns: Ns) {
+        self.hands.retain(|(at_ns, _)| *at_ns >= before_ns);
+    }
+
     /// Whether something was not kept because a bound was reached: then no judgement is worth anything.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -53,7 +63,7 @@ impl Book {
     }
 
     /// Takes what was seen; answers how many changes that made.
-    pub fn take(&mut self, config: &Config, seen: Seen) -> usize {
+    pub fn take(&mut self, roster: &Roster, seen: Seen) -> usize {
         let before = self.changes.len();
         let Seen { after_ns, at_ns, what } = seen;
         match what {
@@ -68,7 +78,7 @@ impl Book {
                 let atoms = permit.into_iter().map(|(server, _)| Atom::MayBoot(server)).collect();
                 self.set(Key::Permit(machine), atoms, after_ns, at_ns);
             }
-            Observation::Target(target, exported) => self.target(config, target, exported, after_ns, at_ns),
+            Observation::Target(target, exported) => self.target(roster, target, exported, after_ns, at_ns),
             Observation::Ran(machine, server) => self.ran(&machine, server, after_ns, at_ns),
             Observation::Login(machine, initiator, _) => {
                 self.knows(&initiator, &machine, after_ns, at_ns);
@@ -137,13 +147,13 @@ impl Book {
         self.add(key, Atom::Machine(machine.clone()), after_ns, at_ns);
     }
 
-    fn target(&mut self, config: &Config, target: String, exported: Exported, after_ns: Ns, at_ns: Ns) {
+    fn target(&mut self, roster: &Roster, target: String, exported: Exported, after_ns: Ns, at_ns: Ns) {
         self.sessions.retain(|(other, number), _| *other != target || exported.sessions.contains_key(number));
         let mut atoms: BTreeSet<Atom> = exported.admitted.into_iter().map(Atom::Admits).collect();
         atoms.extend(exported.open.then_some(Atom::AdmitsAnyone));
         for (number, initiator) in exported.sessions.into_iter().take(ELEMENTS_MAX) {
             let machine = self.holder(&target, number, &initiator, at_ns);
-            if let (Holder::Machine(machine), Some(server)) = (&machine, config.server_of(&target)) {
+            if let (Holder::Machine(machine), Some(server)) = (&machine, roster.server_of(&target)) {
                 // whoever has the server's disk has begun to run it
                 self.ran(machine, server.clone(), at_ns, at_ns);
             }
@@ -177,6 +187,8 @@ impl Book {
     }
 }
 
+// their roster is the lab's
+#[cfg(feature = "lab")]
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_machine_forgets_what_it_ran_when_its_power_goes() {
-        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap();
+        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap().roster;
         let mut book = Book::default();
         let ran = |book: &Book| book.state().get(&Key::Ran(machine(1))).is_some_and(|atoms| !atoms.is_empty());
         book.take(&config, Seen::exactly(10, Observation::Power(machine(1), true)));
@@ -226,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_session_belongs_to_whoever_logged_in_and_stays_its_own() {
-        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap();
+        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap().roster;
         let mut book = Book::default();
         book.take(&config, Seen::exactly(1, Observation::Permit(machine(1), Some((web1(), name("iqn.x:a"))))));
         book.take(&config, Seen::exactly(10, Observation::Target(TARGET.into(), sessions(&[(1, "iqn.x:a")]))));
@@ -238,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_session_of_nobody_known_counts_as_a_stranger_after_a_while() {
-        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap();
+        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap().roster;
         let mut book = Book::default();
         let look = |book: &mut Book, at| {
             book.take(&config, Seen::exactly(at, Observation::Target(TARGET.into(), sessions(&[(7, "iqn.x:z")]))))
@@ -254,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_full_book_says_so() {
-        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap();
+        let config = for_lab::config(std::path::Path::new("/r"), 3).unwrap().roster;
         let mut book = Book::default();
         for turn in 0..=u64::try_from(CHANGES_MAX).unwrap() {
             assert!(!book.is_full());

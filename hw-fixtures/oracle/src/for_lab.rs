@@ -11,7 +11,8 @@ use lab::qemu::machine_files;
 use lab::volumes::volume_file;
 use vocabulary::Role;
 
-use crate::config::{Config, Interface, MachineConfig, NicConfig, ServerConfig, Sources, Tool, VolumeConfig};
+use crate::config::{Config, Interface, Sources, Tool};
+use crate::roster::{MachineConfig, NicConfig, Roster, ServerConfig, VolumeConfig};
 
 /// The configuration's file name in a run folder.
 pub const CONFIG: &str = "oracle.json";
@@ -65,9 +66,7 @@ pub fn config(run: &Path, machines: u8) -> Result<Config, NameError> {
         all.insert(parsed("machine", &machine.name())?, MachineConfig { nics, console });
     }
     Ok(Config {
-        servers,
-        machines: all,
-        boot_vlans: [BOOT_VLAN].into(),
+        roster: Roster { servers, machines: all, boot_vlans: [BOOT_VLAN].into() },
         sources: sources(run)?,
         query: run.join(QUERY),
         debugfs: Tool::default(),
@@ -97,15 +96,15 @@ mod tests {
     #[test]
     fn the_lab_fits_and_the_file_reads_back() {
         let config = config(Path::new("/r"), 4).unwrap();
-        config.check().unwrap();
+        config.roster.check().unwrap();
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
-        let web2 = &config.servers[&"web2".parse().unwrap()];
+        let web2 = &config.roster.servers[&"web2".parse().unwrap()];
         assert_eq!(
             (web2.address, web2.vlans.values().copied().collect::<Vec<_>>()),
             (Ipv4Addr::new(10, 20, 0, 12), vec![20, 10, 30])
         );
-        let m4 = &config.machines[&"m4".parse().unwrap()];
+        let m4 = &config.roster.machines[&"m4".parse().unwrap()];
         assert_eq!(m4.nics[&"production".parse().unwrap()].port, "p12");
         assert_eq!(config.sources.permits, Path::new("/r/agents/boot1/permits"));
     }

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use vocabulary::{MachineId, Role, ServerId};
 
-use crate::config::{Config, PROVISIONING, STORAGE, ServerConfig};
 use crate::fact::{Atom, Change, Holder, Key, Ns, State};
 use crate::limits::{FOREIGN_OVERLAP_MAX_NS, HAND_WINDOW_NS};
+use crate::roster::{MachineConfig, PROVISIONING, Roster, STORAGE, ServerConfig};
 
 /// Which part of the law makes a machine effective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -46,12 +46,12 @@ pub type Effective = BTreeMap<Actor, BTreeSet<Reason>>;
 
 /// Who is effective as this server in this state.
 #[must_use]
-pub fn effective(config: &Config, state: &State, name: &ServerId) -> Effective {
+pub fn effective(roster: &Roster, state: &State, name: &ServerId) -> Effective {
     let mut all = Effective::new();
-    let Some(server) = config.servers.get(name) else { return all };
-    volumes(config, server, state, &mut all);
-    for machine in config.machines.keys() {
-        let reasons = [boot(config, name, machine, state), running(config, name, server, machine, state)];
+    let Some(server) = roster.servers.get(name) else { return all };
+    volumes(roster, server, state, &mut all);
+    for machine in roster.machines.keys() {
+        let reasons = [boot(roster, name, machine, state), running(roster, name, server, machine, state)];
         for reason in reasons.into_iter().flatten() {
             all.entry(machine.to_string()).or_default().insert(reason);
         }
@@ -59,8 +59,47 @@ pub fn effective(config: &Config, state: &State, name: &ServerId) -> Effective {
     all
 }
 
+/// The servers whose effective machines a change may have changed, judged by the state after it.
+#[must_use]
+pub fn touched(roster: &Roster, state: &State, change: &Change) -> BTreeSet<ServerId> {
+    let named = |key: &Key| -> BTreeSet<ServerId> {
+        let atoms = state.get(key).into_iter().flatten();
+        atoms
+            .filter_map(|atom| if let Atom::MayBoot(name) | Atom::Ran(name) = atom { Some(name.clone()) } else { None })
+            .collect()
+    };
+    let exports = |wanted: &dyn Fn(&Atom) -> bool| {
+        let shows = |server: &ServerConfig| {
+            let atoms = server.volumes.iter().filter_map(|volume| state.get(&Key::Target(volume.target.clone())));
+            atoms.flatten().any(wanted)
+        };
+        roster.servers.iter().filter(|(_, server)| shows(server)).map(|(name, _)| name.clone()).collect::<BTreeSet<_>>()
+    };
+    match &change.key {
+        Key::Target(target) => roster.server_of(target).cloned().into_iter().collect(),
+        Key::Knows(initiator) => exports(&|atom| matches!(atom, Atom::Admits(admitted) if admitted == initiator)),
+        Key::Permit(_) | Key::Ran(_) => {
+            let atoms = change.was.iter().chain(&change.is);
+            atoms
+                .filter_map(|atom| if let Atom::MayBoot(name) | Atom::Ran(name) = atom { Some(name.clone()) } else { None })
+                .collect()
+        }
+        Key::Power(machine) => named(&Key::Ran(machine.clone())),
+        Key::Port(port) => {
+            let at = |machine: &MachineConfig| machine.nics.values().any(|nic| nic.port == *port);
+            let machine = roster.machines.iter().find(|(_, machine)| at(machine)).map(|(name, _)| name);
+            let mut all = exports(&|atom| *atom == Atom::AdmitsAnyone);
+            if let Some(machine) = machine {
+                all.extend(named(&Key::Ran(machine.clone())));
+                all.extend(named(&Key::Permit(machine.clone())));
+            }
+            all
+        }
+    }
+}
+
 /// The part of the law about volumes.
-fn volumes(config: &Config, server: &ServerConfig, state: &State, all: &mut Effective) {
+fn volumes(roster: &Roster, server: &ServerConfig, state: &State, all: &mut Effective) {
     for volume in &server.volumes {
         let target = Key::Target(volume.target.clone());
         let mut add = |actor: String, text: String, more: Option<Key>| {
@@ -75,10 +114,10 @@ fn volumes(config: &Config, server: &ServerConfig, state: &State, all: &mut Effe
                     }
                 }
                 Atom::AdmitsAnyone => {
-                    for machine in config.machines.keys() {
+                    for machine in roster.machines.keys() {
                         let vlans: BTreeSet<u16> =
                             server.vlans.iter().filter(|(role, _)| is(role, STORAGE)).map(|(_, v)| *v).collect();
-                        if let Some((port, vlan)) = in_vlans(config, machine, Some(STORAGE), &vlans, state) {
+                        if let Some((port, vlan)) = in_vlans(roster, machine, Some(STORAGE), &vlans, state) {
                             let text = format!("{} admits by address, and port {port} is in VLAN {vlan}", volume.target);
                             add(machine.to_string(), text, Some(Key::Port(port)));
                         }
@@ -98,20 +137,20 @@ fn volumes(config: &Config, server: &ServerConfig, state: &State, all: &mut Effe
     }
 }
 
-fn boot(config: &Config, name: &ServerId, machine: &MachineId, state: &State) -> Option<Reason> {
+fn boot(roster: &Roster, name: &ServerId, machine: &MachineId, state: &State) -> Option<Reason> {
     let permit = Key::Permit(machine.clone());
     state.get(&permit)?.contains(&Atom::MayBoot(name.clone())).then_some(())?;
-    let (port, vlan) = in_vlans(config, machine, Some(PROVISIONING), &config.boot_vlans, state)?;
+    let (port, vlan) = in_vlans(roster, machine, Some(PROVISIONING), &roster.boot_vlans, state)?;
     let text = format!("a permit of {name} stands and port {port} is in VLAN {vlan}");
     Some(Reason { clause: Clause::Boot, text, keys: vec![permit, Key::Port(port)] })
 }
 
-fn running(config: &Config, name: &ServerId, server: &ServerConfig, machine: &MachineId, state: &State) -> Option<Reason> {
+fn running(roster: &Roster, name: &ServerId, server: &ServerConfig, machine: &MachineId, state: &State) -> Option<Reason> {
     let (power, ran) = (Key::Power(machine.clone()), Key::Ran(machine.clone()));
     state.get(&power)?.contains(&Atom::On).then_some(())?;
     state.get(&ran)?.contains(&Atom::Ran(name.clone())).then_some(())?;
     let vlans: BTreeSet<u16> = server.vlans.values().copied().collect();
-    let (port, vlan) = in_vlans(config, machine, None, &vlans, state)?;
+    let (port, vlan) = in_vlans(roster, machine, None, &vlans, state)?;
     let text = format!("it is powered, has run {name} and its port {port} is in VLAN {vlan}");
     Some(Reason { clause: Clause::Running, text, keys: vec![power, ran, Key::Port(port)] })
 }
@@ -126,13 +165,13 @@ fn knowers<'a>(state: &'a State, key: &Key) -> impl Iterator<Item = &'a MachineI
 
 /// A port of the machine that forwards in one of the VLANs; with a role only a port of that role.
 fn in_vlans(
-    config: &Config,
+    roster: &Roster,
     machine: &MachineId,
     role: Option<&str>,
     vlans: &BTreeSet<u16>,
     state: &State,
 ) -> Option<(String, u16)> {
-    let nics = config.machines.get(machine)?.nics.iter();
+    let nics = roster.machines.get(machine)?.nics.iter();
     nics.filter(|(own, _)| role.is_none_or(|wanted| is(own, wanted))).find_map(|(_, nic)| {
         let atoms = state.get(&Key::Port(nic.port.clone()))?;
         let vlan = vlans.iter().find(|vlan| atoms.contains(&Atom::Vlan(**vlan)))?;
@@ -240,54 +279,93 @@ fn steps(changes: &[Change], sureness: Sureness) -> Vec<Step<'_>> {
 
 /// Every server's run. Changes of one fact stand in their order; between facts the order does not matter.
 #[must_use]
-pub fn timelines(config: &Config, changes: &[Change], hands: &[(Ns, Key)], sureness: Sureness) -> BTreeMap<ServerId, Timeline> {
-    let mut runs: BTreeMap<ServerId, Runner> = config.servers.keys().map(|name| (name.clone(), Runner::default())).collect();
+pub fn timelines(roster: &Roster, changes: &[Change], hands: &[(Ns, Key)], sureness: Sureness) -> BTreeMap<ServerId, Timeline> {
+    let mut runs: BTreeMap<ServerId, Course> = roster.servers.keys().map(|name| (name.clone(), Course::default())).collect();
     let mut state = State::new();
     let steps = steps(changes, sureness);
     for instant in steps.chunk_by(|one, next| one.at_ns == next.at_ns) {
         for step in instant {
             if step.seen {
                 state.insert(step.key.clone(), step.atoms.clone());
-                witness_one_look(config, &state, step, &mut runs);
+                witness_one_look(roster, &state, step, &mut runs);
             } else {
                 state.insert(step.key.clone(), step.atoms.clone());
             }
         }
         let Some(at_ns) = instant.first().map(|step| step.at_ns) else { continue };
         for (name, run) in &mut runs {
-            run.turn(at_ns, effective(config, &state, name), hands);
+            run.turn(at_ns, effective(roster, &state, name), hands);
         }
     }
     runs.into_iter().map(|(name, run)| (name, run.timeline)).collect()
 }
 
 /// Two writers in one look at a target are two at once, however short they stood: one look is one instant.
-fn witness_one_look(config: &Config, state: &State, step: &Step<'_>, runs: &mut BTreeMap<ServerId, Runner>) {
+fn witness_one_look(roster: &Roster, state: &State, step: &Step<'_>, runs: &mut BTreeMap<ServerId, Course>) {
     let Key::Target(target) = step.key else { return };
-    let Some((name, server)) = config.server_of(target).and_then(|name| config.servers.get_key_value(name)) else { return };
+    let Some((name, server)) = roster.server_of(target).and_then(|name| roster.servers.get_key_value(name)) else { return };
     let mut writers = Effective::new();
-    volumes(config, server, state, &mut writers);
+    volumes(roster, server, state, &mut writers);
     if let Some(run) = runs.get_mut(name).filter(|_| writers.len() > 1) {
         run.instants.push((step.at_ns, writers));
     }
 }
 
 /// One server's run in the making.
-#[derive(Default)]
-struct Runner {
+#[derive(Debug)]
+pub struct Course {
     now: Effective,
     timeline: Timeline,
     open: bool,
     instants: Vec<(Ns, Effective)>,
+    hand_window_ns: Ns,
 }
 
-impl Runner {
+impl Default for Course {
+    fn default() -> Self {
+        let (now, timeline) = (Effective::new(), Timeline::default());
+        Self { now, timeline, open: false, instants: Vec::new(), hand_window_ns: HAND_WINDOW_NS }
+    }
+}
+
+impl Course {
+    /// For whoever sees a hand's deed and the change that it makes at one instant.
+    #[must_use]
+    pub fn exact() -> Self {
+        Self { hand_window_ns: 0, ..Self::default() }
+    }
+
+    /// Who is effective now.
+    #[must_use]
+    pub fn now(&self) -> &Effective {
+        &self.now
+    }
+
+    /// What was so far.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Forgets the oldest spans and overlaps that are over, until this many are left of each.
+    pub fn forget(&mut self, left: usize) {
+        let Timeline { spans, overlaps } = &mut self.timeline;
+        while spans.len() > left
+            && let Some(over) = spans.iter().position(|span| span.until_ns.is_some())
+        {
+            spans.remove(over);
+        }
+        while overlaps.len() > left && overlaps.first().is_some_and(|first| first.until_ns.is_some()) {
+            overlaps.remove(0);
+        }
+    }
+
     /// From this instant on these are effective.
-    fn turn(&mut self, at_ns: Ns, next: Effective, hands: &[(Ns, Key)]) {
+    pub fn turn(&mut self, at_ns: Ns, next: Effective, hands: &[(Ns, Key)]) {
         self.spans(at_ns, &next);
         let entering: Vec<&Actor> = next.keys().filter(|actor| !self.now.contains_key(*actor)).collect();
         if next.len() > 1 {
-            let foreign = !entering.is_empty() && entering.iter().all(|actor| by_hand(at_ns, next.get(*actor), hands));
+            let foreign = !entering.is_empty() && entering.iter().all(|actor| self.by_hand(at_ns, next.get(*actor), hands));
             if !self.open {
                 self.open = true;
                 self.timeline.overlaps.push(Overlap {
@@ -341,12 +419,18 @@ impl Runner {
             return;
         }
         let foreign =
-            writers.iter().any(|(actor, reasons)| !self.now.contains_key(actor) && by_hand(at_ns, Some(reasons), hands));
+            writers.iter().any(|(actor, reasons)| !self.now.contains_key(actor) && self.by_hand(at_ns, Some(reasons), hands));
         let mut overlap = Overlap { from_ns: at_ns, until_ns: Some(at_ns), most: 0, machines: BTreeMap::new(), foreign };
         note(&mut overlap, writers);
         // an open one stays the last
         let place = self.timeline.overlaps.len() - usize::from(self.open);
         self.timeline.overlaps.insert(place, overlap);
+    }
+
+    /// Whether a foreign hand changed one of the facts that these reasons stand on, about then.
+    fn by_hand(&self, at_ns: Ns, reasons: Option<&BTreeSet<Reason>>, hands: &[(Ns, Key)]) -> bool {
+        let stands_on = |key: &Key| reasons.into_iter().flatten().any(|reason| reason.keys.contains(key));
+        hands.iter().any(|(hand_ns, key)| hand_ns.abs_diff(at_ns) <= self.hand_window_ns && stands_on(key))
     }
 }
 
@@ -358,12 +442,8 @@ fn note(overlap: &mut Overlap, now: &Effective) {
     }
 }
 
-/// Whether a foreign hand changed one of the facts that these reasons stand on, about then.
-fn by_hand(at_ns: Ns, reasons: Option<&BTreeSet<Reason>>, hands: &[(Ns, Key)]) -> bool {
-    let keys: BTreeSet<&Key> = reasons.into_iter().flatten().flat_map(|reason| &reason.keys).collect();
-    hands.iter().any(|(hand_ns, key)| hand_ns.abs_diff(at_ns) <= HAND_WINDOW_NS && keys.contains(key))
-}
-
+// their roster is the lab's
+#[cfg(feature = "lab")]
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;

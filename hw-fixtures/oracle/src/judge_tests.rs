@@ -13,8 +13,8 @@ const TARGET: &str = "iqn.2026-01.lab.understudy:web1-root";
 const OLD: &str = "iqn.x:web1.e5";
 const NEW: &str = "iqn.x:web1.e8";
 
-fn config() -> Config {
-    for_lab::config(Path::new("/r"), 4).unwrap()
+fn roster() -> Roster {
+    for_lab::config(Path::new("/r"), 4).unwrap().roster
 }
 
 fn web1() -> ServerId {
@@ -57,19 +57,19 @@ fn target(admitted: &[&str], sessions: &[(u64, &str)]) -> Observation {
 fn tell(steps: &[Observation]) -> Book {
     let mut book = Book::default();
     for (place, what) in steps.iter().enumerate() {
-        book.take(&config(), Seen::exactly(u64::try_from(place).unwrap() * SECOND_NS, what.clone()));
+        book.take(&roster(), Seen::exactly(u64::try_from(place).unwrap() * SECOND_NS, what.clone()));
     }
     book
 }
 
 fn now(steps: &[Observation]) -> Vec<(String, Clause)> {
     let book = tell(steps);
-    let all = effective(&config(), book.state(), &web1());
+    let all = effective(&roster(), book.state(), &web1());
     all.into_iter().flat_map(|(actor, reasons)| reasons.into_iter().map(move |reason| (actor.clone(), reason.clause))).collect()
 }
 
 fn timeline(book: &Book, sureness: Sureness) -> Timeline {
-    timelines(&config(), book.changes(), book.hands(), sureness).remove(&web1()).unwrap()
+    timelines(&roster(), book.changes(), book.hands(), sureness).remove(&web1()).unwrap()
 }
 
 /// web1 on m1, as it stands in peace.
@@ -275,7 +275,7 @@ proptest! {
         let mut book = Book::default();
         let start = takeover(&[]);
         for what in &start {
-            book.take(&config(), Seen::exactly(0, what.clone()));
+            book.take(&roster(), Seen::exactly(0, what.clone()));
         }
         // every deed happens somewhere between two looks; facts of one source never overtake each other
         let mut happened = Vec::new();
@@ -284,7 +284,7 @@ proptest! {
             let after = (u64::try_from(place).unwrap() + 1) * 500 + if alone { *late } else { late % 400 };
             // strictly within: at a look's own instant before and after would be one
             happened.push((after * 1000 + 1 + part * (width * 1000 - 2) / 100, *deed));
-            book.take(&config(), Seen::between(after * MILLISECOND_NS, (after + width) * MILLISECOND_NS, observed(&order[..place], *deed)));
+            book.take(&roster(), Seen::between(after * MILLISECOND_NS, (after + width) * MILLISECOND_NS, observed(&order[..place], *deed)));
         }
         happened.sort_by_key(|(at, _)| *at);
         let told: Vec<Deed> = happened.into_iter().map(|(_, deed)| deed).collect();
@@ -295,11 +295,56 @@ proptest! {
     }
 }
 
+/// Anything that can be seen of three machines and both servers.
+fn anything() -> impl Strategy<Value = Observation> {
+    let machine = || (1u8..4).prop_map(machine);
+    let server = || prop_oneof![Just("web1"), Just("web2")].prop_map(|name| name.parse::<ServerId>().unwrap());
+    let initiator = || prop_oneof![Just(OLD), Just(NEW)].prop_map(|name| InitiatorName(name.to_owned()));
+    let exported = (
+        proptest::collection::btree_set(initiator(), 0..3),
+        any::<bool>(),
+        proptest::collection::btree_map(0u64..3, initiator(), 0..3),
+    )
+        .prop_map(|(admitted, open, sessions)| Exported { admitted, open, sessions });
+    let target = prop_oneof![Just(TARGET), Just("iqn.2026-01.lab.understudy:web2-root"), Just("iqn.x:another")];
+    let vlans = proptest::collection::btree_set(prop_oneof![Just(10u16), Just(20), Just(30), Just(99)], 0..3);
+    prop_oneof![
+        (machine(), any::<bool>()).prop_map(|(machine, on)| Observation::Power(machine, on)),
+        ((1u8..10), vlans).prop_map(|(port, vlans)| Observation::Port(format!("p{port}"), vlans)),
+        (machine(), proptest::option::of((server(), initiator())))
+            .prop_map(|(machine, permit)| Observation::Permit(machine, permit)),
+        (target, exported).prop_map(|(target, exported)| Observation::Target(target.to_owned(), exported)),
+        (machine(), server()).prop_map(|(machine, server)| Observation::Ran(machine, server)),
+        (machine(), initiator()).prop_map(|(machine, initiator)| Observation::Login(machine, initiator, None)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whoever judges at every change need look at no server that the change is not said to touch.
+    #[test]
+    fn a_change_touches_no_server_but_those_it_is_said_to(seen in proptest::collection::vec(anything(), 1..60)) {
+        let roster = roster();
+        let (mut book, mut last) = (Book::default(), BTreeMap::<ServerId, Effective>::new());
+        for (at, what) in (1u64..).zip(seen) {
+            book.take(&roster, Seen::exactly(at, what));
+            let named: BTreeSet<ServerId> =
+                book.take_changes().iter().flat_map(|change| touched(&roster, book.state(), change)).collect();
+            for name in roster.servers.keys() {
+                let now = effective(&roster, book.state(), name);
+                let before = last.insert(name.clone(), now.clone()).unwrap_or_default();
+                prop_assert!(now == before || named.contains(name), "{name} was not named: {before:?} {now:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn two_writers_in_one_look_are_two_however_short_they_stood() {
     let mut book = Book::default();
     let take = |book: &mut Book, after: u64, at: u64, what| {
-        book.take(&config(), Seen::between(after * MILLISECOND_NS, at * MILLISECOND_NS, what));
+        book.take(&roster(), Seen::between(after * MILLISECOND_NS, at * MILLISECOND_NS, what));
     };
     take(&mut book, 0, 1, permit(1, Some(OLD)));
     take(&mut book, 0, 1, permit(3, Some(NEW)));
@@ -322,11 +367,11 @@ fn an_overlap_by_a_foreign_hand_is_counted_apart_for_five_seconds() {
     for (ends_after_ns, told, most) in [(4 * SECOND_NS, true, 1), (6 * SECOND_NS, true, 2), (4 * SECOND_NS, false, 2)] {
         let mut book = tell(&steps);
         if told {
-            book.take(&config(), Seen::exactly(hand_at - SECOND_NS, Observation::Hand(Key::Port("p3".into()))));
-            book.take(&config(), Seen::exactly(hand_at, Observation::Hand(Key::Port("p4".into()))));
+            book.take(&roster(), Seen::exactly(hand_at - SECOND_NS, Observation::Hand(Key::Port("p3".into()))));
+            book.take(&roster(), Seen::exactly(hand_at, Observation::Hand(Key::Port("p4".into()))));
         }
-        book.take(&config(), Seen::exactly(hand_at, port(3, Some(20))));
-        book.take(&config(), Seen::exactly(hand_at + ends_after_ns, port(3, Some(99))));
+        book.take(&roster(), Seen::exactly(hand_at, port(3, Some(20))));
+        book.take(&roster(), Seen::exactly(hand_at + ends_after_ns, port(3, Some(99))));
         let timeline = timeline(&book, Sureness::Certain);
         assert_eq!(timeline.overlaps.len(), 1);
         assert_eq!(timeline.most(u64::MAX), most, "{ends_after_ns} {told}");
@@ -335,7 +380,7 @@ fn an_overlap_by_a_foreign_hand_is_counted_apart_for_five_seconds() {
     steps.push(port(3, Some(20)));
     let elsewhere = {
         let mut book = tell(&steps);
-        book.take(&config(), Seen::exactly(hand_at, Observation::Hand(Key::Port("p4".into()))));
+        book.take(&roster(), Seen::exactly(hand_at, Observation::Hand(Key::Port("p4".into()))));
         timeline(&book, Sureness::Certain)
     };
     assert_eq!(elsewhere.most(u64::MAX), 2, "a hand elsewhere excuses nothing");
@@ -346,7 +391,7 @@ fn a_stranger_with_a_session_is_a_machine_of_its_own() {
     let mut book = tell(&peace());
     let late = 100 * SECOND_NS;
     for at in [late, late + 2 * SECOND_NS] {
-        book.take(&config(), Seen::exactly(at, target(&[OLD], &[(1, OLD), (2, "iqn.x:nobody")])));
+        book.take(&roster(), Seen::exactly(at, target(&[OLD], &[(1, OLD), (2, "iqn.x:nobody")])));
     }
     let timeline = timeline(&book, Sureness::Certain);
     assert_eq!(timeline.most(u64::MAX), 2);

@@ -54,7 +54,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::read(&arguments.config)?;
     let file = |path: &PathBuf| File::create(path).map_err(|error| format!("{}: {error}", path.display()));
     let log = Box::new(LineWriter::new(file(&arguments.out)?));
-    let shared = Shared::new(config.clone(), Oracle::begin(config, now_ns(), log));
+    let shared = Shared::new(config.clone(), Oracle::begin(config.roster, now_ns(), log));
     collect::start(&shared);
     // whoever can ask may rely on all eyes being open
     query::open(&shared, &arguments.verdict).map_err(|error| format!("{}: {error}", shared.config.query.display()))?;

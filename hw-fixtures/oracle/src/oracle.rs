@@ -11,10 +11,10 @@ use vocabulary::{Mac, ServerId};
 
 use crate::arp::Witness;
 use crate::book::Book;
-use crate::config::Config;
 use crate::fact::{Ns, Observation, Seen};
 use crate::judge::{Actor, Effective, effective};
 use crate::limits::{ACKS_LOG_EVERY_NS, ANSWERS_NOW_NS, LOG_LINES_MAX, MILLISECOND_NS};
+use crate::roster::Roster;
 use crate::samples::{Samples, Source};
 use crate::writes::Acks;
 
@@ -39,12 +39,12 @@ pub struct Run {
 impl Run {
     /// Nothing was seen yet.
     #[must_use]
-    pub fn from(config: &Config, start_ns: Ns) -> Self {
+    pub fn from(roster: &Roster, start_ns: Ns) -> Self {
         Self {
             start_ns,
             book: Book::default(),
-            acks: config.servers.keys().map(|name| (name.clone(), Acks::default())).collect(),
-            witnesses: config.servers.keys().map(|name| (name.clone(), Witness::default())).collect(),
+            acks: roster.servers.keys().map(|name| (name.clone(), Acks::default())).collect(),
+            witnesses: roster.servers.keys().map(|name| (name.clone(), Witness::default())).collect(),
             samples: Samples::from(start_ns),
         }
     }
@@ -52,7 +52,7 @@ impl Run {
 
 /// A run in the making.
 pub struct Oracle {
-    config: Config,
+    roster: Roster,
     run: Run,
     /// Who is effective now, and since when.
     live: BTreeMap<ServerId, BTreeMap<Actor, Ns>>,
@@ -64,13 +64,13 @@ pub struct Oracle {
 impl Oracle {
     /// A run that begins at this instant.
     #[must_use]
-    pub fn begin(config: Config, start_ns: Ns, log: Log) -> Self {
-        let run = Run::from(&config, start_ns);
-        let mut oracle = Self { config, run, live: BTreeMap::new(), acks_logged_ns: start_ns, log, lines: 0 };
+    pub fn begin(roster: Roster, start_ns: Ns, log: Log) -> Self {
+        let run = Run::from(&roster, start_ns);
+        let mut oracle = Self { roster, run, live: BTreeMap::new(), acks_logged_ns: start_ns, log, lines: 0 };
         oracle.write(
             start_ns,
             "begin",
-            &json!({"servers": oracle.config.servers.len(), "machines": oracle.config.machines.len()}),
+            &json!({"servers": oracle.roster.servers.len(), "machines": oracle.roster.machines.len()}),
         );
         oracle
     }
@@ -88,7 +88,7 @@ impl Oracle {
             let told = json!({"key": key.to_string()});
             self.write(at_ns, "hand", &told);
         }
-        let new = self.run.book.take(&self.config, seen);
+        let new = self.run.book.take(&self.roster, seen);
         if new == 0 {
             return;
         }
@@ -101,9 +101,9 @@ impl Oracle {
     }
 
     fn judge(&mut self, at_ns: Ns) {
-        let names: Vec<ServerId> = self.config.servers.keys().cloned().collect();
+        let names: Vec<ServerId> = self.roster.servers.keys().cloned().collect();
         for name in names {
-            let now = effective(&self.config, self.run.book.state(), &name);
+            let now = effective(&self.roster, self.run.book.state(), &name);
             let before = self.live.entry(name.clone()).or_default();
             if now.keys().eq(before.keys()) {
                 continue;
@@ -136,10 +136,10 @@ impl Oracle {
 
     /// An acknowledgement passed by on the wire: its machine runs the server.
     pub fn acknowledged_by(&mut self, mac: Mac, record: &Record, at_ns: Ns) {
-        let (Some(machine), Ok(server)) = (self.config.machine_of(mac).cloned(), record.server.parse::<ServerId>()) else {
+        let (Some(machine), Ok(server)) = (self.roster.machine_of(mac).cloned(), record.server.parse::<ServerId>()) else {
             return;
         };
-        if self.config.servers.contains_key(&server) {
+        if self.roster.servers.contains_key(&server) {
             self.see(Seen::exactly(at_ns, Observation::Ran(machine, server)));
         }
     }
@@ -147,7 +147,7 @@ impl Oracle {
     /// A MAC address said that it has this server's address.
     pub fn answered(&mut self, server: &ServerId, mac: Mac, at_ns: Ns) {
         if self.run.witnesses.get_mut(server).is_some_and(|witness| witness.take(mac, at_ns)) {
-            let told = json!({"server": server, "mac": mac, "machine": self.config.machine_of(mac)});
+            let told = json!({"server": server, "mac": mac, "machine": self.roster.machine_of(mac)});
             self.write(at_ns, "answers", &told);
         }
     }
@@ -161,7 +161,7 @@ impl Oracle {
     #[must_use]
     pub fn now(&self, now_ns: Ns) -> Value {
         let servers: BTreeMap<String, Value> =
-            self.config.servers.keys().map(|name| (name.to_string(), self.server_now(name, now_ns))).collect();
+            self.roster.servers.keys().map(|name| (name.to_string(), self.server_now(name, now_ns))).collect();
         json!({
             "now_ns": now_ns, "start_ns": self.run.start_ns, "samples_per_s": self.run.samples.slowest(now_ns), "servers": servers,
         })
@@ -169,7 +169,7 @@ impl Oracle {
 
     fn server_now(&self, name: &ServerId, now_ns: Ns) -> Value {
         let since = self.live.get(name);
-        let machines: Vec<Value> = effective(&self.config, self.run.book.state(), name)
+        let machines: Vec<Value> = effective(&self.roster, self.run.book.state(), name)
             .into_iter()
             .map(|(actor, reasons)| {
                 let since_ns = since.and_then(|live| live.get(&actor)).copied();
@@ -184,7 +184,7 @@ impl Oracle {
         });
         let answering = self.run.witnesses.get(name).map(|witness| witness.since(now_ns.saturating_sub(ANSWERS_NOW_NS)));
         let answering: Vec<Value> =
-            answering.into_iter().flatten().map(|mac| json!({"mac": mac, "machine": self.config.machine_of(mac)})).collect();
+            answering.into_iter().flatten().map(|mac| json!({"mac": mac, "machine": self.roster.machine_of(mac)})).collect();
         json!({
             "effective": machines, "acknowledged": acks.map_or(0, Acks::len), "last_ack": last, "answering": answering,
         })

@@ -137,7 +137,7 @@ pub fn take(shared: &Shared, before_ns: Option<Ns>) -> Verdict {
     };
     let config = &shared.config;
     let mut logs = Logs::new();
-    for (name, server) in &config.servers {
+    for (name, server) in &config.roster.servers {
         for volume in &server.volumes {
             if let Some(file) = &volume.records {
                 let log = volume::read(&config.debugfs, &volume.image, file).map_err(|error| error.to_string());
@@ -145,7 +145,7 @@ pub fn take(shared: &Shared, before_ns: Option<Ns>) -> Verdict {
             }
         }
     }
-    judge(config, &run, &logs, end_ns, before_ns)
+    judge(&config.roster, &run, &logs, end_ns, before_ns)
 }
 
 /// Writes a verdict; whoever reads the file reads all of it or the one before.

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use vocabulary::storage::InitiatorName;
 
-use crate::config::Config;
 use crate::fact::Exported;
 use crate::limits::{TARGET_ANSWER, TARGET_ANSWER_BYTES_MAX};
+use crate::roster::Roster;
 
 /// The daemon's request has a fixed form: mode, operation, driver, length, target, session, unit, and six numbers.
 const REQUEST_BYTES: usize = 120;
@@ -144,8 +144,8 @@ fn odd(line: &str) -> String {
 
 /// What is known of every volume of the configuration: of its own target, and of any other that exports the same file.
 #[must_use]
-pub fn of_volumes(config: &Config, shown: &[Shown]) -> Vec<(String, Exported)> {
-    let volumes = config.servers.values().flat_map(|server| &server.volumes);
+pub fn of_volumes(roster: &Roster, shown: &[Shown]) -> Vec<(String, Exported)> {
+    let volumes = roster.servers.values().flat_map(|server| &server.volumes);
     let exported = volumes.map(|volume| {
         let mut all = Exported::default();
         for target in shown {

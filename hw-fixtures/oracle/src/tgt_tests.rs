@@ -66,7 +66,7 @@ fn sessions_and_admissions_are_read() {
 
 #[test]
 fn a_second_export_of_the_same_file_counts_as_the_volume() {
-    let config = crate::for_lab::config(Path::new("/r"), 3).unwrap();
+    let config = crate::for_lab::config(Path::new("/r"), 3).unwrap().roster;
     let volumes = of_volumes(&config, &read(SHOWN).unwrap());
     let (target, web1) = &volumes[0];
     assert_eq!(target, "iqn.2026-01.lab.understudy:web1-root");

@@ -8,11 +8,12 @@ use serde::Serialize;
 use vocabulary::{Mac, MachineId, ServerId};
 
 use crate::arp::{Answers, Contest, Witness};
-use crate::config::Config;
+
 use crate::fact::Ns;
 use crate::judge::{Overlap, Span, Sureness, Timeline, timelines};
 use crate::limits::{ANSWER_WINDOW_NS, HAND_WINDOW_NS, SENTENCES_MAX};
 use crate::oracle::Run;
+use crate::roster::Roster;
 use crate::samples::{Rate, Source};
 use crate::writes::{self, Acks};
 
@@ -94,16 +95,16 @@ pub type Logs = BTreeMap<ServerId, writes::Log>;
 
 /// Judges a run up to this instant. With `before_ns` it also counts what was acknowledged before then.
 #[must_use]
-pub fn judge(config: &Config, run: &Run, logs: &Logs, end_ns: Ns, before_ns: Option<Ns>) -> Verdict {
+pub fn judge(roster: &Roster, run: &Run, logs: &Logs, end_ns: Ns, before_ns: Option<Ns>) -> Verdict {
     let (changes, hands) = (run.book.changes(), run.book.hands());
-    let mut certain = timelines(config, changes, hands, Sureness::Certain);
-    let possible = timelines(config, changes, hands, Sureness::Possible);
+    let mut certain = timelines(roster, changes, hands, Sureness::Certain);
+    let possible = timelines(roster, changes, hands, Sureness::Possible);
     let mut servers = BTreeMap::new();
-    for name in config.servers.keys() {
+    for name in roster.servers.keys() {
         let timeline = certain.remove(name).unwrap_or_default();
         let most = possible.get(name).map_or(0, |timeline| timeline.most(end_ns));
         let log = logs.get(name);
-        servers.insert(name.clone(), server(config, run, name, Judged { timeline, most, log, end_ns, before_ns }));
+        servers.insert(name.clone(), server(roster, run, name, Judged { timeline, most, log, end_ns, before_ns }));
     }
     let mut violations: Vec<String> = servers.values().flat_map(|server: &ServerVerdict| server.violations.clone()).collect();
     if run.book.is_full() {
@@ -138,7 +139,7 @@ struct Judged<'a> {
     before_ns: Option<Ns>,
 }
 
-fn server(config: &Config, run: &Run, name: &ServerId, judged: Judged<'_>) -> ServerVerdict {
+fn server(roster: &Roster, run: &Run, name: &ServerId, judged: Judged<'_>) -> ServerVerdict {
     let Judged { timeline, most, log, end_ns, before_ns } = judged;
     let effective_max = timeline.most(end_ns);
     let (overlaps, foreign_overlaps): (Vec<_>, Vec<_>) =
@@ -154,9 +155,9 @@ fn server(config: &Config, run: &Run, name: &ServerId, judged: Judged<'_>) -> Se
     let before = before_ns.map(|at_ns| writes::judge(name.as_str(), &acks.until(at_ns), log));
     let witness = run.witnesses.get(name);
     let macs: Vec<MacVerdict> =
-        witness.into_iter().flat_map(|witness| witness.answers()).map(|answers| mac(config, &answers)).collect();
+        witness.into_iter().flat_map(|witness| witness.answers()).map(|answers| mac(roster, &answers)).collect();
     let contests = contests(witness, &foreign_overlaps);
-    violations.extend(contest_sentence(config, run.start_ns, name, &contests));
+    violations.extend(contest_sentence(roster, run.start_ns, name, &contests));
     ServerVerdict {
         effective_max,
         possible_max: most,
@@ -176,8 +177,8 @@ fn server(config: &Config, run: &Run, name: &ServerId, judged: Judged<'_>) -> Se
     }
 }
 
-fn mac(config: &Config, answers: &Answers) -> MacVerdict {
-    let machine = config.machine_of(answers.mac).cloned();
+fn mac(roster: &Roster, answers: &Answers) -> MacVerdict {
+    let machine = roster.machine_of(answers.mac).cloned();
     MacVerdict { mac: answers.mac, machine, first_ns: answers.first_ns, last_ns: answers.last_ns, answers: answers.count }
 }
 
@@ -193,9 +194,9 @@ fn contests(witness: Option<&Witness>, foreign: &[Overlap]) -> Vec<Contest> {
     witness.map_or(&[][..], Witness::contests).iter().filter(|contest| !by_hand(contest)).copied().collect()
 }
 
-fn contest_sentence(config: &Config, start_ns: Ns, name: &ServerId, contests: &[Contest]) -> Option<String> {
-    let (contest, server) = (contests.first()?, config.servers.get(name)?);
-    let whose = |mac| config.machine_of(mac).map_or_else(|| format!("{mac}"), |machine| format!("{mac} ({machine})"));
+fn contest_sentence(roster: &Roster, start_ns: Ns, name: &ServerId, contests: &[Contest]) -> Option<String> {
+    let (contest, server) = (contests.first()?, roster.servers.get(name)?);
+    let whose = |mac| roster.machine_of(mac).map_or_else(|| format!("{mac}"), |machine| format!("{mac} ({machine})"));
     Some(format!(
         "{}, the address of {name}, was answered for by {} and {} in turn, {} times, first at {:.1} s",
         server.address,
@@ -219,6 +220,8 @@ fn overlap_sentence(start_ns: Ns, end_ns: Ns, name: &ServerId, overlap: &Overlap
     )
 }
 
+// their roster is the lab's
+#[cfg(feature = "lab")]
 #[cfg(test)]
 #[path = "verdict_tests.rs"]
 mod tests;

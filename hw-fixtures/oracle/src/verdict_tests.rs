@@ -12,7 +12,7 @@ const OLD: &str = "iqn.x:web1.e5";
 const NEW: &str = "iqn.x:web1.e8";
 
 struct Story {
-    config: Config,
+    roster: Roster,
     run: Run,
     log: String,
     at_s: u64,
@@ -20,13 +20,13 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        let config = for_lab::config(Path::new("/r"), 3).unwrap();
-        let run = Run::from(&config, 0);
-        Self { config, run, log: String::new(), at_s: 0 }
+        let roster = for_lab::config(Path::new("/r"), 3).unwrap().roster;
+        let run = Run::from(&roster, 0);
+        Self { roster, run, log: String::new(), at_s: 0 }
     }
 
     fn see(&mut self, what: Observation) {
-        self.run.book.take(&self.config, Seen::exactly(self.at_s * SECOND_NS, what));
+        self.run.book.take(&self.roster, Seen::exactly(self.at_s * SECOND_NS, what));
     }
 
     fn ports(&mut self, ports: [(u8, u16); 3]) {
@@ -69,7 +69,7 @@ impl Story {
 
     fn judge(&self, before_s: Option<u64>) -> Verdict {
         let logs = [(web1(), Ok(Some(self.log.clone())))].into();
-        judge(&self.config, &self.run, &logs, self.at_s * SECOND_NS, before_s.map(|at| at * SECOND_NS))
+        judge(&self.roster, &self.run, &logs, self.at_s * SECOND_NS, before_s.map(|at| at * SECOND_NS))
     }
 }
 
@@ -192,7 +192,7 @@ fn a_run_that_nobody_saw_is_no_good_run() {
 fn a_volume_that_cannot_be_read_is_a_violation() {
     let story = frozen();
     let logs = [(web1(), Err("gone".to_owned()))].into();
-    let verdict = judge(&story.config, &story.run, &logs, story.at_s * SECOND_NS, None);
+    let verdict = judge(&story.roster, &story.run, &logs, story.at_s * SECOND_NS, None);
     assert!(verdict.violations.iter().any(|sentence| sentence.contains("cannot be read: gone")));
     assert_eq!(verdict.servers[&web1()].recovered, 0);
 }

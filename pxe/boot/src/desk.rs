@@ -4,15 +4,16 @@
 use crate::config::Config;
 use crate::contacts::Contacts;
 use crate::error::BootError;
-use crate::files::Files;
 use crate::limits::{CONTACT_MARK_MS, RELAYED_TELL_MS};
+use crate::outside::Outside;
 use crate::permits::{self, ContactAge, Ledger, Record, provisioning, provisioning_address};
-use crate::sys;
+use crate::records;
+use crate::shelf::Shelf;
 use crate::tokens::{BootToken, Found, Tokens};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vocabulary::boot::{BootMethod, BootStep, Permit};
-use vocabulary::{Mac, MachineId};
+use vocabulary::{Mac, MachineId, WallTime};
 
 struct State {
     ledger: Ledger,
@@ -36,8 +37,7 @@ struct Relayed {
 /// The desk.
 pub struct Desk {
     config: Config,
-    files: Files,
-    host_boot: String,
+    outside: Outside,
     state: Mutex<State>,
     /// One writer of permit files at a time.
     writer: tokio::sync::Mutex<()>,
@@ -71,10 +71,15 @@ pub enum Visit {
 }
 
 impl Desk {
-    /// Opens the durable state. Permits come back as they were, with the lease that they have left.
+    /// Opens the durable state of this machine. Permits come back as they were, with the lease that they have left.
     pub fn open(config: Config) -> Result<Desk, BootError> {
-        let files = Files::open(&config.state_dir)?;
-        let (records, faults) = files.load()?;
+        let outside = Outside::of_the_machine(&config)?;
+        Desk::open_with(config, outside)
+    }
+
+    /// The same over what is given.
+    pub fn open_with(config: Config, outside: Outside) -> Result<Desk, BootError> {
+        let (records, faults) = records::load(&*outside.disk)?;
         for fault in faults {
             tracing::error!(%fault, "a permit file cannot be read: its machine gets silence until it is granted again");
         }
@@ -90,16 +95,16 @@ impl Desk {
                 tracing::error!(%machine, reason, "not served");
             }
         }
-        let (host_boot, now) = (sys::host_boot_id(), sys::boottime_ms());
-        let age = files.read_mark().map_or(ContactAge::NEVER, |mark| ContactAge::resumed(&mark, &host_boot, now, sys::wall_ms()));
+        let (now, wall) = ((outside.since_boot)(), (outside.wall)());
+        let mark = records::read_mark(&*outside.disk);
+        let age = mark.map_or(ContactAge::NEVER, |mark| ContactAge::resumed(&mark, &outside.host_boot, now, wall.0));
         let standing = ledger.permits().count();
         tracing::info!(standing, contact_age_ms = age.age_ms(now), "permits read");
         let state =
             State { ledger, tokens: Tokens::default(), age, marked_ms: None, withheld: false, relayed: Relayed::default() };
         Ok(Desk {
             config,
-            files,
-            host_boot,
+            outside,
             state: Mutex::new(state),
             writer: tokio::sync::Mutex::new(()),
             marker: tokio::sync::Mutex::new(()),
@@ -122,6 +127,21 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Milliseconds on the boot clock.
+    fn now_ms(&self) -> u64 {
+        (self.outside.since_boot)()
+    }
+
+    /// The time of day, for records.
+    pub(crate) fn wall(&self) -> WallTime {
+        (self.outside.wall)()
+    }
+
+    /// The files that machines fetch.
+    pub(crate) fn shelf(&self) -> &dyn Shelf {
+        &*self.outside.shelf
+    }
+
     // -- what the protocols ask --
 
     /// Who is it that has this provisioning MAC?
@@ -131,7 +151,7 @@ impl Desk {
         match state.ledger.standing(machine) {
             None => Caller::Barred(machine.clone()),
             Some(_) if state.withheld => Caller::Barred(machine.clone()),
-            Some(permit) if state.live(machine).is_none() => Caller::Stale(permit.clone()),
+            Some(permit) if state.live(machine, self.now_ms()).is_none() => Caller::Stale(permit.clone()),
             Some(permit) => Caller::Bearer(permit.clone()),
         }
     }
@@ -139,27 +159,27 @@ impl Desk {
     /// The live permit whose provisioning address this is.
     pub fn bearer_at(&self, address: IpAddr) -> Option<Arc<Permit>> {
         let state = self.state();
-        let age = state.age.age_ms(sys::boottime_ms());
+        let age = state.age.age_ms(self.now_ms());
         state.ledger.live_at(address, age).filter(|_| !state.withheld).cloned()
     }
 
     /// The token of the boot to which this DHCP transaction belongs; `None` if the permit is gone since it was looked up.
     pub fn token_of_boot(&self, permit: &Permit, transaction: u32) -> Option<BootToken> {
         let mut state = self.state();
-        state.live(&permit.machine).filter(|live| live.epoch == permit.epoch)?;
-        Some(state.tokens.of_boot(&permit.machine, transaction, sys::boottime_ms(), rand::random()))
+        state.live(&permit.machine, self.now_ms()).filter(|live| live.epoch == permit.epoch)?;
+        Some(state.tokens.of_boot(&permit.machine, transaction, self.now_ms(), self.outside.bits()))
     }
 
     /// What does this path segment open for a client at this address? A token is good only from the address its machine was given.
     pub fn visit(&self, segment: &str, from: IpAddr) -> Visit {
         let Some(token) = BootToken::parse(segment) else { return Visit::Stranger };
-        let state = self.state();
-        let (machine, used) = match state.tokens.find(token, sys::boottime_ms()) {
+        let (state, now) = (self.state(), self.now_ms());
+        let (machine, used) = match state.tokens.find(token, now) {
             Found::Unknown => return Visit::Stranger,
             Found::Used(machine) => (machine, true),
             Found::Open(machine) => (machine, false),
         };
-        match state.live(&machine) {
+        match state.live(&machine, now) {
             Some(permit) if !is_at(permit, from) => Visit::Stranger,
             Some(_) if used => Visit::Used,
             Some(permit) => Visit::Open(permit.clone(), token),
@@ -178,9 +198,9 @@ impl Desk {
     pub fn use_up(&self, token: BootToken, method: BootMethod) -> Option<Arc<Permit>> {
         let permit = {
             let mut state = self.state();
-            let now = sys::boottime_ms();
+            let now = self.now_ms();
             let Found::Open(machine) = state.tokens.find(token, now) else { return None };
-            let permit = state.live(&machine).filter(|permit| permit.method == method)?.clone();
+            let permit = state.live(&machine, now).filter(|permit| permit.method == method)?.clone();
             state.tokens.use_up(token, now).then_some(permit)?
         };
         self.note(&permit, BootStep::Claim);
@@ -189,18 +209,18 @@ impl Desk {
 
     /// Notes a step of a permitted boot.
     pub fn note(&self, permit: &Permit, step: BootStep) {
-        self.contacts.note(&permit.machine, step, Some(permit.epoch), sys::wall());
+        self.contacts.note(&permit.machine, step, Some(permit.epoch), self.wall());
     }
 
     /// Notes that a machine without permit asked.
     pub fn note_barred(&self, machine: &MachineId) {
-        self.contacts.note(machine, BootStep::Dhcp, None, sys::wall());
+        self.contacts.note(machine, BootStep::Dhcp, None, self.wall());
     }
 
     /// Counts a relayed packet, and tells of them now and then.
     pub fn note_relayed(&self, mac: Mac, relay: Ipv4Addr) {
         let mut state = self.state();
-        let (now, relayed) = (sys::boottime_ms(), &mut state.relayed);
+        let (now, relayed) = (self.now_ms(), &mut state.relayed);
         relayed.count += 1;
         if relayed.told_ms.is_none_or(|told| now.saturating_sub(told) >= RELAYED_TELL_MS) {
             relayed.told_ms = Some(now);
@@ -214,7 +234,7 @@ impl Desk {
     pub async fn heard(&self) {
         let due = {
             let mut state = self.state();
-            let now = sys::boottime_ms();
+            let now = self.now_ms();
             state.age = ContactAge::heard(now);
             state.marked_ms.is_none_or(|marked| now.saturating_sub(marked) >= CONTACT_MARK_MS)
         };
@@ -229,12 +249,11 @@ impl Desk {
         let _marker = self.marker.lock().await;
         let mark = {
             let mut state = self.state();
-            let now = sys::boottime_ms();
+            let now = self.now_ms();
             state.marked_ms = Some(now);
-            state.age.mark(&self.host_boot, now, sys::wall_ms())
+            state.age.mark(&self.outside.host_boot, now, self.wall().0)
         };
-        let files = self.files.clone();
-        if let Err(fault) = self.on_disk(move || files.write_mark(&mark)).await {
+        if let Err(fault) = records::write_mark(&self.outside.disk, &mark).await {
             tracing::error!(%fault, "the contact with the controller is not durable: after a restart leases end sooner");
         }
     }
@@ -242,7 +261,7 @@ impl Desk {
     /// The machine's live permit.
     pub fn live(&self, machine: &MachineId) -> Option<Arc<Permit>> {
         let state = self.state();
-        state.live(machine).cloned()
+        state.live(machine, self.now_ms()).cloned()
     }
 
     /// Makes this the machine's one permit and the server's only one, durably. On any fault the machine has no permit.
@@ -276,14 +295,14 @@ impl Desk {
         };
         for record in displaced {
             tracing::warn!(machine = %record.machine, server = %permit.server, "a newer permit of its server voids this machine's");
-            self.write(record).await?;
+            records::write(&self.outside.disk, &record).await?;
         }
         let record = Record {
             machine: permit.machine.clone(),
             provisioning_mac: provisioning(permit).map(|nic| nic.mac),
             permit: Some(permit.clone()),
         };
-        self.write(record.clone()).await?;
+        records::write(&self.outside.disk, &record).await?;
         self.state().ledger.put(record).map_err(refused)
     }
 
@@ -294,7 +313,7 @@ impl Desk {
         let _writer = self.writer.lock().await;
         // a grant that was being written meanwhile is voided as well
         self.state().void(machine);
-        self.write(record).await
+        records::write(&self.outside.disk, &record).await
     }
 
     /// Withholds all permits, or serves them again.
@@ -307,24 +326,13 @@ impl Desk {
         self.state().ledger.permits().cloned().collect()
     }
 
-    async fn write(&self, record: Record) -> Result<(), BootError> {
-        let files = self.files.clone();
-        self.on_disk(move || files.write(&record)).await
-    }
-
-    async fn on_disk(&self, work: impl FnOnce() -> Result<(), BootError> + Send + 'static) -> Result<(), BootError> {
-        let failed = |failed| BootError::State { path: self.config.state_dir.clone(), source: std::io::Error::other(failed) };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error)))
-    }
-
     async fn check_image(&self, permit: &Permit) -> Result<(), String> {
         if permit.method == BootMethod::San {
             return Ok(());
         }
         let files = self.config.image_files(&permit.image);
         for file in [files.kernel, files.initrd] {
-            let there = tokio::fs::metadata(&file).await.is_ok_and(|data| data.is_file() && data.len() > 0);
-            if !there {
+            if !self.shelf().length(&file).await.is_ok_and(|length| length > 0) {
                 let (image, file) = (&permit.image, file.display());
                 return Err(format!(
                     "image {image} is not complete here: {file} is absent or empty; put it there and grant again"
@@ -336,9 +344,8 @@ impl Desk {
 }
 
 impl State {
-    fn live(&self, machine: &MachineId) -> Option<&Arc<Permit>> {
-        let age = self.age.age_ms(sys::boottime_ms());
-        self.ledger.live(machine, age).filter(|_| !self.withheld)
+    fn live(&self, machine: &MachineId, now_ms: u64) -> Option<&Arc<Permit>> {
+        self.ledger.live(machine, self.age.age_ms(now_ms)).filter(|_| !self.withheld)
     }
 
     fn void(&mut self, machine: &MachineId) -> Record {

@@ -3,7 +3,6 @@
 
 use crate::desk::Desk;
 use crate::error::BootError;
-use crate::sys;
 use async_trait::async_trait;
 use contract::agent::{Device, Standing};
 use contract::boot::Boot;
@@ -32,7 +31,7 @@ impl BootDevice {
     fn reading(&self, machine: &MachineId) -> PermitReading {
         // what this service would serve now: a permit whose lease ran out, or that is withheld, is none
         let standing = self.desk.live(machine).map(|permit| (permit.server.clone(), permit.epoch));
-        PermitReading { machine: machine.clone(), standing, read_at: sys::wall() }
+        PermitReading { machine: machine.clone(), standing, read_at: self.desk.wall() }
     }
 
     /// After a restart: the gate wrote before this service acted, so where the two differ the gate is right. A permit that the gate

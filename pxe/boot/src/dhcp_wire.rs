@@ -47,25 +47,38 @@ impl DhcpWire {
                     continue;
                 }
             };
-            let Some(question) = buffer.get(..length).and_then(Question::parse) else { continue };
-            if let Some(reply) = reply(&self.desk, &self.site, &question)
+            if let Some(reply) = buffer.get(..length).and_then(|packet| answer(&self.desk, &self.site, packet))
                 && let Err(error) = self.send(&reply).await
             {
-                tracing::warn!(%error, mac = %question.mac, "DHCP answer not sent");
+                tracing::warn!(%error, to = ?reply.to, "DHCP answer not sent");
             }
         }
     }
 
     async fn send(&self, reply: &Reply) -> std::io::Result<()> {
-        let (mac, ip) = match reply.to {
-            Destination::Datagram(to) => return self.socket.send_to(&reply.bytes, to).await.map(|_| ()),
-            Destination::Frame(mac, ip) => (mac, ip),
-            Destination::Broadcast => (EVERYBODY, Ipv4Addr::BROADCAST),
-        };
-        let packet = frames::datagram((self.site.address, self.port), (ip, CLIENT_PORT), &reply.bytes)
-            .ok_or_else(|| std::io::Error::other("answer too long"))?;
+        if let Destination::Datagram(to) = reply.to {
+            return self.socket.send_to(&reply.bytes, to).await.map(|_| ());
+        }
+        let (mac, packet) =
+            framed((self.site.address, self.port), reply).ok_or_else(|| std::io::Error::other("answer too long"))?;
         self.frames.send_to(&packet, &sys::frame_address(self.interface, mac)).map(|_| ())
     }
+}
+
+/// The MAC address and the IPv4 packet of an answer from this address and port to a client that does not answer ARP yet; `None` if it is
+/// too long, or an ordinary datagram.
+pub fn framed(from: (Ipv4Addr, u16), reply: &Reply) -> Option<(Mac, Vec<u8>)> {
+    let (mac, ip) = match reply.to {
+        Destination::Datagram(_) => return None,
+        Destination::Frame(mac, ip) => (mac, ip),
+        Destination::Broadcast => (EVERYBODY, Ipv4Addr::BROADCAST),
+    };
+    Some((mac, frames::datagram(from, (ip, CLIENT_PORT), &reply.bytes)?))
+}
+
+/// The answer to a packet, without a socket; `None` is silence.
+pub fn answer(desk: &Desk, site: &Site, packet: &[u8]) -> Option<Reply> {
+    reply(desk, site, &Question::parse(packet)?)
 }
 
 /// What this service tells everybody, from its configuration.

@@ -4,16 +4,17 @@
 use crate::desk::{Desk, Visit};
 use crate::error::BootError;
 use crate::limits::{
-    ACCEPT_PAUSE, HTTP_CHUNK_BYTES, HTTP_CONNECTION, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_PEER, HTTP_HEAD,
+    ACCEPT_PAUSE, FILE_CHUNK_BYTES, HTTP_CONNECTION, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_PEER, HTTP_HEAD,
 };
 use crate::range::{self, Wanted};
+use crate::shelf::Reader;
 use crate::tokens::BootToken;
 use crate::{config, script, sockets};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,11 +22,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use vocabulary::boot::{BootMethod, BootStep, Permit};
 
-type Body = BoxBody<Bytes, io::Error>;
+/// What an answer carries.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The HTTP service.
 pub struct Http {
@@ -127,8 +129,18 @@ where
     tokio::time::timeout(HTTP_CONNECTION, builder.serve_connection(TokioIo::new(stream), service)).await.unwrap_or(Ok(()))
 }
 
-async fn answer(desk: &Arc<Desk>, request: &Request<Incoming>, peer: IpAddr) -> Response<Body> {
-    let head = request.method() == Method::HEAD;
+/// Answers one request of a client at this address without a socket; `None` if its connection would be hung up on.
+pub async fn served<B>(desk: &Arc<Desk>, request: &Request<B>, peer: IpAddr) -> Option<Response<Body>> {
+    match desk.bearer_at(peer) {
+        Some(_) => Some(answer(desk, request, peer).await),
+        None => None,
+    }
+}
+
+/// The body of a request, whatever it is, is not looked at.
+async fn answer<B>(desk: &Arc<Desk>, request: &Request<B>, peer: IpAddr) -> Response<Body> {
+    let asked = Asked::of(request);
+    let head = asked.head;
     if !head && request.method() != Method::GET {
         return empty(StatusCode::NOT_FOUND);
     }
@@ -145,16 +157,30 @@ async fn answer(desk: &Arc<Desk>, request: &Request<Incoming>, peer: IpAddr) -> 
     let files = config.image_files(&permit.image);
     match (name, permit.method) {
         ("boot.ipxe", _) => first_script(desk, &permit, token, segment, head),
-        ("kernel", BootMethod::Kernel) => file(desk, &permit, &files.kernel, request, Some(BootStep::Kernel)).await,
-        ("initrd", BootMethod::Kernel) => file(desk, &permit, &files.initrd, request, Some(BootStep::Initrd)).await,
+        ("kernel", BootMethod::Kernel) => file(desk, &permit, &files.kernel, asked, Some(BootStep::Kernel)).await,
+        ("initrd", BootMethod::Kernel) => file(desk, &permit, &files.initrd, asked, Some(BootStep::Initrd)).await,
         // a HEAD delivers nothing, so it must not use the token up
         ("claim" | "san.ipxe", _) if head => empty(StatusCode::NOT_FOUND),
         ("claim", BootMethod::Kernel) => deliver(desk, token, BootMethod::Kernel, |permit| Ok(script::claim(permit))),
         ("san.ipxe", BootMethod::San) => deliver(desk, token, BootMethod::San, script::san_login),
         (other, _) => match ipxe_binary(config, other) {
-            Some(path) => file(desk, &permit, path, request, None).await,
+            Some(path) => file(desk, &permit, path, asked, None).await,
             None => empty(StatusCode::NOT_FOUND),
         },
+    }
+}
+
+/// What of a request matters to a file.
+#[derive(Clone, Copy)]
+struct Asked<'r> {
+    head: bool,
+    range: Option<&'r str>,
+}
+
+impl<'r> Asked<'r> {
+    fn of<B>(request: &'r Request<B>) -> Asked<'r> {
+        let range = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok());
+        Asked { head: request.method() == Method::HEAD, range }
     }
 }
 
@@ -200,27 +226,16 @@ fn deliver(
     }
 }
 
-async fn file(
-    desk: &Arc<Desk>,
-    permit: &Arc<Permit>,
-    path: &Path,
-    request: &Request<Incoming>,
-    step: Option<BootStep>,
-) -> Response<Body> {
-    let opened = async {
-        let file = tokio::fs::File::open(path).await?;
-        let length = file.metadata().await?.len();
-        Ok::<_, io::Error>((file, length))
-    };
-    let (mut file, length) = match opened.await {
-        Ok(opened) => opened,
+async fn file(desk: &Arc<Desk>, permit: &Arc<Permit>, path: &Path, asked: Asked<'_>, step: Option<BootStep>) -> Response<Body> {
+    let mut file = match desk.shelf().open(path).await {
+        Ok(file) => file,
         Err(error) => {
             tracing::error!(%error, path = %path.display(), machine = %permit.machine, "F1206 a file of a permitted boot cannot be read");
             return empty(StatusCode::NOT_FOUND);
         }
     };
-    let asked = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok());
-    let (status, start, end) = match range::wanted(asked, length) {
+    let length = file.length();
+    let (status, start, end) = match range::wanted(asked.range, length) {
         Wanted::All => (StatusCode::OK, 0, length),
         Wanted::Part { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
         Wanted::Impossible => {
@@ -229,12 +244,12 @@ async fn file(
             return response;
         }
     };
-    if let Err(error) = file.seek(io::SeekFrom::Start(start)).await {
+    if let Err(error) = file.seek(start).await {
         tracing::error!(%error, path = %path.display(), "seek");
         return empty(StatusCode::NOT_FOUND);
     }
-    let body = if request.method() == Method::HEAD {
-        Empty::new().map_err(|never| match never {}).boxed()
+    let body = if asked.head {
+        Empty::new().map_err(|never| match never {}).boxed_unsync()
     } else {
         let done = step.filter(|_| end == length).map(|step| (desk.clone(), permit.clone(), step));
         streamed(file, end - start, done)
@@ -251,34 +266,32 @@ async fn file(
 }
 
 /// Streams `left` bytes of a file in pieces; a step to be noted is noted when the connection takes the last piece.
-fn streamed(file: tokio::fs::File, left: u64, done: Option<(Arc<Desk>, Arc<Permit>, BootStep)>) -> Body {
+fn streamed(file: Box<dyn Reader>, left: u64, done: Option<(Arc<Desk>, Arc<Permit>, BootStep)>) -> Body {
     let pieces = futures::stream::unfold((file, left, done), |(mut file, left, done)| async move {
         if left == 0 {
             return None;
         }
-        let size = usize::try_from(left).unwrap_or(usize::MAX).min(HTTP_CHUNK_BYTES);
-        let mut piece = vec![0; size];
-        match file.read(&mut piece).await {
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_CHUNK_BYTES);
+        match file.read(size).await {
             // shorter than it was when it was opened: the client must see a broken transfer, not a short file
-            Ok(0) => Some((Err(io::Error::other("the file shrank while it was sent")), (file, 0, None))),
-            Ok(read) => {
-                piece.truncate(read);
-                let left = left.saturating_sub(read as u64);
+            Ok(piece) if piece.is_empty() => Some((Err(io::Error::other("the file shrank while it was sent")), (file, 0, None))),
+            Ok(piece) => {
+                let left = left.saturating_sub(piece.len() as u64);
                 // nobody asks for what comes after the last byte, so now is the time
                 if let Some((desk, permit, step)) = done.as_ref().filter(|_| left == 0) {
                     desk.note(permit, *step);
                 }
-                Some((Ok(Frame::data(Bytes::from(piece))), (file, left, done)))
+                Some((Ok(Frame::data(piece)), (file, left, done)))
             }
             Err(error) => Some((Err(error), (file, 0, None))),
         }
     });
-    BodyExt::boxed(StreamBody::new(pieces))
+    BodyExt::boxed_unsync(StreamBody::new(pieces))
 }
 
 fn words(text: String) -> Response<Body> {
     let length = text.len();
-    let mut response = Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed());
+    let mut response = Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync());
     set(&mut response, header::CONTENT_TYPE, "text/plain".to_owned());
     set(&mut response, header::CONTENT_LENGTH, length.to_string());
     set(&mut response, header::CACHE_CONTROL, "no-store".to_owned());
@@ -286,7 +299,7 @@ fn words(text: String) -> Response<Body> {
 }
 
 fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     response
 }

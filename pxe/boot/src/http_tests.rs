@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::examples;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vocabulary::MachineId;
 
 const KERNEL_BYTES: usize = 3_000_000;

@@ -9,19 +9,22 @@ pub mod desk;
 pub mod device;
 pub mod dhcp;
 pub mod dhcp_wire;
+pub mod disk;
 pub mod error;
 #[cfg(test)]
 mod examples;
-mod files;
 mod frames;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
 pub mod http;
 pub mod limits;
+pub mod outside;
 pub mod permits;
 mod range;
+mod records;
 pub mod script;
 pub mod service;
+pub mod shelf;
 mod sockets;
 #[expect(unsafe_code, reason = "two system calls have no safe wrapper; each states why it is sound")]
 mod sys;
@@ -32,6 +35,7 @@ pub use config::Config;
 pub use desk::Desk;
 pub use device::BootDevice;
 pub use error::BootError;
+pub use outside::Outside;
 
 /// Unit tests count what a decoder holds.
 #[cfg(test)]

@@ -45,8 +45,8 @@ pub const HTTP_CONNECTIONS_PER_PEER: usize = 8;
 pub const HTTP_HEAD: Duration = Duration::from_secs(10);
 /// Longest life of an HTTP connection: a kernel and an initrd over a slow link.
 pub const HTTP_CONNECTION: Duration = Duration::from_secs(900);
-/// Size of the pieces in which files are read and sent.
-pub const HTTP_CHUNK_BYTES: usize = 128 * 1024;
+/// Size of the pieces in which files are read, and sent by HTTP.
+pub const FILE_CHUNK_BYTES: usize = 128 * 1024;
 /// Pause after a failed accept (out of file descriptors), so that the loop does not spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -21,15 +21,17 @@ use vocabulary::request::{AgentError, AgentHello, Answer, Request};
 
 const GATE_FILE: &str = "gate.json";
 
-/// The gate as the wire sees it: a controller's call renews the leases if the gate let it pass. What it refuses (a store of another
-/// lineage, another estate, an older epoch) comes from a controller that does not speak for these permits.
-struct Heard {
+/// The service without its sockets: the gate as the wire sees it, and the desk behind it. A controller's call renews the leases if the
+/// gate let it pass. What it refuses (a store of another lineage, another estate, an older epoch) comes from a controller that does not
+/// speak for these permits. Clones are the same.
+#[derive(Clone)]
+pub struct Agent {
     gate: Gate<BootDevice>,
     desk: Arc<Desk>,
 }
 
 #[async_trait]
-impl Client for Heard {
+impl Client for Agent {
     async fn call(&self, request: Request) -> Result<Answer, AgentError> {
         let answer = self.gate.call(request).await;
         self.renew_if_passed(&answer).await;
@@ -43,24 +45,67 @@ impl Client for Heard {
     }
 }
 
-impl Heard {
+impl Agent {
+    /// Behind this gate, which was opened over a device of this desk. Permits are served from now on if the gate's memory may be trusted;
+    /// otherwise nobody knows whether they are the latest, and they are withheld.
+    pub async fn begin(gate: Gate<BootDevice>) -> Result<Agent, BootError> {
+        let desk = gate.device().desk().clone();
+        desk.withhold(true);
+        let agent = Agent { gate, desk };
+        agent.serve_if_trusted().await?;
+        Ok(agent)
+    }
+
     async fn renew_if_passed<T>(&self, answer: &Result<T, AgentError>) {
         if answer.is_ok() {
             self.desk.heard().await;
+        }
+    }
+
+    async fn serve_if_trusted(&self) -> Result<bool, BootError> {
+        if !self.gate.trusted() {
+            tracing::error!("F1207 the gate's memory is not trusted: all permits are withheld until `understudy agent readopt`");
+            return Ok(false);
+        }
+        self.gate.restore().await.map_err(|error| BootError::Agent(error.to_string()))?;
+        self.desk.withhold(false);
+        Ok(true)
+    }
+
+    /// After `agent readopt` the permits that the estate's ledger names are served again. Returns only with a fault.
+    pub async fn watch_trust(self) -> Result<(), BootError> {
+        let mut every = tokio::time::interval(TRUST_EVERY);
+        let mut serving = self.gate.trusted();
+        loop {
+            every.tick().await;
+            if !serving && self.gate.trusted() {
+                serving = self.serve_if_trusted().await?;
+                tracing::info!("the gate is trusted again: permits are served");
+            }
+        }
+    }
+
+    /// Writes the age of the last contact now and then. Never returns.
+    pub async fn keep_age(self) -> Result<(), BootError> {
+        let mut every = tokio::time::interval(AGE_MARK_EVERY);
+        // the first tick is at once, and there is nothing new to write yet
+        every.tick().await;
+        loop {
+            every.tick().await;
+            self.desk.keep_age().await;
         }
     }
 }
 
 /// Runs the service. Returns only with a fault.
 pub async fn run(config: Config) -> Result<(), BootError> {
-    let agent = |error: &dyn std::fmt::Display| BootError::Agent(error.to_string());
-    let bundle = Bundle::load(&config.bundle).map_err(|error| agent(&error))?;
+    let fault = |error: &dyn std::fmt::Display| BootError::Agent(error.to_string());
+    let bundle = Bundle::load(&config.bundle).map_err(|error| fault(&error))?;
     let desk = Arc::new(Desk::open(config.clone())?);
     let identity = bundle.identity(&config.bundle);
     let gate =
-        Gate::open(config.state_dir.join(GATE_FILE), identity, BootDevice::new(desk.clone())).map_err(|error| agent(&error))?;
-    desk.withhold(true);
-    serve_if_trusted(&gate, &desk).await?;
+        Gate::open(config.state_dir.join(GATE_FILE), identity, BootDevice::new(desk.clone())).map_err(|error| fault(&error))?;
+    let agent = Agent::begin(gate).await?;
 
     let listener = TcpListener::bind(config.listen).await.map_err(|source| BootError::Socket {
         what: "agent",
@@ -69,55 +114,21 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     })?;
     let dhcp = DhcpWire::open(desk.clone())?;
     let tftp = Tftp::open(desk.clone())?;
-    let http = Http::open(desk.clone())?;
+    let http = Http::open(desk)?;
     let mut parts: JoinSet<Result<(), BootError>> = JoinSet::new();
     parts.spawn(advertise::serve(config.interface.clone()));
     parts.spawn(dhcp.serve());
     parts.spawn(tftp.serve());
     parts.spawn(http.serve());
-    parts.spawn(keep_age(desk.clone()));
-    parts.spawn(watch_trust(gate.clone(), desk.clone()));
-    let heard: Arc<dyn Client> = Arc::new(Heard { gate, desk });
+    parts.spawn(agent.clone().keep_age());
+    parts.spawn(agent.clone().watch_trust());
+    let heard: Arc<dyn Client> = Arc::new(agent);
     parts.spawn(async move { wire::serve(listener, &bundle, heard).await.map_err(|error| BootError::Agent(error.to_string())) });
     tracing::info!(interface = config.interface, address = %config.address, agent = %config.listen, "the boot service is up");
     match parts.join_next().await {
         Some(Ok(Err(fault))) => Err(fault),
         Some(Ok(Ok(()))) | None => Err(BootError::Agent("a part of the service ended by itself".to_owned())),
         Some(Err(failed)) => Err(BootError::Agent(format!("a part of the service failed inside: {failed}"))),
-    }
-}
-
-/// Serves the permits if the gate's memory may be trusted. Otherwise nobody knows whether they are the latest, and they are withheld.
-async fn serve_if_trusted(gate: &Gate<BootDevice>, desk: &Desk) -> Result<bool, BootError> {
-    if !gate.trusted() {
-        tracing::error!("F1207 the gate's memory is not trusted: all permits are withheld until `understudy agent readopt`");
-        return Ok(false);
-    }
-    gate.restore().await.map_err(|error| BootError::Agent(error.to_string()))?;
-    desk.withhold(false);
-    Ok(true)
-}
-
-/// After `agent readopt` the permits that the estate's ledger names are served again.
-async fn watch_trust(gate: Gate<BootDevice>, desk: Arc<Desk>) -> Result<(), BootError> {
-    let mut every = tokio::time::interval(TRUST_EVERY);
-    let mut serving = gate.trusted();
-    loop {
-        every.tick().await;
-        if !serving && gate.trusted() {
-            serving = serve_if_trusted(&gate, &desk).await?;
-            tracing::info!("the gate is trusted again: permits are served");
-        }
-    }
-}
-
-async fn keep_age(desk: Arc<Desk>) -> Result<(), BootError> {
-    let mut every = tokio::time::interval(AGE_MARK_EVERY);
-    // the first tick is at once, and there is nothing new to write yet
-    every.tick().await;
-    loop {
-        every.tick().await;
-        desk.keep_age().await;
     }
 }
 
@@ -143,7 +154,7 @@ mod tests {
         let (estate, lineage) = (EstateUuid("estate".into()), Lineage("lineage".into()));
         let identity = Identity::in_process("boot1".parse().unwrap(), estate.clone(), lineage, true);
         let gate = Gate::open(folder.path().join("gate.json"), identity, BootDevice::new(desk.clone())).unwrap();
-        let heard = Heard { gate, desk: desk.clone() };
+        let heard = Agent { gate, desk: desk.clone() };
         let Ok(Answer::Hello(hello)) = heard.call(Request { token: None, action: Action::Hello }).await else { panic!() };
         let resource = vocabulary::request::Resource::Permit(short.machine.clone());
         let advance = |lineage: &str| {

@@ -4,12 +4,13 @@
 use crate::desk::Desk;
 use crate::error::BootError;
 use crate::limits::{
-    ACCEPT_PAUSE, IPXE_BYTES_MAX, TFTP_BLOCK_BYTES, TFTP_BLOCK_BYTES_MAX, TFTP_REQUEST_BYTES, TFTP_RETRIES, TFTP_RETRY,
-    TFTP_TRANSFER, TFTP_TRANSFERS_MAX, TFTP_WINDOW_MAX,
+    ACCEPT_PAUSE, FILE_CHUNK_BYTES, IPXE_BYTES_MAX, TFTP_BLOCK_BYTES, TFTP_BLOCK_BYTES_MAX, TFTP_REQUEST_BYTES, TFTP_RETRIES,
+    TFTP_RETRY, TFTP_TRANSFER, TFTP_TRANSFERS_MAX, TFTP_WINDOW_MAX,
 };
 use crate::{config, sockets};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::UdpSocket;
@@ -163,10 +164,73 @@ fn number_at(packet: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*packet.get(at..)?.first_chunk::<2>()?))
 }
 
+/// The files that are served, by name.
+#[derive(Clone, Debug)]
+pub struct Binaries(BTreeMap<String, PathBuf>);
+
+impl Binaries {
+    /// Those of a configuration.
+    pub fn of(config: &config::Config) -> Binaries {
+        let ipxe = &config.ipxe;
+        let files = [&ipxe.bios, &ipxe.uefi].into_iter().chain(&ipxe.uefi_san);
+        Binaries(files.map(|path| (config::file_name(path).to_owned(), path.clone())).collect())
+    }
+}
+
+/// A request that is answered, and the file that it means.
+pub struct Admitted {
+    request: Request,
+    path: Option<PathBuf>,
+}
+
+/// Whether a first packet from this address is answered at all; `None` is silence.
+pub fn admitted(desk: &Desk, binaries: &Binaries, from: IpAddr, packet: &[u8]) -> Option<Admitted> {
+    let request = Request::parse(packet)?;
+    let Some(permit) = desk.bearer_at(from) else {
+        tracing::debug!(%from, "TFTP from a stranger: silence");
+        return None;
+    };
+    let path = binaries.0.get(&request.file).cloned();
+    tracing::debug!(machine = %permit.machine, file = %request.file, known = path.is_some(), "TFTP");
+    Some(Admitted { request, path })
+}
+
+/// How an admitted request is answered.
+pub enum Opening {
+    /// By this packet alone: there is no such file.
+    Refused(Vec<u8>),
+    /// By a transfer.
+    Transfer(Transfer),
+}
+
+/// Begins to answer.
+pub async fn begin(desk: &Desk, admitted: &Admitted) -> io::Result<Opening> {
+    let Some(path) = &admitted.path else {
+        let mut packet = [ERROR.to_be_bytes(), NOT_FOUND.to_be_bytes()].concat();
+        packet.push(0);
+        return Ok(Opening::Refused(packet));
+    };
+    let mut file = desk.shelf().open(path).await?;
+    if file.length() > IPXE_BYTES_MAX {
+        return Err(io::Error::other("the file grew beyond any iPXE"));
+    }
+    let mut data = Vec::new();
+    loop {
+        let piece = file.read(FILE_CHUNK_BYTES).await?;
+        if piece.is_empty() {
+            return Ok(Opening::Transfer(Transfer::new(&admitted.request, data.into())));
+        }
+        data.extend(piece);
+        if data.len() as u64 > IPXE_BYTES_MAX {
+            return Err(io::Error::other("the file grew while it was read"));
+        }
+    }
+}
+
 /// The TFTP service.
 pub struct Tftp {
     desk: Arc<Desk>,
-    files: BTreeMap<String, PathBuf>,
+    binaries: Binaries,
     socket: UdpSocket,
 }
 
@@ -174,15 +238,13 @@ impl Tftp {
     /// Opens the socket.
     pub fn open(desk: Arc<Desk>) -> Result<Tftp, BootError> {
         let config = desk.config();
-        let ipxe = &config.ipxe;
-        let files = [&ipxe.bios, &ipxe.uefi].into_iter().chain(&ipxe.uefi_san);
-        let files = files.map(|path| (config::file_name(path).to_owned(), path.clone())).collect();
         let socket = sockets::datagrams("TFTP", &config.interface, config.ip(), config.ports.tftp)?;
-        Ok(Tftp { desk, files, socket })
+        let binaries = Binaries::of(config);
+        Ok(Tftp { desk, binaries, socket })
     }
 
     /// Where it listens; tests let the kernel choose.
-    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
@@ -195,11 +257,8 @@ impl Tftp {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let Some(request) = buffer.get(..length).and_then(Request::parse) else { continue };
-            let Some(permit) = self.desk.bearer_at(from.ip()) else {
-                tracing::debug!(%from, "TFTP from a stranger: silence");
-                continue;
-            };
+            let packet = buffer.get(..length).unwrap_or_default();
+            let Some(admitted) = admitted(&self.desk, &self.binaries, from.ip(), packet) else { continue };
             let Ok(place) = transfers.clone().try_acquire_owned() else { continue };
             let config = self.desk.config();
             let socket = match sockets::datagrams("TFTP transfer", &config.interface, config.ip(), 0) {
@@ -209,10 +268,9 @@ impl Tftp {
                     continue;
                 }
             };
-            let path = self.files.get(&request.file).cloned();
-            tracing::debug!(machine = %permit.machine, file = %request.file, known = path.is_some(), "TFTP");
+            let desk = self.desk.clone();
             tokio::spawn(async move {
-                if let Err(error) = transfer(&socket, from, &request, path).await {
+                if let Err(error) = transfer(&desk, &socket, from, &admitted).await {
                     tracing::info!(%error, %from, "TFTP transfer given up");
                 }
                 drop(place);
@@ -221,24 +279,16 @@ impl Tftp {
     }
 }
 
-async fn transfer(socket: &UdpSocket, to: SocketAddr, request: &Request, path: Option<PathBuf>) -> std::io::Result<()> {
+async fn transfer(desk: &Desk, socket: &UdpSocket, to: SocketAddr, admitted: &Admitted) -> io::Result<()> {
     // connected: packets from anybody else are not seen
     socket.connect(to).await?;
-    let Some(path) = path else {
-        let mut packet = [ERROR.to_be_bytes(), NOT_FOUND.to_be_bytes()].concat();
-        packet.push(0);
-        return socket.send(&packet).await.map(|_| ());
-    };
-    let length = tokio::fs::metadata(&path).await?.len();
-    if length > IPXE_BYTES_MAX {
-        return Err(std::io::Error::other("the file grew beyond any iPXE"));
+    match begin(desk, admitted).await? {
+        Opening::Refused(packet) => socket.send(&packet).await.map(|_| ()),
+        Opening::Transfer(transfer) => tokio::time::timeout(TFTP_TRANSFER, run(socket, transfer)).await?,
     }
-    let data = tokio::fs::read(&path).await?;
-    let transfer = Transfer::new(request, data.into());
-    tokio::time::timeout(TFTP_TRANSFER, run(socket, transfer)).await?
 }
 
-async fn run(socket: &UdpSocket, mut transfer: Transfer) -> std::io::Result<()> {
+async fn run(socket: &UdpSocket, mut transfer: Transfer) -> io::Result<()> {
     let mut buffer = [0u8; TFTP_REQUEST_BYTES];
     let mut silences = 0;
     send_all(socket, &transfer.in_flight()).await?;
@@ -254,7 +304,7 @@ async fn run(socket: &UdpSocket, mut transfer: Transfer) -> std::io::Result<()> 
                     send_all(socket, &packets).await?;
                 }
             },
-            Err(_) if silences >= TFTP_RETRIES => return Err(std::io::Error::other("the client fell silent")),
+            Err(_) if silences >= TFTP_RETRIES => return Err(io::Error::other("the client fell silent")),
             Err(_) => {
                 silences += 1;
                 send_all(socket, &transfer.in_flight()).await?;
@@ -264,7 +314,7 @@ async fn run(socket: &UdpSocket, mut transfer: Transfer) -> std::io::Result<()> 
     }
 }
 
-async fn send_all(socket: &UdpSocket, packets: &[Vec<u8>]) -> std::io::Result<()> {
+async fn send_all(socket: &UdpSocket, packets: &[Vec<u8>]) -> io::Result<()> {
     for packet in packets {
         socket.send(packet).await?;
     }

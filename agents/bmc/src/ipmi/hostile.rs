@@ -249,7 +249,7 @@ impl Bench {
             suites: vec![Suite::Seventeen, Suite::Three],
         });
         let now = Instant::now();
-        let mut session = Session::new(Arc::clone(&account), TIMING, drawn);
+        let mut session = Session::new(Arc::clone(&account), TIMING, Arc::new(drawn));
         session.open(now);
         let facts = Facts { guid: GUID, theirs: 0x1000_0001, ..Facts::default() };
         let suite = Suite::Seventeen;
@@ -478,6 +478,7 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::given::Given;
     use crate::ipmi::peer::{Peer, account};
     use proptest::prelude::*;
 
@@ -485,13 +486,9 @@ mod tests {
         format!("{}/tests/corpus/{}", group.home, group.name)
     }
 
-    fn random(bytes: &mut [u8]) {
-        rand::RngCore::fill_bytes(&mut rand::rng(), bytes);
-    }
-
     /// A conversation with the BMC in memory, and its pieces.
     fn packets() -> Vec<(&'static str, Vec<u8>)> {
-        let mut session = Session::new(Arc::new(account("secret")), TIMING, random);
+        let mut session = Session::new(Arc::new(account("secret")), TIMING, Given::by_the_machine().random);
         let mut peer = Peer::new(account("secret"));
         let (mut said, now) = (Vec::new(), Instant::now());
         session.open(now);

@@ -1,23 +1,23 @@
-//! The one task that carries IPMI for all BMCs of this process: a socket for each family of addresses, a session a BMC, one request at a
-//! time to each. It lives on a thread of its own, so that no caller's runtime ends it and no busy caller delays it.
+//! The one task that carries IPMI for all BMCs: one way for the packets of all, a session a BMC, one request at a time to each. In a program
+//! it lives on a thread of its own, so that no caller's runtime ends it and no busy caller delays it.
 //! Must never let one BMC delay another, and never send what its caller does not wait for any more.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rand::RngCore as _;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
+use super::air::{Air, Sockets};
 use super::fault::Fault;
 use super::handshake::Account;
 use super::noise::Noise;
 use super::session::{Event, Heard, Reply, Request, Session, Spoken, Timing};
 use super::wire;
+use crate::given::{Given, Random, now};
 use crate::limits;
 
 /// A reply, and the session on which it came.
@@ -51,13 +51,38 @@ struct Waiting {
     answer: Answer,
 }
 
-/// Numbers of sessions, begun at random, so that two lives of an agent do not give the same one; and of lines.
-static NUMBERS: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(u64::from(rand::random::<u32>()) << 20));
-/// The way to the task; made at the first need.
+/// Numbers of lines; nobody sees them.
+static LINES: AtomicU64 = AtomicU64::new(0);
+/// The way to the process's own task; made at the first need.
 static HUB: Mutex<Option<mpsc::UnboundedSender<Order>>> = Mutex::new(None);
 
-fn number() -> u64 {
-    NUMBERS.fetch_add(1, Ordering::Relaxed)
+/// Who makes lines to BMCs. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Lines(Option<mpsc::UnboundedSender<Order>>);
+
+impl Lines {
+    /// Over the process's one task and its sockets.
+    pub fn of_the_process() -> Lines {
+        Lines(None)
+    }
+
+    /// Over a task of this runtime, which ends when the last of these and of their lines is gone.
+    pub fn over(air: impl Air, random: Random) -> Lines {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(run(inbox, air, random));
+        Lines(Some(orders))
+    }
+
+    /// A line; talks to nobody yet.
+    pub(crate) fn line(&self, peer: SocketAddr, account: Arc<Account>, timing: Timing) -> Result<Line, Fault> {
+        let id = LINES.fetch_add(1, Ordering::Relaxed);
+        let orders = match &self.0 {
+            Some(orders) => orders.clone(),
+            None => hub()?,
+        };
+        send(&orders, Order::Admit { id, peer, account, timing })?;
+        Ok(Line { id, orders })
+    }
 }
 
 /// One BMC, as its driver holds it. Dropping it ends the session.
@@ -67,14 +92,6 @@ pub struct Line {
 }
 
 impl Line {
-    /// Talks to nobody yet.
-    pub fn new(peer: SocketAddr, account: Arc<Account>, timing: Timing) -> Result<Line, Fault> {
-        let id = number();
-        let orders = hub()?;
-        send(&orders, Order::Admit { id, peer, account, timing })?;
-        Ok(Line { id, orders })
-    }
-
     /// Asks, on a session that is opened if need be, or only on the session `on`.
     pub async fn ask(&self, request: Request, on: Option<u64>) -> Result<Told, Fault> {
         let (answer, answered) = oneshot::channel();
@@ -112,54 +129,44 @@ fn hub() -> Result<mpsc::UnboundedSender<Order>, Fault> {
 fn start() -> io::Result<mpsc::UnboundedSender<Order>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (orders, inbox) = mpsc::unbounded_channel();
-    std::thread::Builder::new().name("ipmi".into()).spawn(move || runtime.block_on(run(inbox)))?;
+    std::thread::Builder::new()
+        .name("ipmi".into())
+        .spawn(move || runtime.block_on(run(inbox, Sockets::default(), Given::by_the_machine().random)))?;
     Ok(orders)
 }
 
-async fn run(mut inbox: mpsc::UnboundedReceiver<Order>) {
-    let mut hub = Hub::default();
-    let (mut four, mut six) = ([0; wire::PACKET_MAX + 1], [0; wire::PACKET_MAX + 1]);
+async fn run<A: Air>(mut inbox: mpsc::UnboundedReceiver<Order>, air: A, random: Random) {
+    let (mut hub, mut air, mut buffer) = (Hub::new(random), air, [0; wire::PACKET_MAX + 1]);
     loop {
         let next = hub.timers.first().map(|(at, _)| *at);
+        // in this order, so that the same things happening mean the same; none of them is starved by it, since each turn takes what there is
+        // of all three
         tokio::select! {
+            biased;
             order = inbox.recv() => match order {
-                Some(order) => hub.order(order).await,
+                Some(order) => hub.order(order, &mut air).await,
                 None => return,
             },
-            came = receive(&hub.four, &mut four) => hub.came(came, &four).await,
-            came = receive(&hub.six, &mut six) => hub.came(came, &six).await,
-            () = until(next) => hub.tick().await,
+            came = air.receive(&mut buffer) => hub.came(came, &buffer, &mut air).await,
+            () = until(next) => {}
         }
         // all that is there is taken at once
         for _ in 0..limits::IPMI_BATCH_MAX {
             match inbox.try_recv() {
-                Ok(order) => hub.order(order).await,
+                Ok(order) => hub.order(order, &mut air).await,
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => return,
             }
         }
         if std::mem::take(&mut hub.sent) > 1 {
-            // the thread is this task's alone; asleep within the runtime each packet would wake it
-            std::thread::sleep(limits::IPMI_GATHER);
+            air.gather();
         }
         // a wake-up for each packet would cost 10,000 BMCs a third more time, and memory for those who wait meanwhile
         for _ in 0..limits::IPMI_BATCH_MAX {
-            let Some(came) = there(&hub.four, &mut four) else { break };
-            hub.came(came, &four).await;
+            let Some(came) = air.there(&mut buffer) else { break };
+            hub.came(came, &buffer, &mut air).await;
         }
-    }
-}
-
-/// A packet that has come already.
-fn there(socket: &Option<UdpSocket>, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
-    let came = socket.as_ref()?.try_recv_from(buffer);
-    (!came.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)).then_some(came)
-}
-
-async fn receive(socket: &Option<UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    match socket {
-        Some(socket) => socket.recv_from(buffer).await,
-        None => std::future::pending().await,
+        hub.tick(&mut air).await;
     }
 }
 
@@ -170,13 +177,11 @@ async fn until(next: Option<Instant>) {
     }
 }
 
-fn random(bytes: &mut [u8]) {
-    rand::rng().fill_bytes(bytes);
-}
-
 /// One BMC, as the task holds it.
 struct Link {
     peer: SocketAddr,
+    /// Numbers for sessions.
+    numbers: Arc<AtomicU64>,
     session: Session,
     /// Number and GUID of the open session.
     open: Option<(u64, [u8; 16])>,
@@ -191,10 +196,10 @@ struct Link {
     timer: Option<Instant>,
 }
 
-#[derive(Default)]
 struct Hub {
-    four: Option<UdpSocket>,
-    six: Option<UdpSocket>,
+    random: Random,
+    /// Numbers of sessions, begun at random, so that two lives of an agent do not give the same one.
+    numbers: Arc<AtomicU64>,
     links: HashMap<u64, Link>,
     peers: HashMap<SocketAddr, Vec<u64>>,
     timers: BTreeSet<(Instant, u64)>,
@@ -204,36 +209,45 @@ struct Hub {
 }
 
 impl Hub {
-    async fn order(&mut self, order: Order) {
-        let now = Instant::now();
+    fn new(random: Random) -> Hub {
+        let mut first = [0; 4];
+        random(&mut first);
+        // 32 random bits above 20 counted ones: exact in every JSON reader
+        let numbers = Arc::new(AtomicU64::new(u64::from(u32::from_le_bytes(first)) << 20));
+        let (links, peers, timers, noise) = (HashMap::new(), HashMap::new(), BTreeSet::new(), Noise::default());
+        Hub { random, numbers, links, peers, timers, noise, sent: 0 }
+    }
+
+    async fn order<A: Air>(&mut self, order: Order, air: &mut A) {
+        let now = now();
         match order {
             Order::Admit { id, peer, account, timing } => {
-                let session = Session::new(account, timing, random);
-                self.links.insert(id, Link::new(peer, session));
+                let session = Session::new(account, timing, Arc::clone(&self.random));
+                self.links.insert(id, Link::new(peer, Arc::clone(&self.numbers), session));
                 self.peers.entry(peer).or_default().push(id);
             }
             Order::Ask { id, waiting } => {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.enqueue(waiting);
-                    self.settle(id, now).await;
+                    self.settle(id, now, air).await;
                 }
             }
             Order::Close { id, done } => {
-                self.close(id, now).await;
+                self.close(id, now, air).await;
                 let _ = done.send(());
             }
             Order::Dismiss { id } => {
-                self.close(id, now).await;
+                self.close(id, now, air).await;
                 self.forget(id);
             }
         }
     }
 
-    async fn close(&mut self, id: u64, now: Instant) {
+    async fn close<A: Air>(&mut self, id: u64, now: Instant, air: &mut A) {
         if let Some(link) = self.links.get_mut(&id) {
             link.session.close();
             link.fail(&Fault::Expired);
-            self.settle(id, now).await;
+            self.settle(id, now, air).await;
         }
     }
 
@@ -250,7 +264,7 @@ impl Hub {
         }
     }
 
-    async fn came(&mut self, came: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
+    async fn came<A: Air>(&mut self, came: io::Result<(usize, SocketAddr)>, buffer: &[u8], air: &mut A) {
         let (length, peer) = match came {
             Ok(came) => came,
             Err(error) => {
@@ -259,49 +273,40 @@ impl Hub {
                 return;
             }
         };
-        let now = Instant::now();
+        let now = now();
         let packet = buffer.get(..length).unwrap_or_default();
         let ids = self.peers.get(&peer).cloned().unwrap_or_default();
         for id in ids {
             let Some(link) = self.links.get_mut(&id) else { continue };
             match link.session.receive(now, packet) {
-                Heard::Taken => return self.settle(id, now).await,
+                Heard::Taken => return self.settle(id, now, air).await,
                 Heard::Ignored(why) => tracing::trace!(%peer, why, "packet ignored"),
             }
         }
         if self.noise.unwanted(peer, now) {
-            self.not_heard(peer, now).await;
+            self.not_heard(peer, now, air).await;
         }
     }
 
     /// From now on this sender is not listened to, and whoever waits for it is told so.
-    async fn not_heard(&mut self, peer: SocketAddr, now: Instant) {
+    async fn not_heard<A: Air>(&mut self, peer: SocketAddr, now: Instant, air: &mut A) {
         tracing::warn!(%peer, "it sends far more packets than it is asked for, and is not listened to for {:?}", limits::IPMI_UNHEARD);
-        self.listen();
+        air.listen(&self.noise);
         for id in self.peers.get(&peer).cloned().unwrap_or_default() {
             if let Some(link) = self.links.get_mut(&id) {
                 link.broke |= link.open.is_some();
                 link.session.close();
                 link.fail(&Fault::Loud);
                 link.refused = Some((now, Fault::Loud));
-                self.settle(id, now).await;
+                self.settle(id, now, air).await;
             }
         }
     }
 
-    /// Brings the sockets' filters up to what is known.
-    fn listen(&self) {
-        for socket in self.four.iter().chain(&self.six) {
-            if let Err(error) = self.noise.apply(socket) {
-                tracing::warn!(%error, "no filter can be set on the socket of IPMI: a BMC that sends noise may delay the others");
-            }
-        }
-    }
-
-    async fn tick(&mut self) {
-        let now = Instant::now();
+    async fn tick<A: Air>(&mut self, air: &mut A) {
+        let now = now();
         if self.noise.expired(now) {
-            self.listen();
+            air.listen(&self.noise);
         }
         while let Some((at, id)) = self.timers.first().copied()
             && at <= now
@@ -310,13 +315,13 @@ impl Hub {
             if let Some(link) = self.links.get_mut(&id) {
                 link.timer = None;
                 link.session.tick(now);
-                self.settle(id, now).await;
+                self.settle(id, now, air).await;
             }
         }
     }
 
     /// After anything happened to a link: events to their callers, the next request, packets out, the timer.
-    async fn settle(&mut self, id: u64, now: Instant) {
+    async fn settle<A: Air>(&mut self, id: u64, now: Instant, air: &mut A) {
         let Some(link) = self.links.get_mut(&id) else { return };
         while link.drain(now) || link.advance(now) {}
         let peer = link.peer;
@@ -328,31 +333,19 @@ impl Hub {
             after.map(|at| self.timers.insert((at, id)));
         }
         for packet in packets {
-            if let Err(error) = self.send(peer, &packet).await {
+            self.sent += 1;
+            if let Err(error) = air.send(peer, &packet).await {
                 // as good as lost on the way: the session's own time-outs deal with it
                 tracing::debug!(%peer, %error, "packet not sent");
             }
         }
     }
-
-    async fn send(&mut self, peer: SocketAddr, packet: &[u8]) -> io::Result<usize> {
-        let (socket, any) = match peer {
-            SocketAddr::V4(_) => (&mut self.four, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
-            SocketAddr::V6(_) => (&mut self.six, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
-        };
-        let socket = match socket {
-            Some(socket) => socket,
-            None => socket.insert(UdpSocket::bind(any).await?),
-        };
-        self.sent += 1;
-        socket.send_to(packet, peer).await
-    }
 }
 
 impl Link {
-    fn new(peer: SocketAddr, session: Session) -> Link {
+    fn new(peer: SocketAddr, numbers: Arc<AtomicU64>, session: Session) -> Link {
         let (queue, current) = (VecDeque::new(), None);
-        Link { peer, session, open: None, broke: false, young: None, queue, current, refused: None, timer: None }
+        Link { peer, numbers, session, open: None, broke: false, young: None, queue, current, refused: None, timer: None }
     }
 
     fn enqueue(&mut self, waiting: Waiting) {
@@ -376,7 +369,7 @@ impl Link {
         let Some(event) = self.session.poll_event() else { return false };
         match event {
             Event::Opened(guid) => {
-                let session = number();
+                let session = self.numbers.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(peer = %self.peer, session, "IPMI session opened");
                 (self.open, self.refused) = (Some((session, guid)), None);
                 if std::mem::take(&mut self.broke) {
@@ -467,8 +460,8 @@ mod tests {
                 pause: Duration::from_secs(1),
                 idle: limits::IPMI_KEEP_ALIVE,
             };
-            let session = Session::new(Arc::new(account(password)), timing, random);
-            let link = Link::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 623)), session);
+            let session = Session::new(Arc::new(account(password)), timing, Given::by_the_machine().random);
+            let link = Link::new(SocketAddr::from(([127, 0, 0, 1], 623)), Arc::default(), session);
             Bench { link, peer: Peer::new(account(password)), now: Instant::now(), tried: 0 }
         }
 

@@ -10,8 +10,8 @@ use super::wire::{self, Answer, Header};
 /// Before the covered part, bytes.
 const RMCP_HEADER: usize = 4;
 
-/// Fills bytes with random ones.
-pub type Random = fn(&mut [u8]);
+/// What fills bytes with random ones.
+pub type Source<'a> = &'a (dyn Fn(&mut [u8]) + Send + Sync);
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +125,7 @@ impl Live {
     }
 
     /// A packet around a message, with the next number.
-    pub fn seal(&mut self, message: &[u8], random: Random) -> Vec<u8> {
+    pub fn seal(&mut self, message: &[u8], random: Source<'_>) -> Vec<u8> {
         self.sent = self.sent.wrapping_add(1).max(1);
         let mut iv = [0; BLOCK];
         random(&mut iv);
@@ -138,13 +138,13 @@ impl Live {
     }
 
     /// The pending request's first packet.
-    pub fn first(&mut self, random: Random) -> Option<Vec<u8>> {
+    pub fn first(&mut self, random: Source<'_>) -> Option<Vec<u8>> {
         let message = self.pending.as_ref()?.message();
         Some(self.seal(&message, random))
     }
 
     /// The pending request once more: the same question in a new packet.
-    pub fn again(&mut self, now: Instant, random: Random) -> Option<Vec<u8>> {
+    pub fn again(&mut self, now: Instant, random: Source<'_>) -> Option<Vec<u8>> {
         let pending = self.pending.as_mut().filter(|pending| pending.request.repeatable)?;
         pending.next = now + pending.pause;
         pending.pause = pending.pause.saturating_mul(2);

@@ -65,6 +65,11 @@ impl Noise {
         before != self.unheard.len()
     }
 
+    /// Those who are not listened to at the moment.
+    pub fn unheard(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.unheard.iter().map(|(sender, _)| *sender)
+    }
+
     /// Makes the kernel drop what they send to this socket, and nothing else.
     pub fn apply(&self, socket: &UdpSocket) -> io::Result<()> {
         let program = self.program();

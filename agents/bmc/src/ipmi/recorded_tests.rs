@@ -13,6 +13,7 @@ use vocabulary::power::{Identity, PowerState, RestorePolicy};
 use super::peer::{Peer, account};
 use crate::driver::{Door, Purpose};
 use crate::findings::{Can, name};
+use crate::given::Given;
 
 /// Completion code and data by netfn, command and data.
 fn recording(text: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -50,7 +51,13 @@ async fn the_recorded_bmc_of_this_repository_reads_as_it_says() {
         ipmi: None,
     };
     let identity = Identity { uuid: "00000000-0000-4000-8000-000000000001".into(), serial: String::new() };
-    let driver = super::open(&Door::new(bmc, identity.clone(), Secret::new("secret"), None), Purpose::Act).unwrap();
+    let driver = super::open(
+        &Door::new(bmc, identity.clone(), Secret::new("secret"), None),
+        Purpose::Act,
+        &Given::by_the_machine(),
+        &super::Lines::of_the_process(),
+    )
+    .unwrap();
     let reading = driver.read().await.unwrap();
     assert_eq!(reading.identity, identity);
     assert!(on, "the recording was made of a machine that was on");

@@ -13,8 +13,9 @@ use super::crypto::{BLOCK, Keys, Suite};
 use super::fault::Fault;
 use super::handshake::{self, Account, Facts, Role};
 use super::live::{Live, Pending};
-pub use super::live::{Random, Request, Timing};
+pub use super::live::{Request, Timing};
 use super::wire::{self, Header};
+use crate::given::Random;
 use crate::limits;
 
 /// A reply that was matched with its question.
@@ -165,7 +166,7 @@ impl Session {
         if let Phase::Open { live, .. } = &mut self.phase {
             let sequence = take(&mut self.sequence);
             let message = wire::message(sequence, APP, CLOSE_SESSION, &live.theirs.to_le_bytes());
-            self.out.push_back(live.seal(&message, self.random));
+            self.out.push_back(live.seal(&message, &*self.random));
         }
         self.drop_session();
     }
@@ -202,7 +203,7 @@ impl Session {
             Phase::Open { live, .. } => match &mut live.pending {
                 Some(pending) if pending.until <= now => self.give_up(),
                 Some(_) => {
-                    if let Some(packet) = live.again(now, self.random) {
+                    if let Some(packet) = live.again(now, &*self.random) {
                         self.out.push_back(packet);
                     }
                 }
@@ -449,7 +450,7 @@ impl Session {
         let Phase::Open { live, .. } = &mut self.phase else { return };
         let sequence = take(&mut self.sequence);
         live.pending = Some(Pending::new(now, request, sequence, silent, &self.timing));
-        if let Some(packet) = live.first(self.random) {
+        if let Some(packet) = live.first(&*self.random) {
             self.out.push_back(packet);
         }
     }

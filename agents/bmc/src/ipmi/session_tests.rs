@@ -10,6 +10,7 @@ use super::handshake::{self, Account, Role};
 use super::peer::{self, Peer, account};
 use super::session::{Event, Heard, Reply, Request, Session, Timing};
 use super::wire;
+use crate::given::Given;
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
@@ -20,11 +21,6 @@ const TIMING: Timing = Timing {
     pause: Duration::from_millis(1_000),
     idle: Duration::from_millis(40_000),
 };
-
-fn random(bytes: &mut [u8]) {
-    use rand::RngCore as _;
-    rand::rng().fill_bytes(bytes);
-}
 
 /// A session, its BMC and the time between them.
 struct Bench {
@@ -37,7 +33,7 @@ struct Bench {
 
 impl Bench {
     fn new(client: Account, user: Account) -> Bench {
-        let session = Session::new(Arc::new(client), TIMING, random);
+        let session = Session::new(Arc::new(client), TIMING, Given::by_the_machine().random);
         Bench { session, peer: Peer::new(user), now: Instant::now(), sent: Vec::new() }
     }
 

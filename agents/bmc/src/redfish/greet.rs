@@ -2,10 +2,12 @@
 //! Must never send a credential, nor take a web server that is no BMC for one.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::http::{Credential, Http, Via};
+use super::over_tls::OverTls;
 use super::tls::Pin;
 use super::trouble::Trouble;
 use super::{layout, view};
@@ -28,7 +30,9 @@ pub struct Greeting {
 
 /// Asks for the service root; `None` if what answers is no Redfish service, or nothing in time.
 pub(crate) async fn greet(address: SocketAddr, patience: Patience) -> Result<Option<Greeting>, Trouble> {
-    let http = Http::new(address, Pin::new(None), patience)?;
+    let pin = Pin::new(None);
+    let transport = OverTls::new(address, Arc::clone(&pin), patience).map_err(Trouble::Unsupported)?;
+    let http = Http::new(Box::new(transport), pin, patience);
     let root = match http.get(Via::Eyes, layout::ROOT, &Credential::Nobody).await {
         Ok(reply) => reply.body,
         Err(trouble) => {

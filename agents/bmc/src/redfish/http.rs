@@ -1,30 +1,25 @@
 //! One request, one answer, over kept connections: bounded, never redirected, never replayed unless it is a GET.
 //! Must never send a POST, PATCH or DELETE twice, follow a link to another host, or log a header or a body.
 
-use std::error::Error as _;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, LOCATION};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::Method;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, InvalidHeaderValue,
+    LOCATION,
+};
 use serde_json::Value;
 use vocabulary::Secret;
 
 use super::tls::Pin;
+pub use super::transport::Via;
+use super::transport::{Ask, Failure, Stream, Transport};
 use super::trouble::Trouble;
 use super::view;
 use crate::limits::{self, Patience};
-
-/// Which connections a request uses: many requests look at once, one command goes out on the connection that just answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Via {
-    /// For readings.
-    Eyes,
-    /// For commands and the identity check before them.
-    Hand,
-}
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -80,14 +75,10 @@ impl Reply {
     }
 }
 
-/// The way to one BMC.
+/// One BMC, spoken to in HTTP.
 #[derive(Debug)]
 pub struct Http {
-    base: String,
-    eyes: Client,
-    hand: Client,
-    /// For the event stream; made when the first is opened, most BMCs have none.
-    ears: OnceLock<Client>,
+    transport: Box<dyn Transport>,
     pin: Arc<Pin>,
     patience: Patience,
     /// It refuses to be told that bodies must not be compressed.
@@ -95,19 +86,9 @@ pub struct Http {
 }
 
 impl Http {
-    /// Makes ready to talk; connects to nobody yet.
-    pub fn new(address: SocketAddr, pin: Arc<Pin>, patience: Patience) -> Result<Http, Trouble> {
-        let eyes = client(&pin, patience, limits::IDLE_EYES_MAX, limits::IDLE_EYES)?;
-        let hand = client(&pin, patience, limits::IDLE_HAND_MAX, limits::IDLE_HAND)?;
-        Ok(Http {
-            base: format!("https://{address}"),
-            eyes,
-            hand,
-            ears: OnceLock::new(),
-            pin,
-            patience,
-            refuses_identity: AtomicBool::new(false),
-        })
+    /// Speaks over this; connects to nobody yet. The pin is the one by which the transport knows its BMC.
+    pub fn new(transport: Box<dyn Transport>, pin: Arc<Pin>, patience: Patience) -> Http {
+        Http { transport, pin, patience, refuses_identity: AtomicBool::new(false) }
     }
 
     /// The certificate that is held to.
@@ -156,24 +137,19 @@ impl Http {
     }
 
     /// Opens an event stream on a connection of its own; only a stream is one. How long it then lasts is not bounded here.
-    pub async fn listen(&self, path: &str, who: &Credential) -> Result<Response, Trouble> {
-        let ears = match self.ears.get() {
-            Some(ears) => ears,
-            None => {
-                let made = client(&self.pin, self.patience, 0, Duration::ZERO)?;
-                self.ears.get_or_init(|| made)
-            }
+    pub async fn listen(&self, path: &str, who: &Credential) -> Result<Stream, Trouble> {
+        let opened = async {
+            let mut headers = identified(who)?;
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            let wait = self.patience.request;
+            self.transport
+                .listen(Ask { via: Via::Eyes, method: Method::GET, path: path.to_owned(), headers, body: None, wait })
+                .await
         };
-        let wait = self.patience.request;
-        let asked = async {
-            let request = ears.get(format!("{}{path}", self.base)).header(ACCEPT, "text/event-stream");
-            identified(request, who)?.send().await.map_err(|error| Failure::of(&error, wait))
-        };
-        let answered = tokio::time::timeout(wait, asked).await.unwrap_or(Err(Failure::Slow(wait)));
-        let response = answered.map_err(|failure| self.blamed(failure, &Method::GET, path))?;
-        let kind = text_of(response.headers(), CONTENT_TYPE.as_str()).unwrap_or_default();
-        match response.status().as_u16() {
-            200 if kind.to_ascii_lowercase().starts_with("text/event-stream") => Ok(response),
+        let stream = opened.await.map_err(|failure| self.blamed(failure, &Method::GET, path))?;
+        let kind = text_of(&stream.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+        match stream.status {
+            200 if kind.to_ascii_lowercase().starts_with("text/event-stream") => Ok(stream),
             200 => Err(Trouble::Answer(format!("GET {path} is answered with something that is no event stream"))),
             status => Err(Trouble::of(status, path, &status.to_string())),
         }
@@ -188,33 +164,30 @@ impl Http {
         body: Option<&Value>,
         if_match: Option<&str>,
     ) -> Result<Reply, Failure> {
-        let (client, wait) = match via {
-            Via::Eyes => (&self.eyes, self.patience.request),
-            Via::Hand if method == Method::GET => (&self.hand, self.patience.request),
-            Via::Hand if method == Method::DELETE => (&self.hand, limits::FAREWELL),
-            Via::Hand => (&self.hand, self.patience.command_request),
+        let wait = match via {
+            Via::Hand if method == Method::DELETE => limits::FAREWELL,
+            Via::Hand if method != Method::GET => self.patience.command_request,
+            Via::Eyes | Via::Hand => self.patience.request,
         };
-        let request =
-            client.request(method.clone(), format!("{}{path}", self.base)).timeout(wait).header(ACCEPT, "application/json");
-        let mut request = identified(request, who)?;
+        let mut headers = identified(who)?;
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         // a compressed body could not be read, and its ETag would be a weak one
         if !self.refuses_identity.load(Ordering::Relaxed) {
-            request = request.header(ACCEPT_ENCODING, "identity");
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if let Some(etag) = if_match {
-            request = request.header(IF_MATCH, etag);
+            headers.insert(IF_MATCH, HeaderValue::from_str(etag).map_err(|_| no_value("ETag"))?);
         }
-        let begun = Instant::now();
-        let reply = match request.send().await {
-            Ok(response) => read(response, wait).await,
-            Err(error) => Err(Failure::of(&error, wait)),
-        };
-        let status = reply.as_ref().map(|r| r.status).unwrap_or_default();
-        tracing::debug!(bmc = %self.base, %method, path, status, ms = begun.elapsed().as_millis(), "request");
-        reply
+        let body = body.map(|body| body.to_string().into_bytes());
+        let begun = tokio::time::Instant::now();
+        let came = self.transport.exchange(Ask { via, method: method.clone(), path: path.to_owned(), headers, body, wait }).await;
+        let status = came.as_ref().map(|came| came.status).unwrap_or_default();
+        tracing::debug!(bmc = ?self.transport, %method, path, status, ms = begun.elapsed().as_millis(), "request");
+        let came = came?;
+        understood(came.status, &came.headers, &came.body).map_err(Failure::Unusable)
     }
 
     fn blamed(&self, failure: Failure, method: &Method, path: &str) -> Trouble {
@@ -238,73 +211,24 @@ impl Http {
     }
 }
 
-/// A client of one BMC: its certificate alone, no redirect, no replay. `idle_max`: connections that are kept, for so long.
-fn client(pin: &Arc<Pin>, patience: Patience, idle_max: usize, idle: Duration) -> Result<Client, Trouble> {
-    let tls = pin.client().map_err(|e| Trouble::Unsupported(format!("TLS cannot be set up: {e}")))?;
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .https_only(true)
-        .http1_only()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .connect_timeout(patience.connect)
-        .tcp_user_timeout(limits::UNACKNOWLEDGED)
-        .tcp_keepalive(limits::STREAM_KEEP_ALIVE)
-        .pool_max_idle_per_host(idle_max)
-        .pool_idle_timeout(idle)
-        .build()
-        .map_err(|e| Trouble::Unsupported(format!("the HTTP client cannot be set up: {}", chain(&e))))
-}
-
-/// A request with what every request carries, and with who asks.
-fn identified(request: RequestBuilder, who: &Credential) -> Result<RequestBuilder, Failure> {
-    let request = request.header("OData-Version", "4.0");
-    Ok(match who {
-        Credential::Nobody => request,
-        Credential::Token(token) => request.header("X-Auth-Token", sensitive(token)?),
-        Credential::Account { user, password, .. } => request.basic_auth(user, Some(password.expose())),
-    })
-}
-
-/// Why no usable answer came.
-enum Failure {
-    /// No connection: nothing was sent.
-    Connect(String),
-    /// The connection ended before the answer.
-    Broken(String),
-    /// No answer in time.
-    Slow(Duration),
-    /// An answer that is none.
-    Unusable(String),
-}
-
-impl Failure {
-    fn of(error: &reqwest::Error, wait: Duration) -> Failure {
-        if error.is_connect() {
-            Failure::Connect(chain(error))
-        } else if error.is_timeout() {
-            Failure::Slow(wait)
-        } else if error.is_builder() {
-            Failure::Unusable(chain(error))
-        } else {
-            Failure::Broken(chain(error))
+/// What every request carries, and who asks.
+fn identified(who: &Credential) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    headers.insert("odata-version", HeaderValue::from_static("4.0"));
+    let (name, value) = match who {
+        Credential::Nobody => return Ok(headers),
+        Credential::Token(token) => (HeaderName::from_static("x-auth-token"), sensitive(token.expose())),
+        Credential::Account { user, password, .. } => {
+            let pair = BASE64.encode(format!("{user}:{}", password.expose()));
+            (AUTHORIZATION, sensitive(&format!("Basic {pair}")))
         }
-    }
+    };
+    headers.insert(name, value.map_err(|_| no_value("session's token"))?);
+    Ok(headers)
 }
 
-async fn read(mut response: Response, wait: Duration) -> Result<Reply, Failure> {
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() <= limits::BODY_MAX => bytes.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(Failure::Unusable(format!("the answer is larger than {} bytes", limits::BODY_MAX))),
-            Ok(None) => break,
-            Err(error) => return Err(Failure::of(&error, wait)),
-        }
-    }
-    understood(response.status().as_u16(), response.headers(), &bytes).map_err(Failure::Unusable)
+fn no_value(what: &str) -> Failure {
+    Failure::Unusable(format!("the {what} is no header value"))
 }
 
 /// What an answer says, from its pieces; else why it is none. Total, and bounded in what it makes of few bytes.
@@ -339,27 +263,8 @@ fn usable(etag: &str) -> bool {
     etag.len() <= limits::TEXT_MAX && etag.bytes().all(|b| (0x21..0x7f).contains(&b)) && etag.ends_with('"') && !empty
 }
 
-fn sensitive(token: &Secret) -> Result<HeaderValue, Failure> {
-    let mut value =
-        HeaderValue::from_str(token.expose()).map_err(|_| Failure::Unusable("the session's token is no header value".into()))?;
+fn sensitive(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(text)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// An error with its causes, bounded; addresses only, never a header.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    if text.is_empty() {
-        text = error.to_string();
-    }
-    view::clean(&text, limits::EXPLANATION_MAX)
 }

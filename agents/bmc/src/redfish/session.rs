@@ -12,6 +12,7 @@ use super::http::{Credential, Http, NoSession, Reply};
 use super::trouble::{self, Trouble};
 use super::view;
 use crate::fault::Kind;
+use crate::given::{Given, now, since};
 use crate::limits;
 
 /// Where sessions are made on every BMC whose service root does not say otherwise.
@@ -30,14 +31,13 @@ pub struct Account {
 #[derive(Debug)]
 pub struct Numbers(AtomicU64);
 
-impl Default for Numbers {
-    fn default() -> Numbers {
-        // 32 random bits above 20 counted ones: exact in every JSON reader.
-        Numbers(AtomicU64::new(u64::from(rand::random::<u32>()) << 20))
-    }
-}
-
 impl Numbers {
+    /// Begins.
+    pub fn new(given: &Given) -> Numbers {
+        // 32 random bits above 20 counted ones: exact in every JSON reader.
+        Numbers(AtomicU64::new(u64::from(given.number(u32::MAX)) << 20))
+    }
+
     /// A number that was never given out before.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
@@ -87,7 +87,7 @@ impl Session {
     }
 
     fn new(credential: Credential, uri: Option<String>, numbers: &Numbers) -> Session {
-        Session { credential, number: AtomicU64::new(numbers.next()), uri, made: Instant::now() }
+        Session { credential, number: AtomicU64::new(numbers.next()), uri, made: now() }
     }
 
     /// True for a session of the BMC's own, false where the account stands in for one.
@@ -112,7 +112,7 @@ impl Session {
 
     /// True if a proper session should be asked for again.
     pub fn is_due(&self) -> bool {
-        !self.is_kept() && self.made.elapsed() >= limits::SESSION_RETRY
+        !self.is_kept() && since(self.made) >= limits::SESSION_RETRY
     }
 
     /// The number that names this session. Where the account stands in for one nothing is unbroken: every reading has its own number.
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn numbers_differ_between_lives_and_fit_into_a_double() {
-        let (one, two) = (Numbers::default(), Numbers::default());
+        let (one, two) = (Numbers::new(&Given::by_the_machine()), Numbers::new(&Given::by_the_machine()));
         let (a, b) = (one.next(), one.next());
         assert_ne!(a, b);
         // One chance in 2^32 of being wrong.
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_account_is_never_an_unbroken_session() {
-        let numbers = Numbers::default();
+        let numbers = Numbers::new(&Given::by_the_machine());
         let of = |credential| Session { credential, number: AtomicU64::new(7), uri: None, made: Instant::now() };
         let account = of(Credential::Account { user: "u".into(), password: Secret::new("p"), why: NoSession::Full });
         assert!(account.shown().starts_with("F1013: "), "{}", account.shown());

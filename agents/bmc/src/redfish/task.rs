@@ -2,14 +2,13 @@
 //! Must never GET a task monitor (on Lenovo XCC that deletes the task), never take a task that has neither ended nor been scheduled for
 //! done, and never outlast its own patience.
 
-use std::time::Instant;
-
 use serde_json::Value;
 
 use super::http::{Reply, Via};
 use super::trouble::Trouble;
 use super::{Link, Redfish, layout, view};
 use crate::fault::Kind;
+use crate::given::{now, since};
 use crate::limits;
 
 /// What became of a task that is not open any more, and did not fail.
@@ -44,7 +43,7 @@ enum Place {
 /// that failed is an answer; one that does not end in time, or that cannot be found, leaves open what is, whatever reads as set
 /// meanwhile: a job that is not yet scheduled when the machine starts boots it from the wrong device (Dell iDRAC).
 pub async fn follow(bmc: &Redfish, link: &Link, reply: &Reply) -> Result<End, Trouble> {
-    let (begun, wait) = (Instant::now(), bmc.patience.task);
+    let (begun, wait) = (now(), bmc.patience.task);
     let Some(place) = place(reply) else {
         return Ok(End::Untold("it was accepted, and no task is told that could be followed".into()));
     };
@@ -63,16 +62,16 @@ pub async fn follow(bmc: &Redfish, link: &Link, reply: &Reply) -> Result<End, Tr
             // iDRAC takes a task away seconds after its end: how it ended is read from what it was to change
             None if seen => return Ok(End::Untold(format!("its task is gone; it was last {told}"))),
             // iDRAC answers 404 for the first seconds of a job: not yet
-            None if begun.elapsed() >= limits::TASK_APPEARS => break,
+            None if since(begun) >= limits::TASK_APPEARS => break,
             None => {}
         }
-        if begun.elapsed() + pause >= wait {
+        if since(begun) + pause >= wait {
             break;
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(limits::TASK_PAUSE_MAX);
     }
-    Err(open(format!("its task is {told} after {:.1} s; whether it will be done is unknown", begun.elapsed().as_secs_f64())))
+    Err(open(format!("its task is {told} after {:.1} s; whether it will be done is unknown", since(begun).as_secs_f64())))
 }
 
 fn open(text: String) -> Trouble {

@@ -66,10 +66,21 @@ impl Pin {
     }
 
     /// The certificate that was refused since this was last asked.
-    pub fn refusal(&self) -> Option<Trouble> {
+    pub(crate) fn refusal(&self) -> Option<Trouble> {
         let mut state = self.lock();
         let seen = hex(state.refused.take()?);
         Some(Trouble::Certificate { seen, pinned: hex(state.pinned?) })
+    }
+
+    /// This certificate (DER) was shown: true if it is the one that is held to, from now on if there was none.
+    pub fn admits(&self, certificate: &[u8]) -> bool {
+        let seen: Fingerprint = Sha256::digest(certificate).into();
+        let mut state = self.lock();
+        let admitted = *state.pinned.get_or_insert(seen) == seen;
+        if !admitted {
+            state.refused = Some(seen);
+        }
+        admitted
     }
 
     /// TLS towards this BMC. Every connection proves itself anew: nothing is resumed.
@@ -97,12 +108,9 @@ impl ServerCertVerifier for Pin {
         _stapled: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let seen: Fingerprint = Sha256::digest(certificate.as_ref()).into();
-        let mut state = self.lock();
-        if *state.pinned.get_or_insert(seen) == seen {
+        if self.admits(certificate.as_ref()) {
             return Ok(ServerCertVerified::assertion());
         }
-        state.refused = Some(seen);
         Err(CertificateError::ApplicationVerificationFailure.into())
     }
 

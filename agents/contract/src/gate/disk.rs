@@ -1,35 +1,89 @@
-//! The gate's file on disk: written beside, synchronised, renamed over, directory synchronised; and the decision whether what lies
+//! The gate's disk: files that are written beside, synchronised, renamed over, directory synchronised; and the decision whether what lies
 //! there may be trusted. It never overwrites a file that it could not read without keeping that file aside.
 
 use super::memory::{Memory, sha256_hex};
 use super::{GateError, Identity};
 use crate::limits;
+use async_trait::async_trait;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Owner only: holders and plans are nobody else's business.
 const FILE_MODE: u32 = 0o600;
 /// Digits of the hash in the name of a file kept aside.
 const ASIDE_DIGITS: usize = 12;
 
-/// Where a memory's bytes are made durable. `Ok` means: they are there after a power cut; `Err`: the old ones or the new ones are.
-pub(crate) trait Store: Send + Sync {
-    fn save(&self, bytes: &[u8]) -> io::Result<()>;
+/// What a gate keeps on its disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kept {
+    /// The memory itself.
+    Memory,
+    /// Beside the memory: the enrolment that was used.
+    Mark,
+    /// Beside the enrolment, where that has a place of its own: the same.
+    EnrolmentMark,
 }
 
-/// One file.
-pub(crate) struct FileStore {
+/// Where a gate keeps what it must never forget.
+#[async_trait]
+pub trait Disk: Send + Sync {
+    /// What is kept; `None` if it never was. Of what is longer than [`limits::GATE_FILE_BYTES_MAX`], one byte more than that.
+    fn read(&self, what: Kept) -> io::Result<Option<Vec<u8>>>;
+    /// `Ok`: it is there after a power cut; `Err`: the old or the new one is, whole. May take its time.
+    fn replace(&self, what: Kept, bytes: &[u8]) -> io::Result<()>;
+    /// The same without holding up the runtime; goes on to its end if the caller gives up waiting.
+    async fn replace_beside(self: Arc<Self>, what: Kept, bytes: Vec<u8>) -> io::Result<()>;
+    /// Keeps a memory that was refused, for the person who will look into it; the first of each content is enough.
+    fn keep_aside(&self, refused: &[u8]) -> io::Result<()>;
+    /// Where it is, for people.
+    fn place(&self) -> PathBuf;
+}
+
+/// Files beside one another, held for life: one device, one agent instance.
+pub(crate) struct Files {
     path: PathBuf,
-    /// Held for life: one device, one agent instance.
+    mark: Option<PathBuf>,
     _lock: File,
 }
 
-impl Store for FileStore {
-    fn save(&self, bytes: &[u8]) -> io::Result<()> {
-        replace(&self.path, bytes)
+impl Files {
+    /// Takes them, if nobody has them.
+    pub fn hold(path: &Path, mark: Option<PathBuf>) -> Result<Files, GateError> {
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(suffixed(path, ".lock"));
+        let lock = lock.map_err(|source| GateError::Disk { what: "make the lock beside", path: path.to_path_buf(), source })?;
+        lock.try_lock().map_err(|_| GateError::Locked { path: path.to_path_buf() })?;
+        Ok(Files { path: path.to_path_buf(), mark, _lock: lock })
+    }
+
+    fn of(&self, what: Kept) -> Option<PathBuf> {
+        match what {
+            Kept::Memory => Some(self.path.clone()),
+            Kept::Mark => Some(suffixed(&self.path, ".seeded")),
+            Kept::EnrolmentMark => self.mark.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl Disk for Files {
+    fn read(&self, what: Kept) -> io::Result<Option<Vec<u8>>> {
+        self.of(what).map_or(Ok(None), |path| read(&path))
+    }
+    fn replace(&self, what: Kept, bytes: &[u8]) -> io::Result<()> {
+        self.of(what).map_or(Ok(()), |path| replace(&path, bytes))
+    }
+    async fn replace_beside(self: Arc<Self>, what: Kept, bytes: Vec<u8>) -> io::Result<()> {
+        tokio::task::spawn_blocking(move || self.replace(what, &bytes)).await.map_err(io::Error::other)?
+    }
+    fn keep_aside(&self, refused: &[u8]) -> io::Result<()> {
+        keep_aside(&self.path, refused)
+    }
+    fn place(&self) -> PathBuf {
+        self.path.clone()
     }
 }
 
@@ -63,52 +117,42 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 /// Trusted: a whole file of this agent and estate that says so; or no file, and a fresh enrolment that was never used before. That it
 /// was used is marked beside the gate file and beside the enrolment bundle before the agent serves anything. The first file says
 /// `seeding` until both marks are durable, so a crash in between neither forgets the use nor wastes the enrolment.
-pub(crate) fn open(path: &Path, identity: &Identity) -> Result<(FileStore, Memory), GateError> {
+pub(crate) fn open(disk: &dyn Disk, identity: &Identity) -> Result<Memory, GateError> {
+    let place = disk.place();
     let fail = |what: &'static str| {
-        let path = path.to_path_buf();
+        let path = place.clone();
         move |source: io::Error| GateError::Disk { what, path, source }
     };
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(FILE_MODE)
-        .open(suffixed(path, ".lock"))
-        .map_err(fail("make the lock beside"))?;
-    lock.try_lock().map_err(|_| GateError::Locked { path: path.to_path_buf() })?;
-    let store = FileStore { path: path.to_path_buf(), _lock: lock };
-
-    let memory = match read(path).map_err(fail("read"))? {
+    let memory = match disk.read(Kept::Memory).map_err(fail("read"))? {
         Some(bytes) => match usable(&bytes, identity) {
             Ok(memory) => memory,
             Err(reason) => {
-                tracing::error!(path = %path.display(), reason, "gate file refused: this agent only observes and revokes until `agent readopt`");
-                keep_aside(path, &bytes).map_err(fail("keep aside the refused"))?;
+                tracing::error!(path = %place.display(), reason, "gate file refused: this agent only observes and revokes until `agent readopt`");
+                disk.keep_aside(&bytes).map_err(fail("keep aside the refused"))?;
                 blank(identity)
             }
         },
-        None if identity.fresh && !used_before(path, identity).map_err(fail("read the marks beside"))? => {
+        None if identity.fresh && !used_before(disk, identity).map_err(fail("read the marks beside"))? => {
             Memory { seeding: true, ..blank(identity) }
         }
         None => {
-            tracing::error!(path = %path.display(), "gate file is missing although this enrolment was used before: this agent only observes and revokes until `agent readopt`");
+            tracing::error!(path = %place.display(), "gate file is missing although this enrolment was used before: this agent only observes and revokes until `agent readopt`");
             blank(identity)
         }
     };
-    let memory = settle(&store, memory, path, identity).map_err(fail("write"))?;
-    Ok((store, memory))
+    settle(disk, memory, identity).map_err(fail("write"))
 }
 
 /// Writes what was decided; a seeding memory becomes trusted once the marks are durable.
-fn settle(store: &FileStore, mut memory: Memory, path: &Path, identity: &Identity) -> io::Result<Memory> {
-    store.save(&memory.encode()?)?;
+fn settle(disk: &dyn Disk, mut memory: Memory, identity: &Identity) -> io::Result<Memory> {
+    disk.replace(Kept::Memory, &memory.encode()?)?;
     if memory.seeding {
-        for mark in marks(path, identity) {
-            replace(&mark, identity.enrolment.as_bytes())?;
+        for mark in MARKS {
+            disk.replace(mark, identity.enrolment.as_bytes())?;
         }
         memory.seeding = false;
         memory.trusted = true;
-        store.save(&memory.encode()?)?;
+        disk.replace(Kept::Memory, &memory.encode()?)?;
     }
     Ok(memory)
 }
@@ -150,13 +194,12 @@ fn keep_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn marks(path: &Path, identity: &Identity) -> Vec<PathBuf> {
-    std::iter::once(suffixed(path, ".seeded")).chain(identity.mark.clone()).collect()
-}
+/// Both say that an enrolment was used.
+const MARKS: [Kept; 2] = [Kept::Mark, Kept::EnrolmentMark];
 
-fn used_before(path: &Path, identity: &Identity) -> io::Result<bool> {
-    for mark in marks(path, identity) {
-        if read(&mark)?.is_some_and(|bytes| bytes == identity.enrolment.as_bytes()) {
+fn used_before(disk: &dyn Disk, identity: &Identity) -> io::Result<bool> {
+    for mark in MARKS {
+        if disk.read(mark)?.is_some_and(|bytes| bytes == identity.enrolment.as_bytes()) {
             return Ok(true);
         }
     }

@@ -2,7 +2,7 @@
 //! across a wait, and never lets a command go before its intent is on disk.
 
 use super::confirm;
-use super::disk::Store;
+use super::disk::{Disk, Kept};
 use super::memory::{Memory, OpRecord, sha256_hex};
 use super::rules::{self, Recorded, name, refused};
 use super::{BUSY, Clock};
@@ -20,7 +20,7 @@ use vocabulary::{AgentBootId, Epoch, OpId, Secret};
 pub(crate) type Ended = watch::Receiver<Option<Result<Answer, AgentError>>>;
 
 pub(crate) struct Inner<D> {
-    pub store: Arc<dyn Store>,
+    pub disk: Arc<dyn Disk>,
     /// The newest serial that is on disk. Whoever holds it writes for all who wait: one write makes all changes up to then durable.
     pub durable: Arc<tokio::sync::Mutex<u64>>,
     pub live: Mutex<Live>,
@@ -110,14 +110,14 @@ impl<D> Inner<D> {
             let live = self.live();
             (live.memory.encode()?, live.memory.serial)
         };
-        let store = self.store.clone();
+        let disk = self.disk.clone();
         // The turn to write goes along: a caller that gives up while the disk works must not let another write overtake this one.
-        let write = move || {
-            store.save(&bytes)?;
+        let write = async move {
+            disk.replace_beside(Kept::Memory, bytes).await?;
             *durable = newest;
             Ok(())
         };
-        tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
+        tokio::spawn(write).await.map_err(io::Error::other)?
     }
 }
 

@@ -1,16 +1,37 @@
 //! Runs `tgtadm`: one call at a time, each with a deadline and a bound on what it may print.
 //! Must never put a secret into a log or an error.
 
+use super::host::{CommandError, Ended, Host, Object};
+use super::parse::Target;
 use crate::limits::{COMMAND_TIMEOUT, COMPLAINT_CHARS_MAX, OUTPUT_BYTES_MAX};
+use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
+use vocabulary::WallTime;
 
-/// How to reach the target daemon.
+/// The tool, wherever it runs; every call has its deadline.
 #[derive(Clone, Debug)]
-pub struct Tool {
+pub(super) struct Tool {
+    /// Where it runs.
+    pub host: Arc<dyn Host>,
+    /// The daemon's control port, for people.
+    pub control_port: u16,
+    /// The last list of targets, as it was printed and as it was understood: the same text says the same, and mostly it is the same.
+    pub listed: Arc<Mutex<Listed>>,
+}
+
+/// A text of the tool, and what it says.
+pub(super) type Listed = (String, Arc<Vec<Target>>);
+
+/// This host, and the tool as a process of it.
+#[derive(Clone, Debug)]
+pub(super) struct Process {
     /// The administration tool.
     pub tgtadm: PathBuf,
     /// The daemon's control port.
@@ -19,51 +40,11 @@ pub struct Tool {
     pub environment: BTreeMap<String, String>,
 }
 
-/// Why a call did not give an answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// The tool could not be started.
-    #[error("`{tool}` cannot be started: {reason}; is tgt installed there?")]
-    Absent {
-        /// Its path.
-        tool: String,
-        /// The system's word.
-        reason: String,
-    },
-    /// No answer in time; whether it happened is unknown.
-    #[error("`tgtadm {what}` gave no answer within {} s", COMMAND_TIMEOUT.as_secs())]
-    Silent {
-        /// The call, without secrets.
-        what: String,
-    },
-    /// The daemon is not there.
-    #[error("the target daemon does not answer on control port {port}: {said}")]
-    NoDaemon {
-        /// Its control port.
-        port: u16,
-        /// What the tool said.
-        said: String,
-    },
-    /// The daemon said no.
-    #[error("`tgtadm {what}`: {said}")]
-    Refused {
-        /// The call, without secrets.
-        what: String,
-        /// What the tool said.
-        said: String,
-    },
-    /// What it printed cannot be trusted to be complete.
-    #[error("`tgtadm {what}` printed what cannot be understood: {reason}")]
-    Garbled {
-        /// The call.
-        what: String,
-        /// What is odd.
-        reason: String,
-    },
-}
-
 /// The tool's exit code when it cannot reach the daemon (ENOTCONN, ECONNREFUSED).
 const NO_DAEMON_CODES: [i32; 2] = [107, 111];
+/// What the tool (1.0.85) says when the daemon died with the question. It prints nothing then and calls that a success: an empty list that
+/// is none.
+const DIED: &str = "closed the socket";
 
 impl Tool {
     /// Calls the tool with these arguments and returns what it printed.
@@ -73,6 +54,35 @@ impl Tool {
 
     /// As `call`; the secret is the last argument and is named nowhere. The tool knows no other way to take one than its command line.
     pub async fn call_with_secret(&self, arguments: &[&str], secret: Option<&str>) -> Result<String, CommandError> {
+        let what = || arguments.join(" ");
+        let ended = match tokio::time::timeout(COMMAND_TIMEOUT, self.host.tgtadm(arguments, secret)).await {
+            Err(_) => return Err(CommandError::Silent { what: what() }),
+            Ok(ended) => ended?,
+        };
+        if ended.code == Some(0) && ended.said.is_empty() {
+            return text(ended.printed, what);
+        }
+        let said = printable(&String::from_utf8_lossy(&ended.said));
+        if said.contains(DIED) {
+            return Err(CommandError::NoDaemon { port: self.control_port, said });
+        }
+        if ended.code == Some(0) {
+            return text(ended.printed, what);
+        }
+        if ended.code.is_some_and(|code| NO_DAEMON_CODES.contains(&code)) {
+            return Err(CommandError::NoDaemon { port: self.control_port, said });
+        }
+        Err(CommandError::Refused { what: what(), said })
+    }
+}
+
+fn text(printed: Vec<u8>, what: impl FnOnce() -> String) -> Result<String, CommandError> {
+    String::from_utf8(printed).map_err(|_| CommandError::Garbled { what: what(), reason: "bytes that are not text".into() })
+}
+
+impl Process {
+    /// Runs it to its end, or ends it when nobody waits any more.
+    pub async fn run(&self, arguments: &[&str], secret: Option<&str>) -> Result<Ended, CommandError> {
         let what = arguments.join(" ");
         let absent =
             |error: std::io::Error| CommandError::Absent { tool: self.tgtadm.display().to_string(), reason: error.to_string() };
@@ -96,19 +106,26 @@ impl Tool {
             let (printed, said) = tokio::try_join!(all_of(stdout), all_of(stderr))?;
             Ok::<_, std::io::Error>((child.wait().await?, printed, said))
         };
-        let (status, printed, said) = match tokio::time::timeout(COMMAND_TIMEOUT, talk).await {
-            Err(_) => return Err(CommandError::Silent { what }),
-            Ok(talked) => talked.map_err(|error| CommandError::Garbled { what: what.clone(), reason: error.to_string() })?,
-        };
-        if status.success() {
-            return String::from_utf8(printed)
-                .map_err(|_| CommandError::Garbled { what, reason: "bytes that are not text".into() });
-        }
-        let said = printable(&String::from_utf8_lossy(&said));
-        if status.code().is_some_and(|code| NO_DAEMON_CODES.contains(&code)) {
-            return Err(CommandError::NoDaemon { port: self.control_port, said });
-        }
-        Err(CommandError::Refused { what, said })
+        let talked = talk.await.map_err(|error| CommandError::Garbled { what, reason: error.to_string() });
+        let (status, printed, said) = talked?;
+        Ok(Ended { code: status.code(), printed, said })
+    }
+}
+
+#[async_trait]
+impl Host for Process {
+    async fn tgtadm(&self, arguments: &[&str], secret: Option<&str>) -> Result<Ended, CommandError> {
+        self.run(arguments, secret).await
+    }
+
+    fn object(&self, path: &Path) -> Option<Object> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Object(format!("{}:{}", found.dev(), found.ino())))
+    }
+
+    fn now(&self) -> WallTime {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -133,13 +150,18 @@ fn printable(said: &str) -> String {
 mod tests {
     use super::*;
 
+    fn tool_at(tgtadm: PathBuf) -> Tool {
+        let host = Arc::new(Process { tgtadm, control_port: 9, environment: BTreeMap::new() });
+        Tool { host, control_port: 9, listed: Arc::default() }
+    }
+
     fn shell(script: &str) -> (tempfile::TempDir, Tool) {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tgtadm");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        (folder, Tool { tgtadm: path, control_port: 9, environment: BTreeMap::new() })
+        (folder, tool_at(path))
     }
 
     #[tokio::test]
@@ -150,15 +172,32 @@ mod tests {
             error,
             CommandError::Refused { what: "--mode account --password".into(), said: "can't find the target".into() }
         );
+        let (_folder, tool) = shell("echo 'tgtadm: tgtd closed the socket' >&2");
+        assert!(matches!(tool.call(&["x"]).await, Err(CommandError::NoDaemon { .. })), "a success that is none");
         let (_folder, tool) = shell("exit 107");
         assert!(matches!(tool.call(&["x"]).await, Err(CommandError::NoDaemon { port: 9, .. })));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_changed_is_understood_anew_and_a_garbled_one_is_never_the_last_one() {
+        let (folder, tool) = shell("exec /bin/cat \"$0.list\"");
+        let shows = |text: &str| std::fs::write(folder.path().join("tgtadm.list"), text).unwrap();
+        shows("Target 1: iqn.a\n");
+        let first = tool.targets().await.unwrap();
+        assert!(first.first().unwrap().tid == 1 && Arc::ptr_eq(&first, &tool.targets().await.unwrap()));
+        shows("Target 2: iqn.a\n");
+        assert_eq!(tool.targets().await.unwrap().first().unwrap().tid, 2);
+        shows("Target 2: iqn.a\n garbled\n");
+        assert!(matches!(tool.targets().await, Err(CommandError::Garbled { .. })));
+        shows("Target 2: iqn.a\n");
+        assert_eq!(tool.targets().await.unwrap().first().unwrap().tid, 2);
     }
 
     #[tokio::test]
     async fn too_much_output_is_an_error() {
         let (_folder, tool) = shell("exec /usr/bin/head -c 20000000 /dev/zero");
         assert!(matches!(tool.call(&["x"]).await, Err(CommandError::Garbled { .. })));
-        let tool = Tool { tgtadm: "/nowhere/tgtadm".into(), control_port: 0, environment: BTreeMap::new() };
+        let tool = tool_at("/nowhere/tgtadm".into());
         assert!(matches!(tool.call(&["x"]).await, Err(CommandError::Absent { .. })));
     }
 

@@ -4,7 +4,9 @@
 //! An admission is made the other way round: the account first, since a target with a name and no account lets that name in without a
 //! secret. Accounts are only ever taken away from the last to the first: the daemon dies when it shows a target with a gap among them.
 
-use super::command::{CommandError, Tool};
+use super::command::Tool;
+use super::exports::Exports;
+use super::host::{CommandError, Host};
 use super::parse::{Connection, Target};
 use super::served::Counter;
 use super::state::{Admitted, StateFile};
@@ -12,9 +14,10 @@ use super::{Export, TgtError};
 use crate::limits::DRAIN_PAUSE;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use vocabulary::VolumeName;
 use vocabulary::storage::InitiatorName;
 
@@ -22,6 +25,7 @@ use vocabulary::storage::InitiatorName;
 #[derive(Debug)]
 pub(super) struct Inner {
     pub tool: Tool,
+    pub host: Arc<dyn Host>,
     pub state: StateFile,
     pub counters: HashMap<VolumeName, Counter>,
     /// Target numbers as they were last seen.
@@ -36,32 +40,17 @@ pub(super) struct Inner {
 const LUN_ID_CHARS: usize = 24;
 
 /// True if both names lead to the same object. What cannot be asked is compared by name.
-fn same_object(shown: &str, file: &Path) -> bool {
-    match (std::fs::metadata(shown), std::fs::metadata(file)) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+pub(super) fn same_object(host: &dyn Host, shown: &str, file: &Path) -> bool {
+    match (host.object(Path::new(shown)), host.object(file)) {
+        (Some(one), Some(other)) => one == other,
         _ => Path::new(shown) == file,
     }
 }
 
-/// The volume's own target, and logical units of other targets that export the same object: target number and unit.
-pub(super) fn exports<'a>(targets: &'a [Target], export: &Export) -> (Option<&'a Target>, Vec<(u32, u64)>) {
-    let own = targets.iter().find(|target| target.name == export.target);
-    let mut foreign = Vec::new();
-    for target in targets {
-        for (lun, path) in &target.luns {
-            let ours = own.is_some_and(|own| own.tid == target.tid) && *lun == export.lun;
-            if !ours && path.as_ref().is_some_and(|path| same_object(path, &export.file)) {
-                foreign.push((target.tid, *lun));
-            }
-        }
-    }
-    (own, foreign)
-}
-
 /// True if the target exports the volume's object under its number.
-pub(super) fn sound(own: &Target, export: &Export) -> bool {
+pub(super) fn sound(host: &dyn Host, own: &Target, export: &Export) -> bool {
     let shown = own.luns.iter().find(|(lun, _)| *lun == export.lun).and_then(|(_, path)| path.as_ref());
-    shown.is_some_and(|path| same_object(path, &export.file))
+    shown.is_some_and(|path| same_object(host, path, &export.file))
 }
 
 /// True if exactly `wanted` is bound at the target.
@@ -69,6 +58,14 @@ pub(super) fn admits_exactly(own: &Target, wanted: Option<&Admitted>) -> bool {
     match wanted {
         None => own.admissions.is_empty() && own.accounts.is_empty(),
         Some(wanted) => own.admissions == [wanted.initiator.0.as_str()] && own.accounts == [wanted.user.as_str()],
+    }
+}
+
+/// What somebody else took away meanwhile is no error: the reading decides.
+fn gone(result: Result<(), CommandError>) -> Result<(), CommandError> {
+    match result {
+        Err(CommandError::Refused { .. }) => Ok(()),
+        other => other,
     }
 }
 
@@ -117,15 +114,19 @@ impl Inner {
         anew: bool,
     ) -> Result<(), TgtError> {
         let targets = self.targets_or_end(volume).await?;
+        let own = targets.iter().find(|target| target.name == export.target);
+        let state = own.map(|own| (sound(&*self.host, own, export), admits_exactly(own, wanted)));
+        // admissions first: a second export may be busy for long, and this one must not stay open meanwhile
+        if let (Some(own), Some((sound, exact))) = (own, state)
+            && !(sound && exact)
+        {
+            self.strip(volume, own, &targets).await?;
+        }
         self.remove_foreign(export, &targets).await?;
-        let Some(own) = targets.iter().find(|target| target.name == export.target) else {
+        let (Some(own), Some((sound, exact))) = (own, state) else {
             let tid = self.make(volume, export, &targets).await?;
             return self.admit(volume, export, tid, wanted, &targets).await;
         };
-        let (sound, exact) = (sound(own, export), admits_exactly(own, wanted));
-        if !sound || !exact {
-            self.strip(volume, own, &targets).await?;
-        }
         let keep = wanted.filter(|_| sound).map(|wanted| &wanted.initiator);
         let ended = self.end_others(own.tid, keep).await?;
         if sound && exact && !ended.strangers && !anew {
@@ -144,7 +145,7 @@ impl Inner {
     }
 
     /// Every target. A guest can garble the list by its alias; then the sessions of the volume's own target are ended first.
-    async fn targets_or_end(&mut self, volume: &VolumeName) -> Result<Vec<Target>, TgtError> {
+    async fn targets_or_end(&mut self, volume: &VolumeName) -> Result<Arc<Vec<Target>>, TgtError> {
         match (self.tool.targets().await, self.tids.get(volume)) {
             (Err(CommandError::Garbled { reason, .. }), Some(tid)) => {
                 tracing::warn!(%volume, reason, "the target list is odd: the sessions of this volume are ended and it is read again");
@@ -155,17 +156,22 @@ impl Inner {
         }
     }
 
-    /// Removes every other export of the volume's object. Only the logical unit goes: the target may serve something else as well.
+    /// Removes every other export of the volume's object. Only the logical unit goes, since the target may serve something else as well;
+    /// but one that is busy loses its target's admissions too, or whoever is sent away would come back at once and keep it busy for ever.
     async fn remove_foreign(&self, export: &Export, targets: &[Target]) -> Result<(), TgtError> {
-        let mut foreign = exports(targets, export).1;
+        let mut foreign = Exports::of(&*self.host, targets).of_volume(&*self.host, export).1;
         let patience = Patience::of(self.patience);
         while let Some((tid, lun)) = foreign.pop() {
             tracing::warn!(tid, lun, file = %export.file.display(), "a second export of a volume is removed");
             match self.tool.remove_lun(tid, lun).await {
                 Err(CommandError::Refused { said, .. }) => {
+                    let admissions = targets.iter().filter(|target| target.tid == tid).flat_map(|target| &target.admissions);
+                    for admission in admissions {
+                        gone(self.tool.dismiss(tid, admission).await)?;
+                    }
                     self.end_others(tid, None).await?;
                     patience.or(|| format!("target {tid} still exports the volume a second time ({said})")).await?;
-                    foreign = exports(&self.tool.targets().await?, export).1;
+                    foreign = Exports::of(&*self.host, &self.tool.targets().await?).of_volume(&*self.host, export).1;
                 }
                 other => other?,
             }
@@ -173,12 +179,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes every admission and account away from the target. What somebody else took away meanwhile is no error: the reading decides.
+    /// Takes every admission and account away from the target.
     async fn strip(&self, volume: &VolumeName, own: &Target, targets: &[Target]) -> Result<(), TgtError> {
-        let gone = |result: Result<(), CommandError>| match result {
-            Err(CommandError::Refused { .. }) => Ok(()),
-            other => other,
-        };
         for admission in &own.admissions {
             gone(self.tool.dismiss(own.tid, admission).await)?;
         }

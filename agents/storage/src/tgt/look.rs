@@ -1,21 +1,16 @@
 //! Looks at the daemon: the reading of one volume, and which volumes are not as decided. Asked of the target, never remembered.
 
-use super::enforce::{Inner, admits_exactly, exports, sound};
+use super::enforce::{Inner, admits_exactly, sound};
+use super::exports::Exports;
 use super::parse::{Target, is_initiator_name};
 use super::{Export, TgtError};
 use crate::limits::{DRAIN_TIMEOUT, WATCH_DRAIN_TIMEOUT};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 use vocabulary::storage::{InitiatorName, Session, VolumeReading};
-use vocabulary::{StorageId, VolumeId, VolumeName, WallTime};
+use vocabulary::{StorageId, VolumeId, VolumeName};
 
 /// Stands for the initiator of a session that the daemon no longer names: it is closing, with commands in flight.
 const CLOSING: &str = "(closing)";
-
-fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
 
 /// True if somebody can log in at the target without an exact name and a secret.
 fn open_to_others(target: &Target) -> bool {
@@ -27,7 +22,7 @@ impl Inner {
     /// A fresh reading over every export of the volume's object.
     pub async fn read(&mut self, storage: &StorageId, volume: &VolumeName, export: &Export) -> Result<VolumeReading, TgtError> {
         let targets = self.tool.targets().await?;
-        let (own, foreign) = exports(&targets, export);
+        let (own, foreign) = Exports::of(&*self.host, &targets).of_volume(&*self.host, export);
         if let Some(own) = own {
             self.tids.insert(volume.clone(), own.tid);
         }
@@ -45,7 +40,7 @@ impl Inner {
         }
         let decided = self.state.decided(volume);
         let as_decided = own.is_some_and(|own| decided.is_some_and(|wanted| admits_exactly(own, wanted)));
-        let own_exports = u32::from(own.is_some_and(|own| sound(own, export)));
+        let own_exports = u32::from(own.is_some_and(|own| sound(&*self.host, own, export)));
         Ok(VolumeReading {
             volume: VolumeId { storage: storage.clone(), volume: volume.clone() },
             allowed: allowed.into_iter().collect(),
@@ -56,7 +51,7 @@ impl Inner {
             exports: own_exports + u32::try_from(foreign.len()).unwrap_or(u32::MAX - 1),
             operations: Some(self.counters.entry(volume.clone()).or_default().take(&rows)),
             persistent: as_decided && foreign.is_empty(),
-            read_at: now(),
+            read_at: self.host.now(),
         })
     }
 
@@ -84,22 +79,23 @@ impl Inner {
         let standing: BTreeSet<(u32, u64)> =
             targets.iter().flat_map(|target| target.nexuses.iter().map(|session| (target.tid, *session))).collect();
         self.vetted.retain(|session| standing.contains(session));
-        let mut misfits = Vec::new();
+        let (host, mut misfits) = (self.host.clone(), Vec::new());
+        let exports = Exports::of(&*host, &targets);
         for (volume, export) in volumes {
-            if !self.fits(volume, export, &targets).await? {
+            if !self.fits(volume, export, &exports).await? {
                 misfits.push(volume.clone());
             }
         }
         Ok(misfits)
     }
 
-    async fn fits(&mut self, volume: &VolumeName, export: &Export, targets: &[Target]) -> Result<bool, TgtError> {
-        let (own, foreign) = exports(targets, export);
+    async fn fits(&mut self, volume: &VolumeName, export: &Export, exports: &Exports<'_>) -> Result<bool, TgtError> {
+        let (own, foreign) = exports.of_volume(&*self.host, export);
         let Some(own) = own else { return Ok(false) };
         self.tids.insert(volume.clone(), own.tid);
         // what this agent never decided it leaves as it found it, until it is told
         let Some(wanted) = self.state.decided(volume) else { return Ok(true) };
-        if !foreign.is_empty() || !sound(own, export) || !admits_exactly(own, wanted) {
+        if !foreign.is_empty() || !sound(&*self.host, own, export) || !admits_exactly(own, wanted) {
             return Ok(false);
         }
         let fresh: Vec<u64> = own.nexuses.iter().copied().filter(|session| !self.vetted.contains(&(own.tid, *session))).collect();
@@ -119,7 +115,8 @@ impl Inner {
     /// Brings one volume back to what was decided.
     pub async fn restore(&mut self, volume: &VolumeName, export: &Export) -> Result<(), TgtError> {
         let targets = self.tool.targets().await?;
-        if self.fits(volume, export, &targets).await? {
+        let host = self.host.clone();
+        if self.fits(volume, export, &Exports::of(&*host, &targets)).await? {
             return Ok(());
         }
         let absent = !targets.iter().any(|target| target.name == export.target);

@@ -3,7 +3,7 @@
 //! An initiator chooses its alias, which the daemon prints between its own lines; so sessions are taken from the connection list, which
 //! has no alias, and two targets of one number or name are an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// One export: a target as the daemon shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -90,6 +90,7 @@ impl Section {
 /// Reads `--mode target --op show`.
 pub fn targets(text: &str) -> Result<Vec<Target>, String> {
     let mut all: Vec<Target> = Vec::new();
+    let (mut tids, mut names) = (HashSet::new(), HashSet::new());
     let mut section = None;
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let bad = || odd(number, line);
@@ -97,7 +98,7 @@ pub fn targets(text: &str) -> Result<Vec<Target>, String> {
         if indent == 0 {
             let (tid, name) = text.strip_prefix("Target ").and_then(|rest| rest.split_once(": ")).ok_or_else(bad)?;
             let tid = tid.parse().map_err(|_| bad())?;
-            if all.iter().any(|target| target.tid == tid || target.name == name) {
+            if !tids.insert(tid) || !names.insert(name) {
                 return Err(format!("{}: a target is shown twice", bad()));
             }
             all.push(Target { tid, name: name.to_owned(), ..Target::default() });

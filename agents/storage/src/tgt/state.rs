@@ -1,12 +1,10 @@
 //! What the driver knows for ever: who is admitted to which volume, with which secret, and which target numbers were used.
 //! Written and fsynced before the target is touched. Must never be guessed: an unreadable file stops the driver.
 
-use crate::durable;
-use crate::limits::STATE_BYTES_MAX;
+use super::host::Disk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use vocabulary::storage::InitiatorName;
 use vocabulary::{Secret, VolumeName};
 
@@ -38,15 +36,15 @@ struct Content {
 /// The durable state.
 #[derive(Debug)]
 pub struct StateFile {
-    path: PathBuf,
+    disk: Box<dyn Disk>,
     content: Content,
 }
 
 impl StateFile {
     /// Reads the file; an absent one is an empty state, an unreadable one an error that says what to do.
-    pub fn open(path: &Path) -> Result<StateFile, String> {
+    pub fn open(disk: Box<dyn Disk>) -> Result<StateFile, String> {
         let fresh = Content { version: VERSION, next_tid: 1, volumes: BTreeMap::new() };
-        let content = match durable::read(path, STATE_BYTES_MAX) {
+        let content = match disk.read() {
             Ok(None) => fresh,
             Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(|error| {
                 format!("it is damaged ({error}); move it away, then have the agent readopted: it admits nobody by itself before")
@@ -59,7 +57,7 @@ impl StateFile {
                 content.version
             ));
         }
-        Ok(StateFile { path: path.to_owned(), content })
+        Ok(StateFile { disk, content })
     }
 
     /// What was decided: `None` if never, `Some(None)` if nobody is admitted.
@@ -92,7 +90,7 @@ impl StateFile {
 
     fn write(&mut self, next: Content) -> io::Result<()> {
         let bytes = serde_json::to_vec_pretty(&next).map_err(io::Error::other)?;
-        durable::replace(&self.path, &bytes)?;
+        self.disk.replace(&bytes)?;
         self.content = next;
         Ok(())
     }
@@ -100,7 +98,13 @@ impl StateFile {
 
 #[cfg(test)]
 mod tests {
+    use super::super::host::ThisFile;
     use super::*;
+    use std::path::Path;
+
+    fn open(path: &Path) -> Result<StateFile, String> {
+        StateFile::open(Box::new(ThisFile(path.to_owned())))
+    }
 
     fn admitted(n: u32) -> Admitted {
         Admitted {
@@ -116,12 +120,12 @@ mod tests {
         let path = folder.path().join("s.json");
         let (web1, web2, web3): (VolumeName, VolumeName, VolumeName) =
             ("web1".parse().unwrap(), "web2".parse().unwrap(), "web3".parse().unwrap());
-        let mut state = StateFile::open(&path).unwrap();
+        let mut state = open(&path).unwrap();
         state.decide(&web1, Some(admitted(1))).unwrap();
         state.decide(&web2, None).unwrap();
         assert_eq!(state.take_tid(0).unwrap(), 1);
         assert_eq!(state.take_tid(7).unwrap(), 8);
-        let again = StateFile::open(&path).unwrap();
+        let again = open(&path).unwrap();
         assert_eq!(again.decided(&web1), Some(Some(&admitted(1))));
         assert_eq!(again.decided(&web2), Some(None));
         assert_eq!(again.decided(&web3), None);
@@ -136,7 +140,7 @@ mod tests {
         let path = folder.path().join("s.json");
         for damaged in [&b""[..], b"{", b"{\"version\":1}", b"{\"version\":2,\"next_tid\":1,\"volumes\":{}}"] {
             std::fs::write(&path, damaged).unwrap();
-            assert!(StateFile::open(&path).is_err());
+            assert!(open(&path).is_err());
         }
     }
 
@@ -144,7 +148,7 @@ mod tests {
     fn an_unwritable_folder_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gone").join("s.json");
-        let mut state = StateFile::open(&path).unwrap();
+        let mut state = open(&path).unwrap();
         let web1: VolumeName = "web1".parse().unwrap();
         assert!(state.decide(&web1, Some(admitted(1))).is_err());
         assert_eq!(state.decided(&web1), None);

@@ -1,8 +1,10 @@
 //! The daemon's single commands, named. Each is one call of the tool; none decides anything.
 
-use super::command::{CommandError, Tool};
+use super::command::Tool;
+use super::host::CommandError;
 use super::parse::{self, Connection, Served, Target};
 use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 
 fn understood<T>(what: &str, read: Result<T, String>) -> Result<T, CommandError> {
     read.map_err(|reason| CommandError::Garbled { what: what.to_owned(), reason })
@@ -10,9 +12,15 @@ fn understood<T>(what: &str, read: Result<T, String>) -> Result<T, CommandError>
 
 impl Tool {
     /// Every target.
-    pub async fn targets(&self) -> Result<Vec<Target>, CommandError> {
+    pub async fn targets(&self) -> Result<Arc<Vec<Target>>, CommandError> {
         let printed = self.call(&["--mode", "target", "--op", "show"]).await?;
-        understood("--mode target --op show", parse::targets(&printed))
+        // nothing that holds it can fail in between
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if listed.0 != printed {
+            let targets = understood("--mode target --op show", parse::targets(&printed))?;
+            *listed = (printed, Arc::new(targets));
+        }
+        Ok(listed.1.clone())
     }
 
     /// Every connection of a target.

@@ -1,69 +1,104 @@
-//! The netlink calls of the bridge driver, each by name. Decides nothing. Each conversation has a socket of its own, so that ports never
-//! wait for each other and a broken socket costs one operation.
+//! The kernel of this host, over routing netlink. Decides nothing. Each conversation has a socket of its own, so that ports never wait for
+//! each other and a broken socket costs one operation.
 
+use super::kernel::{Kernel, KernelError, Link, Note, Notes, Talk};
 use crate::vlans::{self, Carried, Entry, Membership, Run};
-use futures::TryStreamExt;
+use async_trait::async_trait;
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{StreamExt, TryStreamExt};
 use netlink_packet_route::AddressFamily;
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecBridge, BridgeVlanInfoFlags, InfoBridge, InfoData, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourState};
-use rtnetlink::{Handle, LinkBridgePort, LinkBridgeVlan, LinkUnspec};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::sys::SocketAddr;
+use rtnetlink::{Handle, LinkBridgePort, LinkBridgeVlan, LinkUnspec, MulticastGroup};
 use std::collections::BTreeSet;
-use vocabulary::Mac;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::task::JoinHandle;
+use vocabulary::{Mac, WallTime};
 
 /// The kernel's code for an interface that is not there.
 const ENODEV: i32 = -19;
 
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-pub enum NetlinkError {
-    /// No socket.
-    #[error("no netlink socket: {0}")]
-    Socket(std::io::Error),
-    /// The kernel, or the conversation with it, said no.
-    #[error("netlink, {what}: {reason}; does the agent have CAP_NET_ADMIN?")]
-    Kernel {
-        /// What was asked.
-        what: &'static str,
-        /// What came back.
-        reason: String,
-    },
-    /// The equipment is not what the configuration says.
-    #[error("{0}")]
-    Unfit(String),
+fn kernel(what: &'static str) -> impl FnOnce(rtnetlink::Error) -> KernelError {
+    move |error| KernelError::Refused { what, reason: error.to_string() }
 }
 
-fn kernel(what: &'static str) -> impl FnOnce(rtnetlink::Error) -> NetlinkError {
-    move |error| NetlinkError::Kernel { what, reason: error.to_string() }
-}
+/// The kernel on which this process runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Netlink;
 
-/// One interface.
-#[derive(Debug)]
-pub struct Link {
-    /// Its number.
-    pub index: u32,
-    /// The bridge that it is attached to.
-    pub controller: Option<u32>,
-    /// Administratively up.
-    pub up: bool,
-    /// Carrier.
-    pub carrier: bool,
-    /// Largest frame payload.
-    pub mtu: Option<u32>,
-    /// Frames received.
-    pub frames_in: u64,
+#[async_trait]
+impl Kernel for Netlink {
+    async fn talk(&self) -> Result<Box<dyn Talk>, KernelError> {
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(KernelError::Absent)?;
+        Ok(Box::new(Conversation { handle, connection: tokio::spawn(connection) }))
+    }
+
+    async fn listen(&self) -> Result<Box<dyn Notes>, KernelError> {
+        let opened = rtnetlink::new_multicast_connection(&[MulticastGroup::Link]);
+        let (connection, _handle, notes) = opened.map_err(KernelError::Absent)?;
+        Ok(Box::new(Ear { notes, connection: tokio::spawn(connection) }))
+    }
+
+    fn now(&self) -> WallTime {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// One conversation with the kernel; its socket is closed when it is dropped.
-pub struct Talk {
+struct Conversation {
     handle: Handle,
-    connection: tokio::task::JoinHandle<()>,
+    connection: JoinHandle<()>,
 }
 
-impl Drop for Talk {
+impl Drop for Conversation {
     fn drop(&mut self) {
         self.connection.abort();
+    }
+}
+
+/// Listens to notes; its socket is closed when it is dropped.
+struct Ear {
+    notes: UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// A link's name, if the note tells it.
+fn name(message: &LinkMessage) -> Option<&str> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+#[async_trait]
+impl Notes for Ear {
+    async fn next(&mut self) -> Option<Note> {
+        loop {
+            let (note, _) = self.notes.next().await?;
+            match note.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message)) => {
+                    if let Some(name) = name(&message) {
+                        let bridge = message.header.interface_family == AddressFamily::Bridge;
+                        tracing::trace!(name, bridge, "changed");
+                        return Some(Note::Changed(name.to_owned()));
+                    }
+                }
+                NetlinkPayload::InnerMessage(_) | NetlinkPayload::Done(_) | NetlinkPayload::Noop => {}
+                _ => return Some(Note::Missed),
+            }
+        }
     }
 }
 
@@ -115,14 +150,8 @@ fn vlan_message(index: u32, runs: &[Run]) -> LinkMessage {
     message.build()
 }
 
-impl Talk {
-    /// Opens a conversation.
-    pub fn open() -> Result<Talk, NetlinkError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(NetlinkError::Socket)?;
-        Ok(Talk { handle, connection: tokio::spawn(connection) })
-    }
-
-    async fn find(&self, name: &str) -> Result<LinkMessage, NetlinkError> {
+impl Conversation {
+    async fn find(&self, name: &str) -> Result<LinkMessage, KernelError> {
         let mut found = std::pin::pin!(self.handle.link().get().match_name(name).execute());
         match found.try_next().await {
             Ok(Some(message)) => Ok(message),
@@ -130,23 +159,24 @@ impl Talk {
                 Err(kernel("find an interface")(rtnetlink::Error::NetlinkError(error)))
             }
             Ok(None) | Err(rtnetlink::Error::NetlinkError(_)) => {
-                Err(NetlinkError::Unfit(format!("there is no interface {name} on this switch")))
+                Err(KernelError::Unfit(format!("there is no interface {name} on this switch")))
             }
             Err(other) => Err(kernel("find an interface")(other)),
         }
     }
+}
 
-    /// The number of a bridge that filters VLANs. On any other bridge VLANs mean nothing, and a reading would be a lie.
-    pub async fn bridge(&self, name: &str) -> Result<u32, NetlinkError> {
+#[async_trait]
+impl Talk for Conversation {
+    async fn bridge(&self, name: &str) -> Result<u32, KernelError> {
         let message = self.find(name).await?;
         if filters(&message) {
             return Ok(message.header.index);
         }
-        Err(NetlinkError::Unfit(format!("the interface {name} is not a bridge that filters VLANs: set vlan_filtering to 1")))
+        Err(KernelError::Unfit(format!("the interface {name} is not a bridge that filters VLANs: set vlan_filtering to 1")))
     }
 
-    /// An interface.
-    pub async fn link(&self, name: &str) -> Result<Link, NetlinkError> {
+    async fn link(&self, name: &str) -> Result<Link, KernelError> {
         let message = self.find(name).await?;
         let mut link = Link {
             index: message.header.index,
@@ -167,8 +197,7 @@ impl Talk {
         Ok(link)
     }
 
-    /// What a port is a member of. A port that the kernel does not list is an error, never an empty list.
-    pub async fn vlans(&self, index: u32) -> Result<Carried, NetlinkError> {
+    async fn vlans(&self, index: u32) -> Result<Carried, KernelError> {
         let request = self.handle.link().get().set_filter_mask(AddressFamily::Bridge, vec![LinkExtentMask::BrvlanCompressed]);
         let mut listed = std::pin::pin!(request.execute());
         let mut found = None;
@@ -178,12 +207,11 @@ impl Talk {
                 found = Some(entries(&message));
             }
         }
-        let found = found.ok_or_else(|| NetlinkError::Kernel { what: "list VLANs", reason: "the port is not listed".into() })?;
-        vlans::read(&found).map_err(|reason| NetlinkError::Kernel { what: "list VLANs", reason })
+        let found = found.ok_or_else(|| KernelError::Refused { what: "list VLANs", reason: "the port is not listed".into() })?;
+        vlans::read(&found).map_err(|reason| KernelError::Refused { what: "list VLANs", reason })
     }
 
-    /// The addresses learnt on a port.
-    pub async fn learnt(&self, index: u32) -> Result<BTreeSet<Mac>, NetlinkError> {
+    async fn learnt(&self, index: u32) -> Result<BTreeSet<Mac>, KernelError> {
         let mut listed = std::pin::pin!(self.handle.neighbours().get().set_address_family(AddressFamily::Bridge).execute());
         let mut all = BTreeSet::new();
         while let Some(message) = listed.try_next().await.map_err(kernel("list addresses"))? {
@@ -199,37 +227,32 @@ impl Talk {
         Ok(all)
     }
 
-    /// Sets VLANs; those that are not named stay.
-    pub async fn set_vlans(&self, index: u32, runs: &[Run]) -> Result<(), NetlinkError> {
+    async fn set_vlans(&self, index: u32, runs: &[Run]) -> Result<(), KernelError> {
         if runs.is_empty() {
             return Ok(());
         }
         self.handle.link().set(vlan_message(index, runs)).execute().await.map_err(kernel("set VLANs"))
     }
 
-    /// Deletes VLANs; the kernel does not mind those that are not there.
-    pub async fn delete_vlans(&self, index: u32, runs: &[Run]) -> Result<(), NetlinkError> {
+    async fn delete_vlans(&self, index: u32, runs: &[Run]) -> Result<(), KernelError> {
         if runs.is_empty() {
             return Ok(());
         }
         self.handle.link().del_with_message(vlan_message(index, runs)).execute().await.map_err(kernel("delete VLANs"))
     }
 
-    /// Puts an interface up or down.
-    pub async fn put(&self, index: u32, up: bool) -> Result<(), NetlinkError> {
+    async fn put(&self, index: u32, up: bool) -> Result<(), KernelError> {
         let link = LinkUnspec::new_with_index(index);
         let message = if up { link.up() } else { link.down() }.build();
         self.handle.link().change(message).execute().await.map_err(kernel("put an interface up or down"))
     }
 
-    /// Sets an interface's MTU.
-    pub async fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), NetlinkError> {
+    async fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), KernelError> {
         let message = LinkUnspec::new_with_index(index).mtu(mtu).build();
         self.handle.link().change(message).execute().await.map_err(kernel("set an MTU"))
     }
 
-    /// Forgets the addresses learnt on a port.
-    pub async fn flush(&self, index: u32) -> Result<(), NetlinkError> {
+    async fn flush(&self, index: u32) -> Result<(), KernelError> {
         let message = LinkBridgePort::new(index).fdb_flush().build();
         self.handle.link().set_port(message).execute().await.map_err(kernel("forget addresses"))
     }

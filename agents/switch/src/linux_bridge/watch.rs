@@ -1,13 +1,9 @@
 //! Listens to the kernel's notes of changed interfaces and keeps the names of ports to be looked at. Bounded: a port stands there once,
 //! however many notes come. What may have been missed makes every port suspect.
 
+use super::kernel::{Kernel, Note};
 use crate::limits::RELISTEN_PAUSE;
-use futures::StreamExt;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::NetlinkPayload;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -44,9 +40,9 @@ impl Drop for Watch {
 
 impl Watch {
     /// Begins to listen.
-    pub fn start(ports: BTreeSet<PortName>) -> Watch {
+    pub fn start(kernel: Arc<dyn Kernel>, ports: BTreeSet<PortName>) -> Watch {
         let suspects = Arc::new(Suspects::default());
-        let task = tokio::spawn(listen(ports, suspects.clone()));
+        let task = tokio::spawn(listen(kernel, ports, suspects.clone()));
         Watch { suspects, task }
     }
 
@@ -61,39 +57,19 @@ impl Watch {
     }
 }
 
-/// A link's name, if the note tells it.
-fn name(message: &LinkMessage) -> Option<&str> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.as_str()),
-        _ => None,
-    })
-}
-
-async fn listen(ports: BTreeSet<PortName>, suspects: Arc<Suspects>) {
-    let by_name: BTreeMap<&str, &PortName> = ports.iter().map(|port| (port.as_str(), port)).collect();
+async fn listen(kernel: Arc<dyn Kernel>, ports: BTreeSet<PortName>, suspects: Arc<Suspects>) {
     loop {
-        match rtnetlink::new_multicast_connection(&[MulticastGroup::Link]) {
+        match kernel.listen().await {
             Err(error) => tracing::warn!(%error, "cannot listen for changes of ports: they are read by the clock alone"),
-            Ok((connection, _handle, mut notes)) => {
-                let connection = tokio::spawn(connection);
+            Ok(mut notes) => {
                 // what happened before is found by looking
                 suspects.add(&ports);
-                while let Some((note, _)) = notes.next().await {
-                    match note.payload {
-                        NetlinkPayload::InnerMessage(
-                            RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
-                        ) => {
-                            let known = name(&message).and_then(|name| by_name.get(name));
-                            if let Some(port) = known {
-                                tracing::trace!(%port, bridge = message.header.interface_family == AddressFamily::Bridge, "changed");
-                                suspects.add([*port]);
-                            }
-                        }
-                        NetlinkPayload::InnerMessage(_) | NetlinkPayload::Done(_) | NetlinkPayload::Noop => {}
-                        _ => suspects.add(&ports),
+                while let Some(note) = notes.next().await {
+                    match note {
+                        Note::Changed(name) => suspects.add(ports.iter().find(|port| port.as_str() == name)),
+                        Note::Missed => suspects.add(&ports),
                     }
                 }
-                connection.abort();
             }
         }
         tokio::time::sleep(RELISTEN_PAUSE).await;

@@ -84,10 +84,18 @@ pub(crate) fn is_same_box(
 
 fn count(state: &State, task: &mut Task, asked: Instant, now: Instant, reading: &MachineReading) {
     let fencing = &state.estate.settings.fencing;
-    let fits = |window: &Window| {
-        window.session == reading.session && window.last_reset == reading.last_reset && window.bmc_started == reading.bmc_started
-    };
-    let mut window = task.window.take().filter(fits).unwrap_or(Window {
+    let broken_by = task.window.as_ref().and_then(|window| {
+        let signs = [
+            (window.session != reading.session, "its BMC says Off, but no two readings of it are on one unbroken session"),
+            (window.last_reset != reading.last_reset, "its BMC says Off, and tells of a reset between two readings"),
+            (window.bmc_started != reading.bmc_started, "its BMC says Off, and has restarted between two readings"),
+        ];
+        signs.into_iter().find_map(|(is, sign)| is.then_some(sign))
+    });
+    if let Some(sign) = broken_by {
+        task.reason = Some(sign.to_owned());
+    }
+    let mut window = task.window.take().filter(|_| broken_by.is_none()).unwrap_or(Window {
         session: reading.session,
         since: asked,
         first_off: now,

@@ -25,7 +25,7 @@ use crate::sys::now_ns;
 pub fn watch(shared: &Shared) -> io::Result<()> {
     let mut permits = Permits::default();
     let consoles =
-        shared.config.machines.iter().filter_map(|(name, machine)| Some((Some(name.clone()), machine.console.clone()?)));
+        shared.config.roster.machines.iter().filter_map(|(name, machine)| Some((Some(name.clone()), machine.console.clone()?)));
     let switch = shared.config.sources.switch_console.iter().map(|path| (None, path.clone()));
     let mut consoles: Vec<(Option<MachineId>, Console)> =
         consoles.chain(switch).map(|(machine, path)| (machine, Console { path, ..Console::default() })).collect();
@@ -41,7 +41,7 @@ pub fn watch(shared: &Shared) -> io::Result<()> {
         let mut oracle = shared.lock();
         oracle.sample(Source::Files, at_ns);
         if let Some(standing) = standing {
-            for machine in shared.config.machines.keys() {
+            for machine in shared.config.roster.machines.keys() {
                 let permit = standing.get(machine).cloned();
                 oracle.see(Seen::between(before_ns, at_ns, Observation::Permit(machine.clone(), permit)));
             }

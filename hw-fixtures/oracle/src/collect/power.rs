@@ -37,7 +37,7 @@ pub fn follow(shared: &Shared) -> io::Result<()> {
     {
         let mut oracle = shared.lock();
         for (name, pid) in pids.as_object().into_iter().flatten() {
-            if let Some(machine) = name.parse().ok().filter(|machine| shared.config.machines.contains_key(machine)) {
+            if let Some(machine) = name.parse().ok().filter(|machine| shared.config.roster.machines.contains_key(machine)) {
                 oracle.see(Seen::between(asked_ns, known_ns, Observation::Power(machine, !pid.is_null())));
             }
         }

@@ -20,7 +20,7 @@ pub fn watch(shared: &Shared) -> io::Result<()> {
     let port = sources.acks.port();
     let wire = Wire::open(&sources.production.name, &filters::arp_or_udp(port), PROBE_EVERY)?;
     let servers: Vec<(ServerId, Ipv4Addr)> =
-        shared.config.servers.iter().map(|(name, server)| (name.clone(), server.address)).collect();
+        shared.config.roster.servers.iter().map(|(name, server)| (name.clone(), server.address)).collect();
     let mut buffer = [MaybeUninit::uninit(); FRAME_BYTES_MAX];
     let mut probed = None;
     loop {

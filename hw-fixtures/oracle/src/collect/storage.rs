@@ -22,7 +22,7 @@ pub fn watch(shared: &Shared) -> io::Result<()> {
         let Some(login) = login(frame, sources.portal_port) else { continue };
         let mut oracle = shared.lock();
         oracle.sample(Source::Storage, at_ns);
-        let machine = shared.config.machine_of(login.mac).cloned();
+        let machine = shared.config.roster.machine_of(login.mac).cloned();
         let whose = machine.as_ref().map_or_else(|| "no machine's".to_owned(), ToString::to_string);
         oracle.note(at_ns, &format!("login of {} from {} ({whose})", login.initiator, login.mac));
         if let Some(machine) = machine {

@@ -29,7 +29,7 @@ enum Reply {
 /// Follows the switch until its report ends.
 pub fn follow(shared: &Shared) -> io::Result<()> {
     let wanted: BTreeSet<String> =
-        shared.config.machines.values().flat_map(|machine| machine.nics.values()).map(|nic| nic.port.clone()).collect();
+        shared.config.roster.machines.values().flat_map(|machine| machine.nics.values()).map(|nic| nic.port.clone()).collect();
     let mut lines = Lines::ask(&shared.config.sources.lab, FOLLOW)?;
     let mut clock = Clock::default();
     let mut before_ns = None;

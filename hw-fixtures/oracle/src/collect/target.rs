@@ -54,7 +54,7 @@ fn look(socket: &Path) -> Result<String, String> {
 fn tell(shared: &Shared, shown: &[Shown], after_ns: Ns, at_ns: Ns) {
     let mut oracle = shared.lock();
     oracle.sample(Source::Target, at_ns);
-    for (target, exported) in of_volumes(&shared.config, shown) {
+    for (target, exported) in of_volumes(&shared.config.roster, shown) {
         oracle.see(Seen::between(after_ns, at_ns, Observation::Target(target, exported)));
     }
 }

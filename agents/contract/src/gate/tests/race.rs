@@ -90,7 +90,7 @@ async fn plans_never_overlap_and_never_come_late() {
         let memory = Memory { trusted: true, ..Memory::new("sw1".parse().unwrap(), estate(), lineage()) };
         let disk = Arc::new(Disk::default());
         let witness = Arc::new(Witness::default());
-        let gate = Gate::over(disk.clone(), memory, witness.clone(), Arc::new(Manual::default()));
+        let gate = Gate::over(disk.clone(), memory, witness.clone(), Arc::new(Manual::default()), crate::gate::new_life());
         let plans: Vec<_> = (1..=PLANS).map(|epoch| tokio::spawn(plan(gate.clone(), witness.clone(), epoch))).collect();
         for plan in plans {
             plan.await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::agent::{Client, Device, Standing};
 use crate::gate::clock::Manual;
-use crate::gate::disk::Store;
+use crate::gate::disk::{self, Kept};
 use crate::gate::memory::Memory;
 use crate::gate::{Gate, Identity};
 use async_trait::async_trait;
@@ -295,8 +295,22 @@ pub struct DiskPlan {
     pub fails_at: Option<(usize, bool)>,
 }
 
-impl Store for Disk {
-    fn save(&self, bytes: &[u8]) -> io::Result<()> {
+#[async_trait::async_trait]
+impl disk::Disk for Disk {
+    fn read(&self, what: Kept) -> io::Result<Option<Vec<u8>>> {
+        Ok((what == Kept::Memory).then(|| self.content.lock().unwrap().clone()))
+    }
+    fn keep_aside(&self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn place(&self) -> std::path::PathBuf {
+        "memory".into()
+    }
+    async fn replace_beside(self: Arc<Self>, what: Kept, bytes: Vec<u8>) -> io::Result<()> {
+        tokio::task::spawn_blocking(move || disk::Disk::replace(&*self, what, &bytes)).await.map_err(io::Error::other)?
+    }
+    fn replace(&self, what: Kept, bytes: &[u8]) -> io::Result<()> {
+        assert_eq!(what, Kept::Memory, "nothing else is written once it is open");
         let alone = self.writing.try_lock();
         assert!(alone.is_ok(), "two writes of one gate overlap");
         std::thread::sleep(*self.slow.lock().unwrap());
@@ -339,14 +353,14 @@ impl Bench {
     pub fn new() -> Bench {
         let memory = Memory { trusted: true, ..Memory::new("sw1".parse().unwrap(), estate(), lineage()) };
         let disk = Arc::new(Disk::default());
-        disk.save(&memory.encode().unwrap()).unwrap();
+        disk::Disk::replace(&*disk, Kept::Memory, &memory.encode().unwrap()).unwrap();
         Bench::start(Arc::new(Shelf::default()), disk)
     }
 
     fn start(shelf: Arc<Shelf>, disk: Arc<Disk>) -> Bench {
         let memory = Memory::decode(&disk.content.lock().unwrap()).unwrap();
         let clock = Arc::new(Manual::default());
-        let gate = Gate::over(disk.clone(), memory, shelf.clone(), clock.clone());
+        let gate = Gate::over(disk.clone(), memory, shelf.clone(), clock.clone(), crate::gate::new_life());
         Bench { gate, shelf, disk, clock }
     }
 

@@ -1,0 +1,220 @@
+//! A world with Understudy in it: raised and used for one scenario. The steps' hands and eyes come together here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::view::WatchView;
+use contract::wire::enrol::Authority;
+use engine::Handle;
+use lab::names::{BOOT_SERVICE, STORAGE_AGENT};
+use pipeline::event::Intent;
+use pipeline::stage::Stage;
+use simulator::agents::Fault;
+use simulator::site::{Controller, Site};
+use tokio::time::Instant;
+use vocabulary::{EstateUuid, Lineage, PlanId};
+
+use crate::limits::{COMMAND, LOOK, SERVES, TRUSTED};
+use crate::oracle::Verdict;
+use crate::script::Setup;
+use crate::trouble::{Done, Trouble};
+use crate::world::estate;
+use crate::world::eyes::Eyes;
+use crate::world::wait::until;
+
+/// Who commands: the operator in front of it.
+const OPERATOR: &str = "uid 0";
+/// What every person waits at least before the first command.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// A raised world.
+pub struct Rig {
+    /// Everything but the controller.
+    pub site: Site,
+    /// What the users see.
+    pub eyes: Eyes,
+    controller: Option<Controller>,
+}
+
+fn not_up(fault: Fault) -> Trouble {
+    Trouble::NotUp { reason: fault.to_string() }
+}
+
+fn away() -> Trouble {
+    Trouble::Api("it does not run".to_owned())
+}
+
+/// A command as one types it.
+fn typed(intent: &Intent) -> String {
+    match intent {
+        Intent::EnrolAgent { agent } => format!("agent enroll {agent}"),
+        Intent::EnrolMachine { machine } => format!("machine enroll {machine}"),
+        Intent::StartServer { server } => format!("server start {server}"),
+        Intent::ReleaseMachine { machine } => format!("machine release {machine}"),
+        other => format!("{other:?}"),
+    }
+}
+
+impl Rig {
+    /// Raises a world and starts Understudy in it. No server runs yet. `tell` is called at each thing that is done.
+    pub async fn raise(setup: &Setup, seed: u64, tell: &mut dyn FnMut(&str), change: impl FnOnce(&mut Site)) -> Done<Rig> {
+        let hall = estate::hall(setup)?;
+        let authority = Authority::create(EstateUuid("world".into()), Lineage("world".into()));
+        let authority = Arc::new(authority.map_err(|error| Trouble::NotUp { reason: error.to_string() })?);
+        let mut site = Site::raise(seed, hall, authority).await.map_err(not_up)?;
+        change(&mut site);
+        tell("switch, storage and BMCs are up");
+        let eyes = Eyes::open(&site);
+        let mut rig = Rig { site, eyes, controller: None };
+        rig.start_controller(None).await?;
+        rig.enrol_agents().await?;
+        tell("the controller and its agents trust each other");
+        Ok(rig)
+    }
+
+    /// Gives every agent its certificate and waits until the controller trusts all.
+    async fn enrol_agents(&self) -> Done {
+        tokio::time::sleep(FIRST).await;
+        for agent in self.site.hosts.keys().cloned() {
+            self.command(Intent::EnrolAgent { agent }).await?;
+        }
+        until("trust between controller and agents", TRUSTED, async || {
+            let views = self.handle()?.agents().await;
+            let told: Vec<_> = views.iter().map(api::present::agent).collect();
+            Ok(match told.iter().find(|agent| agent.state != "trusted") {
+                None if !told.is_empty() => Ok(()),
+                Some(agent) => Err(format!("{} is {}: {}", agent.name, agent.state, agent.reason.clone().unwrap_or_default())),
+                None => Err("there is no agent".to_owned()),
+            })
+        })
+        .await
+    }
+
+    /// Takes the machines in and starts every server; returns when the controller says so.
+    pub async fn start_servers(&self, tell: &mut dyn FnMut(&str)) -> Done {
+        let estate = self.site.estate.clone();
+        let takes_in = estate.machines.keys().map(|machine| Intent::EnrolMachine { machine: machine.clone() });
+        self.commands(takes_in.collect(), COMMAND).await?;
+        tell("the machines are taken in");
+        let starts = estate.servers.keys().map(|server| Intent::StartServer { server: server.clone() });
+        self.commands(starts.collect(), SERVES).await
+    }
+
+    /// What the controller's API uses; an error while it is away.
+    pub fn handle(&self) -> Done<&Handle> {
+        self.controller
+            .as_ref()
+            .filter(|controller| controller.life.is_alive())
+            .map(|controller| &controller.handle)
+            .ok_or_else(away)
+    }
+
+    /// An operator's command: accepted, or refused with the reason.
+    pub async fn command(&self, intent: Intent) -> Done<Option<PlanId>> {
+        let typed = typed(&intent);
+        let said = self.handle()?.intent(OPERATOR.to_owned(), intent).await;
+        said.map_err(|fault| Trouble::Command { command: typed, told: fault.to_string() })
+    }
+
+    /// Commands side by side, each followed to the end of its plan, as the command line does it.
+    async fn commands(&self, intents: Vec<Intent>, within: Duration) -> Done {
+        let mut open: BTreeMap<PlanId, String> = BTreeMap::new();
+        for intent in intents {
+            let typed = typed(&intent);
+            if let Some(plan) = self.command(intent).await? {
+                open.insert(plan, typed);
+            }
+        }
+        for (plan, typed) in open {
+            self.ends(plan, &typed, within).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of a plan.
+    pub async fn ends(&self, plan: PlanId, typed: &str, within: Duration) -> Done {
+        let begun = Instant::now();
+        loop {
+            let asked = self.handle()?.query(move |state| api::present::plan(state, plan)).await;
+            let view = asked.map_err(|fault| Trouble::Api(fault.to_string()))?;
+            let view = view.ok_or_else(|| Trouble::Api(format!("it does not know {plan}, which it has accepted")))?;
+            match view.summary.state.as_str() {
+                "done" => return Ok(()),
+                "open" if begun.elapsed() > within => {
+                    return Err(Trouble::Late {
+                        what: typed.to_owned(),
+                        within,
+                        last: format!("it waits for {}", view.waits.join("; ")),
+                    });
+                }
+                "open" => tokio::time::sleep(LOOK).await,
+                _ => {
+                    let told = view.summary.result.unwrap_or_default();
+                    return Err(Trouble::Command { command: typed.to_owned(), told });
+                }
+            }
+        }
+    }
+
+    /// Starts the controller, and ends it in order before if it runs; with a stage, it dies when a failover enters that.
+    pub async fn start_controller(&mut self, crash_after: Option<Stage>) -> Done {
+        match self.controller.take() {
+            Some(controller) if controller.life.is_alive() => controller.stop().await,
+            // one that died by itself leaves tasks behind that end here
+            Some(controller) => controller.kill(),
+            None => {}
+        }
+        self.controller = Some(self.site.start_controller_until(crash_after).map_err(not_up)?);
+        Ok(())
+    }
+
+    /// Kills the controller; false if it does not run.
+    pub fn kill_controller(&mut self) -> bool {
+        let ran = self.controller_runs();
+        // one that died by itself leaves tasks behind that end here
+        if let Some(controller) = self.controller.take() {
+            controller.kill();
+        }
+        ran
+    }
+
+    /// Whether the controller's process runs.
+    pub fn controller_runs(&self) -> bool {
+        self.controller.as_ref().is_some_and(|controller| controller.life.is_alive())
+    }
+
+    /// Ends the controller, the boot service and the storage agent, which would put right what is done by hand. Servers run on.
+    pub fn take_product_away(&mut self) {
+        self.kill_controller();
+        for (name, host) in &mut self.site.hosts {
+            if [BOOT_SERVICE, STORAGE_AGENT].contains(&name.as_str()) {
+                host.kill();
+            }
+        }
+    }
+
+    /// The judgement of the world's judge so far.
+    pub fn judged(&self) -> Verdict {
+        let judge = &self.site.judge;
+        let violations = judge.violations().into_iter().map(|violation| violation.sentence);
+        let mut verdict = Verdict { effective: judge.most() as u64, violations: violations.collect(), ..Verdict::default() };
+        for written in judge.writes().into_values() {
+            verdict.acknowledged += written.acknowledged;
+            verdict.recovered += written.recovered;
+            verdict.mixed |= written.interleaved;
+            verdict.violations.extend(written.violations);
+        }
+        verdict
+    }
+
+    /// What the controller recorded, as sentences.
+    pub fn story(&self) -> Vec<String> {
+        let entries = self.site.store.entries();
+        let told = entries
+            .iter()
+            .map(api::story::tell)
+            .map(|WatchView { revision, at, kind, text, .. }| format!("{revision:>5} {at} {kind}: {text}"));
+        told.collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! A scenario's steps, each done in a world by the hand it needs. It mirrors the lab's [`crate::steps`]; there is no step that only a lab can
+//! do.
+
+use pipeline::event::Intent;
+
+use crate::limits::COMMAND;
+use crate::script::{Numbered, Step};
+use crate::trouble::Done;
+use crate::world::expect;
+use crate::world::run::{Act, Run};
+use crate::world::wait::until;
+
+/// Does one step of a scenario.
+pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)) -> Done {
+    match &numbered.step {
+        Step::Up => run.start(tell).await,
+        Step::Pause(time) => {
+            tokio::time::sleep(*time).await;
+            Ok(())
+        }
+        Step::WaitServes(server, within) => run.wait_serves(server, *within).await,
+        Step::WaitRecords(count, server, within) => run.wait_records(*count, server, *within).await,
+        Step::WaitControllerDies(within) => {
+            until("the controller's death", *within, async || {
+                Ok(if run.rig.controller_runs() { Err("it runs".to_owned()) } else { Ok(()) })
+            })
+            .await
+        }
+        Step::Kill(machine) => run.act(machine, Act::Kill).await,
+        Step::Freeze(machine) => run.act(machine, Act::Freeze).await,
+        Step::Thaw(machine) => run.act(machine, Act::Thaw).await,
+        Step::PressPower(machine) => run.press_power(machine).await,
+        Step::Bmc { machine, reachable } => run.reach(machine, *reachable),
+        Step::Release(machine) => {
+            let plan = run.rig.command(Intent::ReleaseMachine { machine: machine.clone() }).await?;
+            match plan {
+                Some(plan) => run.rig.ends(plan, &format!("machine release {machine}"), COMMAND).await,
+                None => Ok(()),
+            }
+        }
+        Step::KillController => {
+            run.rig.kill_controller();
+            Ok(())
+        }
+        Step::RestartController(stage) => run.restart_controller(*stage).await,
+        Step::Reboot(server) => run.reboot(server),
+        Step::ByHand { server, to } => run.by_hand(server, to).await,
+        Step::Expect(expectation) => expect::check(run, expectation).await,
+    }
+}

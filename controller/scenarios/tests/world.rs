@@ -1,0 +1,182 @@
+//! Every scenario in simulated worlds: it passes for several seeds, is the same twice for one, and fails where the world is changed so that it
+//! must.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use ::world::machine::Accident;
+use scenarios::library;
+use scenarios::script::{self, Scenario};
+use scenarios::world::{Played, play, play_changed};
+use simulator::site::Site;
+
+/// Worlds that each scenario is played in.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
+
+fn played(scenario: &Scenario, seed: u64) -> Played {
+    play(scenario, seed, &mut |_, _| {})
+}
+
+/// Everything that came of it, for a test that failed.
+fn whole(played: &Played) -> String {
+    let told: Vec<String> = played.told.iter().map(|(at, what)| format!("{:7.2} s  {what}", at.as_secs_f64())).collect();
+    format!("{:?}\n{}\n{}", played.ended, told.join("\n"), played.story.join("\n"))
+}
+
+fn passes(name: &str) {
+    let scenario = library::find(name).unwrap().unwrap();
+    let begun = Instant::now();
+    let all: Vec<Played> = SEEDS.map(|seed| played(&scenario, seed)).collect();
+    for (seed, one) in SEEDS.zip(&all) {
+        assert!(one.ended.is_ok(), "{name}, seed {seed}: {}", whole(one));
+    }
+    let (ours, theirs): (Duration, Duration) = (begun.elapsed(), all.iter().map(|one| one.took).sum());
+    println!("{name}: {} s of {} worlds' time in {} ms", theirs.as_secs(), all.len(), ours.as_millis());
+    let (one, two) = (&all[0], played(&scenario, *SEEDS.start()));
+    let differs = one.story.iter().zip(&two.story).find(|(one, two)| one != two);
+    assert!(*one == two, "{name} differs: {differs:#?}");
+    assert!(all.iter().skip(1).all(|other| other.told != one.told), "{name}: a seed changes nothing");
+}
+
+macro_rules! passes {
+    ($($test:ident = $name:literal),+ $(,)?) => {
+        $(#[test]
+        fn $test() {
+            passes($name);
+        })+
+
+        #[test]
+        fn every_scenario_has_its_test() {
+            assert_eq!([$($name),+].as_slice(), library::names());
+        }
+    };
+}
+
+passes! {
+    crash = "crash",
+    hang = "hang",
+    returns = "returns",
+    no_spare = "no-spare",
+    reboots_itself = "reboots-itself",
+    bmc_dead = "bmc-dead",
+    split_brain_control = "split-brain-control",
+    controller_killed = "controller-killed",
+    uefi = "uefi",
+    san = "san",
+    ipmi = "ipmi",
+}
+
+/// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
+fn fails(name: &str, lines: &[(&str, &str)], change: impl FnOnce(&mut Site), at: &str, why: &str) {
+    let path = format!("{}/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    let mut text = std::fs::read_to_string(path).unwrap();
+    for (from, to) in lines {
+        assert!(text.contains(from), "{name} has no line `{from}`");
+        text = text.replace(from, to);
+    }
+    let scenario = script::read(name, &text).unwrap();
+    let one = play_changed(&scenario, 1, &mut |_, _| {}, change);
+    let Err(reason) = &one.ended else { panic!("it passed: {}", whole(&one)) };
+    assert!(reason.contains(at) && reason.contains(why), "{reason}\n{}", whole(&one));
+    println!("{reason}");
+}
+
+fn unchanged(_: &mut Site) {}
+
+/// Hardware that never starts.
+fn broken(machine: &'static str) -> impl FnOnce(&mut Site) {
+    move |site| assert!(site.stands[&machine.parse().unwrap()].machine.befall(Accident::Die))
+}
+
+#[test]
+fn without_a_spare_that_starts_nothing_comes_back() {
+    fails("crash", &[], broken("m3"), ": expect web1 on m3", "did not come within");
+}
+
+#[test]
+fn a_home_that_never_boots_is_no_start() {
+    fails("hang", &[], broken("m1"), ": up", "server start web1");
+}
+
+#[test]
+fn a_fence_that_is_left_out_is_seen() {
+    let by_hand = "kill serve\nby hand move web1 to m3 without a fence\nwait 20 records of web1\nthaw m1\nwait 12s\n";
+    let left_out = [("expect split brain caught", "expect effective at most 1")];
+    fails("split-brain-control", &left_out, unchanged, "effective at most 1", "2 machines were effective at once");
+    let lost = [("expect split brain caught", "expect acknowledged recovered")];
+    fails("split-brain-control", &lost, unchanged, "acknowledged recovered", "acknowledged records are there");
+    let stays = format!("{by_hand}expect m1 is harmless for 1s\n");
+    fails("hang", &[("expect web1 on m3 within 90s\n", &stays)], unchanged, "m1 is harmless", "in VLAN");
+}
+
+#[test]
+fn a_negative_control_without_its_fault_fails() {
+    let fenced = [("kill serve\nby hand move web1 to m3 without a fence", "expect web1 on m3"), ("thaw m1\n", "")];
+    fails("split-brain-control", &fenced, unchanged, "split brain caught", "did not see the split brain");
+}
+
+#[test]
+fn another_proof_than_the_expected_one_is_told() {
+    let by_power = [("bmc m1 unreachable\n", ""), ("\nup\n", "\nset fencing.proof power-only\nup\n")];
+    fails("bmc-dead", &by_power, unchanged, "fenced by S and N", "not by N and S");
+}
+
+#[test]
+fn a_boot_service_that_is_gone_reboots_nobody() {
+    let kills = |site: &mut Site| site.hosts.get_mut(&"boot1".parse().unwrap()).unwrap().kill();
+    fails("crash", &[], kills, "trust between controller and agents", "boot1");
+    let dies_later = |site: &mut Site| {
+        let life = site.hosts[&"boot1".parse().unwrap()].life().unwrap().clone();
+        let homes = ["m1", "m2"].map(|name| site.stands[&name.parse().unwrap()].machine.clone());
+        tokio::spawn(async move {
+            while homes.iter().any(|home| home.service().is_none()) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            life.kill();
+        });
+    };
+    fails("reboots-itself", &[], dies_later, ": expect web1 restarted within 60s", "another start of web1 did not come");
+}
+
+#[test]
+fn a_released_machine_or_a_running_one_is_told_apart() {
+    fails("returns", &[("press power m1\n", "")], unchanged, "m1 boots nothing", "nobody pressed");
+    fails(
+        "returns",
+        &[("expect m1 in quarantine\nrelease m1", "release m1"), ("expect m1 in spare", "expect m1 in quarantine within 5s")],
+        unchanged,
+        "m1 in quarantine",
+        "it is in spare",
+    );
+}
+
+#[test]
+fn a_long_lease_is_not_renewed_soon() {
+    fails(
+        "san",
+        &[("lease addresses 20s", "lease addresses 4m")],
+        unchanged,
+        "m1 renews its lease within 60s",
+        "nothing tells of one",
+    );
+}
+
+#[test]
+fn a_controller_that_was_not_told_to_die_lives() {
+    let lines = [("restart serve crash-after detect", "restart serve")];
+    fails("controller-killed", &lines, unchanged, "wait serve dies", "it runs");
+}
+
+#[test]
+fn an_unknown_word_or_setting_is_told() {
+    let faults = script::read("x", "title T\nup\nfreese m1\nexpect web1 on m3\n").unwrap_err();
+    assert_eq!(faults[0].to_string().split(';').next().unwrap(), "x.txt:3: `freese` is no step");
+    let text = "title T\nset guard.patience 3s\nup\nexpect web1 on m1\n";
+    let one = played(&script::read("x", text).unwrap(), 1);
+    let reason = one.ended.unwrap_err();
+    assert!(reason.contains("patience"), "{reason}");
+    let text = "title T\nup\nkill m9\nexpect web1 on m1\n";
+    let reason = played(&script::read("x", text).unwrap(), 1).ended.unwrap_err();
+    assert!(reason.contains("m9 is no machine of this world"), "{reason}");
+}

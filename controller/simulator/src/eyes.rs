@@ -1,0 +1,69 @@
+//! What a controller sees of the production network by itself: services that answer at their addresses, and the canary. From the gateway, as
+//! a client would. Must never answer out of what a machine is, only out of what reaches it and comes back.
+
+use crate::fabric::Fabric;
+use crate::life::Life;
+use async_trait::async_trait;
+use contract::check::Vantage;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vocabulary::check::{Check, CheckOutcome, TcpCheck};
+use world::machine::Machine;
+
+/// See the module. Clones see the same.
+#[derive(Clone)]
+pub struct Eyes {
+    fabric: Fabric,
+    machines: Arc<Vec<Machine>>,
+    uplink: Arc<AtomicBool>,
+    life: Life,
+}
+
+impl Eyes {
+    /// Of these machines, for the process of this life.
+    pub fn new(fabric: Fabric, machines: Arc<Vec<Machine>>, life: Life) -> Eyes {
+        Eyes { fabric, machines, uplink: Arc::new(AtomicBool::new(true)), life }
+    }
+
+    /// Whether whoever looks is connected at all.
+    pub fn set_uplink(&self, up: bool) {
+        self.uplink.store(up, Ordering::Relaxed);
+    }
+
+    /// True if the gateway answers.
+    pub async fn canary(&self) -> bool {
+        self.life.passes().await;
+        self.uplink.load(Ordering::Relaxed)
+    }
+
+    async fn status(&self, address: SocketAddr, path: &str) -> Option<u16> {
+        let IpAddr::V4(to) = address.ip() else { return None };
+        if !self.uplink.load(Ordering::Relaxed) {
+            return None;
+        }
+        let page = self.fabric.page(&self.machines, to, path).await;
+        page.map(|page| page.status)
+    }
+}
+
+#[async_trait]
+impl Vantage for Eyes {
+    async fn run(&self, check: &Check) -> CheckOutcome {
+        self.life.passes().await;
+        // the halls have no other
+        let Check::Tcp(TcpCheck { address, deadline }) = check else {
+            return CheckOutcome::Wrong("only connections are tried here".to_owned());
+        };
+        let outcome = match self.status(*address, "/healthz").await {
+            // a connection is all that it asks for
+            Some(_) => CheckOutcome::Healthy,
+            None => {
+                tokio::time::sleep(deadline.as_duration()).await;
+                CheckOutcome::Silent("no answer".to_owned())
+            }
+        };
+        self.life.passes().await;
+        outcome
+    }
+}

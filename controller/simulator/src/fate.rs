@@ -1,0 +1,549 @@
+//! What befalls the world of one seed. Each kind of mishap has a weight of its own, drawn per seed and often zero, so that some worlds are
+//! calm and some mad, and some know only one kind of misfortune. Must never draw what would suit the controller, nor what it cannot be
+//! held to yet: kinds that a later part of the product handles are named in [`LATER`] and never drawn.
+
+use crate::deed::{self, Button, Deed, Place, Road, ToBmc, ToController, ToMachine, ToProcess, ToSwitch, ToTarget, When};
+use crate::hall::Drawn;
+use pipeline::stage::Stage;
+use std::time::Duration;
+use vocabulary::{AgentId, MachineId, ServerId};
+use world::Dice;
+
+/// Kinds of mishaps that the product cannot be held to yet, and what makes it able to. Those with a deed in quotation marks can be written
+/// into a world's file already; the others are not in the world yet, but for the first, which is two quirks at once.
+pub const LATER: [(&str, &str); 6] = [
+    ("a BMC that reads Off on every reading while its machine runs", "contrary signs of life veto P (4 of 6)"),
+    ("`serve doubled`, `serve rolled-back`: a second controller on a copy, a restored store", "lineages and `adopt` (4 of 6)"),
+    (
+        "`agent A forgets`, `agent A rolled-back`: an agent's memory lost, copied or restored",
+        "`agent readopt` by two people, replacement of agents (4 of 6)",
+    ),
+    ("the estate edited in mid-plan", "reload (6 of 6)"),
+    ("a second estate at the same devices", "marks of an estate (4 of 6)"),
+    ("an approval hours late", "approval by two people (4 of 6)"),
+];
+
+/// A deed and when it is done, counted from the moment at which every server was told to start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Timed {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub deed: Deed,
+}
+
+/// What befalls a world, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fate {
+    /// The deeds.
+    pub deeds: Vec<Timed>,
+    /// How long mishaps begin; what ends them may come later.
+    pub span: Duration,
+}
+
+/// A file that tells of no world.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct Unreadable {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+/// A world as a file: its seed, which draws the weather and everybody's speed; its hall (the seed's, if no line tells); what befalls it. Lines
+/// that begin with `#` are for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// The seed.
+    pub seed: u64,
+    /// Its hall.
+    pub hall: Drawn,
+    /// What befalls it.
+    pub fate: Fate,
+}
+
+impl Told {
+    /// The world of a seed.
+    pub fn of(seed: u64) -> Told {
+        let hall = Drawn::of(seed);
+        Told { seed, fate: Fate::of(seed, &hall), hall }
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hall = serde_json::to_string(&self.hall).map_err(|_| std::fmt::Error)?;
+        writeln!(f, "world {}\nhall {hall}\nlasts {}", self.seed, deed::span(self.fate.span))?;
+        self.fate.deeds.iter().try_for_each(|Timed { at, deed }| writeln!(f, "at {} {deed}", deed::span(*at)))
+    }
+}
+
+impl std::str::FromStr for Told {
+    type Err = Unreadable;
+
+    fn from_str(text: &str) -> Result<Told, Unreadable> {
+        let (mut seed, mut hall, mut span, mut deeds) = (None, None, None, Vec::new());
+        for (line, said) in (1..).zip(text.lines().map(str::trim)) {
+            let wrong = |reason: String| Unreadable { line, reason };
+            match said.split_once(' ') {
+                _ if said.is_empty() || said.starts_with('#') => {}
+                Some(("world", number)) => {
+                    seed = Some(number.parse().map_err(|_| wrong(format!("`{number}` is no seed; one is a whole number")))?);
+                }
+                Some(("hall", json)) => hall = Some(serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?),
+                Some(("lasts", time)) => span = Some(time_of(time).map_err(wrong)?),
+                Some(("at", rest)) => {
+                    let (at, deed) = rest.split_once(' ').ok_or_else(|| wrong("after `at TIME` comes what happens".into()))?;
+                    let deed = deed.parse().map_err(|error: deed::NoDeed| wrong(error.to_string()))?;
+                    deeds.push(Timed { at: time_of(at).map_err(wrong)?, deed });
+                }
+                _ => return Err(wrong(format!("`{said}` begins with none of `world`, `hall`, `lasts`, `at` and `#`"))),
+            }
+        }
+        let lacks = |what: &str| Unreadable { line: 1, reason: format!("no line tells {what}") };
+        let seed = seed.ok_or_else(|| lacks("the seed: `world 7`"))?;
+        let span = span.ok_or_else(|| lacks("how long mishaps last: `lasts 60000ms`"))?;
+        deeds.sort_by_key(|timed| timed.at);
+        let hall = hall.unwrap_or_else(|| Drawn::of(seed));
+        Ok(Told { seed, hall, fate: Fate { deeds, span } })
+    }
+}
+
+fn time_of(text: &str) -> Result<Duration, String> {
+    deed::read_span(text).ok_or_else(|| format!("`{text}` is no time; one is, for example, `1500ms`"))
+}
+
+/// Who can be struck.
+struct Targets {
+    machines: Vec<MachineId>,
+    servers: Vec<ServerId>,
+    agents: Vec<AgentId>,
+    ports: Vec<String>,
+}
+
+/// A kind of mishap.
+struct Kind {
+    name: &'static str,
+    /// Draws one that begins at this moment.
+    draw: fn(&mut Drawing<'_>, Duration),
+    /// In so many of a million worlds it never happens.
+    absent: u32,
+}
+
+const fn kind(name: &'static str, draw: fn(&mut Drawing<'_>, Duration), absent: u32) -> Kind {
+    Kind { name, draw, absent }
+}
+
+/// Every kind.
+const KINDS: [Kind; 14] = [
+    kind("machine", machine, 50_000),
+    kind("bmc quirk", bmc_quirk, 500_000),
+    kind("bmc restart", bmc_restart, 600_000),
+    kind("way to bmc", way_to_bmc, 600_000),
+    kind("way to agent", way_to_agent, 500_000),
+    kind("agent", agent, 500_000),
+    kind("controller", controller, 400_000),
+    kind("controller disk", controller_disk, 700_000),
+    kind("switch", switch, 500_000),
+    kind(COLLEAGUE, colleague, 800_000),
+    kind("target", target, 500_000),
+    kind("operator", operator, 500_000),
+    kind("blackout", blackout, 850_000),
+    kind("isolation", isolation, 800_000),
+];
+/// Where this colleague works, the switch's agent does: nobody else could end within seconds what he does.
+const COLLEAGUE: &str = "colleague";
+/// What can keep that agent from it.
+const KEEP_FROM_WORK: [&str; 2] = ["agent", "switch"];
+/// The greatest weight of a kind that is there.
+const WEIGHT_MOST: u64 = 10;
+/// How many mishaps a world has.
+const MISHAPS: (u64, u64) = (1, 18);
+/// Of a million mishaps so many come soon after another one.
+const IN_COMPANY: u32 = 400_000;
+/// For how long mishaps begin.
+const SPAN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(400));
+/// How long something lasts that ends.
+const SHORT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
+/// The same, of what lasts.
+const LONG: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(200));
+/// How late what is late can be.
+const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
+
+/// Of a million mishaps of an agent so many are commands of another plan at its epoch.
+const ASKED_ANEW: u32 = 150_000;
+
+struct Drawing<'a> {
+    dice: &'a Dice,
+    targets: &'a Targets,
+    deeds: Vec<Timed>,
+}
+
+impl Drawing<'_> {
+    fn one<T: Clone>(&self, of: &[T]) -> Option<T> {
+        self.dice.pick(of).cloned()
+    }
+
+    fn span(&self, of: (Duration, Duration)) -> Duration {
+        self.dice.duration(of.0, of.1)
+    }
+
+    fn half(&self) -> bool {
+        self.dice.in_a_million(500_000)
+    }
+
+    /// Some time later: mostly soon.
+    fn lasting(&self) -> Duration {
+        self.span(if self.dice.in_a_million(700_000) { SHORT } else { LONG })
+    }
+
+    fn number(&self, least: u64, most: u64) -> u32 {
+        u32::try_from(self.dice.between(least, most)).unwrap_or(u32::MAX)
+    }
+
+    fn add(&mut self, at: Duration, deed: Deed) {
+        self.deeds.push(Timed { at, deed });
+    }
+
+    /// Something that is so for a while.
+    fn passing(&mut self, at: Duration, begins: Deed, ends: Deed) {
+        let lasts = self.lasting();
+        self.add(at, begins);
+        self.add(at + lasts, ends);
+    }
+}
+
+impl Fate {
+    /// That of this seed's hall.
+    pub fn of(seed: u64, hall: &Drawn) -> Fate {
+        let dice = Dice::of(seed, "fate");
+        let targets = Targets {
+            machines: (1..=hall.machines()).filter_map(|n| format!("m{n}").parse().ok()).collect(),
+            servers: (1..=hall.bearing).filter_map(|n| format!("web{n}").parse().ok()).collect(),
+            agents: ["sw1", "store1", "boot1"].iter().filter_map(|name| name.parse().ok()).collect(),
+            ports: (1..=hall.machines())
+                .flat_map(|n| (1..=crate::hall::ROLES.len()).map(move |nic| format!("m{n}-nic{nic}")))
+                .collect(),
+        };
+        let drawn: Vec<(&Kind, u64)> = KINDS
+            .iter()
+            .map(|kind| (kind, if dice.in_a_million(kind.absent) { 0 } else { dice.between(1, WEIGHT_MOST) }))
+            .collect();
+        let at_work = drawn.iter().any(|(kind, weight)| kind.name == COLLEAGUE && *weight > 0);
+        let weight_of = |(kind, weight): &(&Kind, u64)| if at_work && KEEP_FROM_WORK.contains(&kind.name) { 0 } else { *weight };
+        let weights: Vec<u64> = drawn.iter().map(weight_of).collect();
+        let all: u64 = weights.iter().sum();
+        let span = dice.duration(SPAN.0, SPAN.1);
+        let mut drawing = Drawing { dice: &dice, targets: &targets, deeds: Vec::new() };
+        if all > 0 {
+            let mut at = Duration::ZERO;
+            for _ in 0..dice.between(MISHAPS.0, MISHAPS.1) {
+                // trouble comes in company
+                at = match dice.in_a_million(IN_COMPANY) {
+                    true => at + dice.duration(Duration::ZERO, SHORT.1),
+                    false => dice.duration(Duration::ZERO, span),
+                };
+                let mut place = dice.between(1, all);
+                for (kind, weight) in KINDS.iter().zip(&weights) {
+                    if place <= *weight {
+                        (kind.draw)(&mut drawing, at);
+                        break;
+                    }
+                    place -= weight;
+                }
+            }
+        }
+        let mut deeds = drawing.deeds;
+        // stable: what is drawn for one moment happens in the order in which it was drawn
+        deeds.sort_by_key(|timed| timed.at);
+        Fate { deeds, span }
+    }
+}
+
+/// A machine dies, hangs, panics, restarts, loses its mains power; often it is repaired and released later.
+fn machine(drawing: &mut Drawing<'_>, at: Duration) {
+    let Some(name) = drawing.one(&drawing.targets.machines) else { return };
+    let to = |what| Deed::Machine(name.clone(), what);
+    match drawing.dice.between(0, 9) {
+        0..=2 => drawing.add(at, to(ToMachine::Die)),
+        3 | 4 => drawing.add(at, to(ToMachine::Fail)),
+        5 if drawing.half() => drawing.passing(at, to(ToMachine::Freeze), to(ToMachine::Thaw)),
+        5 => drawing.add(at, to(ToMachine::Freeze)),
+        6 => {
+            let dump = drawing.lasting();
+            drawing.add(at, to(ToMachine::Panic(dump)));
+        }
+        7 => drawing.add(at, to(ToMachine::Halt)),
+        8 => drawing.add(at, to(ToMachine::Reboot)),
+        _ => drawing.passing(at, to(ToMachine::LoseMains), to(ToMachine::RegainMains)),
+    }
+    if drawing.half() {
+        let back = at + drawing.span(LONG);
+        drawing.add(back, to(ToMachine::Repair));
+        if drawing.half() {
+            drawing.add(back, to(ToMachine::Press));
+        }
+        let released = back + drawing.lasting();
+        drawing.add(released, Deed::Operator(Button::Release(name.clone())));
+    }
+}
+
+/// Lies, refusals and slowness of a BMC: a quirk and a value of it.
+const QUIRKS: [(&str, &str); 27] = [
+    ("reach", "\"unreachable\""),
+    ("reach", "\"refuse\""),
+    ("reach", "\"garbage\""),
+    ("power_state", "\"stuck\""),
+    ("power_state", "\"null\""),
+    ("power_state", "\"missing\""),
+    ("power_state", "\"off\""),
+    ("power_state", "\"on\""),
+    ("power_state", "\"powering_off\""),
+    ("chassis_power", "\"stuck\""),
+    ("chassis_power", "\"off\""),
+    ("chassis_power", "\"on\""),
+    ("serial", "\"another\""),
+    ("reset", "\"ignored\""),
+    ("reset", "\"fails\""),
+    ("reset", "\"fails_afterwards\""),
+    ("reset_delay_ms", "120000"),
+    ("powering_off_ms", "8000"),
+    ("delay_ms", "3000"),
+    ("drop_reply", "true"),
+    ("garbage_body", "true"),
+    ("error_status", "500"),
+    ("boot_override", "\"ignored\""),
+    ("etag", "\"always_fails\""),
+    ("session_cap", "0"),
+    ("ipmi_loss_percent", "40"),
+    ("ipmi_duplicate_percent", "40"),
+];
+
+fn bmc_quirk(drawing: &mut Drawing<'_>, at: Duration) {
+    let Some((name, (quirk, value))) = drawing.one(&drawing.targets.machines).zip(drawing.one(&QUIRKS)) else { return };
+    let to = |what| Deed::Bmc(name.clone(), what);
+    let has = to(ToBmc::Has(quirk.to_owned(), value.to_owned()));
+    drawing.passing(at, has, to(ToBmc::Well));
+}
+
+fn bmc_restart(drawing: &mut Drawing<'_>, at: Duration) {
+    let Some(name) = drawing.one(&drawing.targets.machines) else { return };
+    let away = drawing.lasting();
+    drawing.add(at, Deed::Bmc(name, ToBmc::Restart(away)));
+}
+
+fn road(drawing: &Drawing<'_>) -> Road {
+    match drawing.dice.between(0, 3) {
+        0 | 1 => Road::Cut,
+        2 => Road::Late(drawing.span(LATE)),
+        _ => Road::Loses(drawing.number(50_000, 600_000)),
+    }
+}
+
+fn way(drawing: &mut Drawing<'_>, at: Duration, place: Place) {
+    let road = road(drawing);
+    drawing.passing(at, Deed::Way(place.clone(), road), Deed::Way(place, Road::Fair));
+}
+
+fn way_to_bmc(drawing: &mut Drawing<'_>, at: Duration) {
+    if let Some(name) = drawing.one(&drawing.targets.machines) {
+        way(drawing, at, Place::Bmc(name));
+    }
+}
+
+fn way_to_agent(drawing: &mut Drawing<'_>, at: Duration) {
+    if let Some(name) = drawing.one(&drawing.targets.agents) {
+        way(drawing, at, Place::Agent(name));
+    }
+}
+
+/// A process dies at a moment or at a write, is stopped, or finds its disk full.
+fn process(drawing: &mut Drawing<'_>, at: Duration, to: impl Fn(ToProcess) -> Deed) {
+    match drawing.dice.between(0, 5) {
+        0 | 1 => drawing.passing(at, to(ToProcess::Kill), to(ToProcess::Start)),
+        2 | 3 => {
+            let when = if drawing.half() { When::Before } else { When::After };
+            let write = to(ToProcess::KillAtWrite(drawing.number(1, 12), when));
+            drawing.add(at, write);
+            // it may die at any time from now on: somebody starts it whenever it is down
+            for _ in 0..4 {
+                let later = at + drawing.span(LONG);
+                drawing.add(later, to(ToProcess::Start));
+            }
+        }
+        4 => drawing.passing(at, to(ToProcess::Stop), to(ToProcess::GoOn)),
+        _ => drawing.passing(at, to(ToProcess::Full), to(ToProcess::Room)),
+    }
+}
+
+fn agent(drawing: &mut Drawing<'_>, at: Duration) {
+    let Some(name) = drawing.one(&drawing.targets.agents) else { return };
+    if drawing.dice.in_a_million(ASKED_ANEW) {
+        return drawing.add(at, Deed::Agent(name, ToProcess::AskedAnew));
+    }
+    process(drawing, at, |what| Deed::Agent(name.clone(), what));
+}
+
+fn controller(drawing: &mut Drawing<'_>, at: Duration) {
+    let to = |what| Deed::Controller(what);
+    match drawing.dice.between(0, 4) {
+        0..=2 => process(drawing, at, |what| to(ToController::Process(what))),
+        3 => {
+            let Some(stage) = drawing.one(&Stage::ALL) else { return };
+            drawing.add(at, to(ToController::CrashAfter(stage)));
+            drawing.add(at, to(ToController::Process(ToProcess::Kill)));
+            for _ in 0..4 {
+                let later = at + drawing.lasting();
+                drawing.add(later, to(ToController::Process(ToProcess::Start)));
+            }
+        }
+        _ => drawing.passing(at, to(ToController::LoseUplink), to(ToController::RegainUplink)),
+    }
+}
+
+fn controller_disk(drawing: &mut Drawing<'_>, at: Duration) {
+    if drawing.half() {
+        drawing.add(at, Deed::Controller(ToController::LoseAnswer));
+    } else {
+        let seconds = i64::try_from(drawing.dice.between(1, 3_600)).unwrap_or(1);
+        let jump = if drawing.half() { seconds } else { -seconds };
+        drawing.add(at, Deed::Controller(ToController::Jump(jump)));
+    }
+}
+
+fn switch(drawing: &mut Drawing<'_>, at: Duration) {
+    let to = |what| Deed::Switch(what);
+    match drawing.dice.between(0, 2) {
+        0 => {
+            let away = drawing.lasting();
+            drawing.add(at, to(ToSwitch::Restart(away)));
+        }
+        1 => {
+            let Some(port) = drawing.one(&drawing.targets.ports) else { return };
+            drawing.passing(at, to(ToSwitch::Unplug(port.clone())), to(ToSwitch::Plug(port)));
+        }
+        _ => {
+            let share = drawing.number(10_000, 300_000);
+            drawing.passing(at, to(ToSwitch::Weather(share)), to(ToSwitch::Weather(0)));
+        }
+    }
+}
+
+fn colleague(drawing: &mut Drawing<'_>, at: Duration) {
+    let Some(port) = drawing.one(&drawing.targets.ports) else { return };
+    let what = match drawing.dice.between(0, 2) {
+        0 => match drawing.one(&crate::hall::VLANS) {
+            Some(vlan) => ToSwitch::Join(port, vlan),
+            None => return,
+        },
+        1 => ToSwitch::Clear(port),
+        _ => ToSwitch::Push,
+    };
+    drawing.add(at, Deed::Switch(what));
+}
+
+fn target(drawing: &mut Drawing<'_>, at: Duration) {
+    let lasts = drawing.lasting();
+    let to = |what| Deed::Target(what);
+    match drawing.dice.between(0, 3) {
+        0 => drawing.add(at, to(ToTarget::Restart(lasts))),
+        1 => drawing.add(at, to(ToTarget::Freeze(lasts))),
+        2 => drawing.add(at, to(ToTarget::Stall(lasts))),
+        _ => {
+            let share = drawing.number(10_000, 300_000);
+            drawing.passing(at, to(ToTarget::Weather(share)), to(ToTarget::Weather(0)));
+        }
+    }
+}
+
+/// Buttons, the wrong ones too; and fingers on power buttons.
+fn operator(drawing: &mut Drawing<'_>, at: Duration) {
+    let (machine, server) = (drawing.one(&drawing.targets.machines), drawing.one(&drawing.targets.servers));
+    let Some((machine, server)) = machine.zip(server) else { return };
+    let deed = match drawing.dice.between(0, 6) {
+        0 => Deed::Operator(Button::Release(machine)),
+        1 => Deed::Operator(Button::Start(server)),
+        2 => {
+            let back = at + drawing.lasting();
+            drawing.add(back, Deed::Operator(Button::Start(server.clone())));
+            Deed::Operator(Button::Stop(server))
+        }
+        3 => Deed::Operator(Button::Restart(server)),
+        4 => Deed::Operator(Button::Failover(server)),
+        5 => match drawing.one(&drawing.targets.agents) {
+            Some(agent) => Deed::Operator(Button::Readopt(agent)),
+            None => return,
+        },
+        _ => Deed::Machine(machine, ToMachine::Press),
+    };
+    drawing.add(at, deed);
+}
+
+/// Some machines lose their mains power together.
+fn blackout(drawing: &mut Drawing<'_>, at: Duration) {
+    let lasts = drawing.lasting();
+    let all = drawing.half();
+    for name in &drawing.targets.machines {
+        if all || drawing.half() {
+            drawing.add(at, Deed::Machine(name.clone(), ToMachine::LoseMains));
+            drawing.add(at + lasts, Deed::Machine(name.clone(), ToMachine::RegainMains));
+        }
+    }
+}
+
+/// The controller is the isolated one: everybody falls silent together, or only all BMCs, or only all agents.
+fn isolation(drawing: &mut Drawing<'_>, at: Duration) {
+    let lasts = drawing.lasting();
+    let which = drawing.dice.between(0, 2);
+    let bmcs = drawing.targets.machines.iter().cloned().map(Place::Bmc).filter(|_| which != 1);
+    let agents = drawing.targets.agents.iter().cloned().map(Place::Agent).filter(|_| which != 2);
+    for place in bmcs.chain(agents) {
+        drawing.add(at, Deed::Way(place.clone(), Road::Cut));
+        drawing.add(at + lasts, Deed::Way(place, Road::Fair));
+    }
+    if which == 0 && drawing.half() {
+        drawing.add(at, Deed::Controller(ToController::LoseUplink));
+        drawing.add(at + lasts, Deed::Controller(ToController::RegainUplink));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_deed_that_is_drawn_can_be_written_down_and_read_back() {
+        let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+        for seed in 0..3_000 {
+            let told = Told::of(seed);
+            assert_eq!(told, Told::of(seed));
+            assert_eq!(told.to_string().parse().as_ref(), Ok(&told));
+            for Timed { deed, .. } in told.fate.deeds {
+                assert_eq!(deed.to_string().parse::<Deed>().as_ref(), Ok(&deed), "{deed}");
+                *kinds.entry(deed.kind()).or_default() += 1;
+            }
+        }
+        assert!(kinds.len() > 80, "{}: {kinds:#?}", kinds.len());
+    }
+
+    #[test]
+    fn a_line_that_tells_of_nothing_is_named() {
+        for (text, line) in [("world x", 1), ("world 1\nlasts 5", 2), ("world 1\nlasts 5ms\nat 3ms machine", 3), ("lasts 1ms", 1)]
+        {
+            assert_eq!(text.parse::<Told>().map_err(|error| error.line), Err(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn some_worlds_are_calm_and_some_are_mad() {
+        let counts: Vec<usize> = (0..300).map(|seed| Fate::of(seed, &Drawn::of(seed)).deeds.len()).collect();
+        assert!(counts.iter().any(|count| *count <= 2) && counts.iter().any(|count| *count >= 25), "{counts:?}");
+        for quirk in QUIRKS {
+            let value: serde_json::Value = serde_json::from_str(quirk.1).unwrap();
+            world::bmc::Quirks::default().changed(&serde_json::json!({ quirk.0: value })).unwrap();
+        }
+    }
+}

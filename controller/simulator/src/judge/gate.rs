@@ -1,0 +1,176 @@
+//! A witness before an agent's gate, outside of it: what epoch each resource was acted on with, over all lives of the agent and whatever its
+//! disk forgets, and of one plan alone (I4); whether what is done was recorded before (I5, I12); that no power command reaches a BMC more often than it was asked for
+//! (I5); and that no reading is older than its question, and no Off the agent's own (I6). It lets everything pass as it is.
+
+use super::{Inner, Judge};
+use async_trait::async_trait;
+use contract::agent::{Client, Readopt};
+use std::sync::Arc;
+use std::time::Instant;
+use vocabulary::power::{MachineReading, PowerState};
+use vocabulary::request::{Action, AgentError, AgentHello, Answer, Request, Resource, Token};
+use vocabulary::{AgentId, Epoch, MachineId, PlanId};
+use world::bmc::{Answered, Reset};
+
+/// See the module.
+pub struct Witness {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its gate and all behind it.
+    pub inner: Arc<dyn Client>,
+    /// Who is told.
+    pub judge: Judge,
+}
+
+#[async_trait]
+impl Client for Witness {
+    async fn call(&self, request: Request) -> Result<Answer, AgentError> {
+        if let Action::ReadMachine { machine } = &request.action {
+            let (machine, asked) = (machine.clone(), world::clock::now());
+            let answer = self.inner.call(request).await;
+            if let Ok(Answer::Machine(reading)) = &answer {
+                self.judge.read(&machine, asked, reading);
+            }
+            return answer;
+        }
+        // whoever only reads acts on nothing
+        let Some(token) = request.token.clone().filter(|_| !request.action.is_read()) else {
+            return self.inner.call(request).await;
+        };
+        let resources = request.action.resources();
+        let power = power(&request.action);
+        let recorded = self.judge.recorded(&token);
+        let before = self.judge.asked(&token, &resources, power.as_ref());
+        let done = request.clone();
+        let answer = self.inner.call(request).await;
+        match &answer {
+            Err(error) if error.is_refusal() => self.judge.refused(&token, power.as_ref()),
+            Err(_) => self.judge.tried(&self.agent, &token, recorded),
+            Ok(_) => {
+                self.judge.acted(&self.agent, &token, &resources, &before);
+                self.judge.tried(&self.agent, &token, recorded);
+                self.judge.inner().last.insert(self.agent.clone(), done);
+            }
+        }
+        if resources.iter().any(|resource| matches!(resource, Resource::Permit(_))) {
+            self.judge.look_at_permits();
+        }
+        answer
+    }
+
+    async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
+        let answer = self.inner.readopt(seed).await;
+        self.judge.look_at_permits();
+        answer
+    }
+}
+
+/// The highest epoch that a resource was acted on with, and whose; if it was.
+type Highest = Option<(Epoch, PlanId)>;
+
+/// A machine and a power command, as its BMC hears it.
+pub(super) type Power = (MachineId, &'static str);
+
+/// What a command has its agent tell a BMC about power.
+fn power(action: &Action) -> Option<Power> {
+    let (machine, reset) = match action {
+        Action::PowerOff { machine } => (machine, Reset::ForceOff),
+        Action::PowerOn { machine } => (machine, Reset::On),
+        Action::ShutDown { machine } => (machine, Reset::GracefulShutdown),
+        _ => return None,
+    };
+    Some((machine.clone(), reset.word()))
+}
+
+impl Judge {
+    /// The store holds the intent of this command.
+    fn recorded(&self, token: &Token) -> bool {
+        let mut inner = self.inner();
+        if !inner.intents.contains(&token.op) {
+            inner.read_store();
+        }
+        inner.intents.contains(&token.op)
+    }
+
+    /// An agent's gate has let this command pass, whatever became of it.
+    fn tried(&self, agent: &AgentId, token: &Token, recorded: bool) {
+        if !recorded {
+            let mut inner = self.inner();
+            let at_ns = inner.now_ns();
+            let sentence = format!("{agent} was at op {} ({}) before the store held an intent of it", token.op, token.step);
+            inner.violated("I5", at_ns, token.op.to_string(), sentence);
+        }
+    }
+
+    /// What this agent did last.
+    pub fn last_of(&self, agent: &AgentId) -> Option<Request> {
+        self.inner().last.get(agent).cloned()
+    }
+
+    /// A command has come. The highest epochs that its resources were acted on with.
+    fn asked(&self, token: &Token, resources: &[Resource], power: Option<&Power>) -> Vec<Highest> {
+        let mut inner = self.inner();
+        if let Some(power) = power {
+            inner.wanted.entry(power.clone()).or_default().insert(token.op);
+        }
+        resources.iter().map(|resource| inner.epochs.get(resource).copied()).collect()
+    }
+
+    /// A machine was read, on a question of that moment.
+    fn read(&self, machine: &MachineId, asked: Instant, reading: &MachineReading) {
+        let mut inner = self.inner();
+        let Some(bmc) = inner.bmcs.get(machine).cloned() else { return };
+        let (told, told_off) = {
+            let state = bmc.state();
+            (state.told(), state.told_off())
+        };
+        let before = |told: Option<Instant>| told.is_none_or(|told| told < asked);
+        let sentence = match reading.system_power {
+            PowerState::Off if before(told_off) => "was read Off, and its BMC has not said so since it was asked",
+            PowerState::Unknown => return,
+            _ if before(told) => "was read, and its BMC has told nobody of its power since it was asked",
+            _ => return,
+        };
+        let at_ns = inner.now_ns();
+        inner.violated("I6", at_ns, machine.to_string(), format!("{machine} {sentence}"));
+    }
+
+    /// Nothing was done for it.
+    fn refused(&self, token: &Token, power: Option<&Power>) {
+        let mut inner = self.inner();
+        if let Some(ops) = power.and_then(|power| inner.wanted.get_mut(power)) {
+            ops.remove(&token.op);
+        }
+    }
+
+    /// An agent has acted; `before` is what it had acted with when it was asked.
+    fn acted(&self, agent: &AgentId, token: &Token, resources: &[Resource], before: &[Highest]) {
+        let mut inner = self.inner();
+        let (at_ns, epoch) = (inner.now_ns(), token.epoch);
+        for (resource, before) in resources.iter().zip(before) {
+            if let Some((before, of)) = before.filter(|(before, of)| epoch < *before || (epoch == *before && token.plan != *of)) {
+                let now = format!("{agent} acted on {resource} at {epoch} of {}", token.plan);
+                inner.violated("I4", at_ns, resource.to_string(), format!("{now}, after it had acted on it at {before} of {of}"));
+            }
+            let highest = inner.epochs.entry(resource.clone()).or_insert((epoch, token.plan));
+            if epoch > highest.0 {
+                *highest = (epoch, token.plan);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// A power command has come to a BMC.
+    pub(super) fn commanded(&mut self, machine: &MachineId, reset: Reset, answered: Answered) {
+        // what it did not take may come again
+        if matches!(answered, Answered::Conflict | Answered::Refused) {
+            return;
+        }
+        let asked = self.wanted.get_mut(&(machine.clone(), reset.word())).and_then(std::collections::BTreeSet::pop_first);
+        if asked.is_none() {
+            let sentence = format!("{} came to the BMC of {machine} more often than it was asked for", reset.word());
+            self.violated("I5", self.now_ns(), machine.to_string(), sentence);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! One world: a hall's machines, BMCs, switch, storage target and boot service, their agents, and the controller, all in one thread and one
+//! time. It raises them, and offers what happens to them; it decides nothing.
+
+use crate::agents::{AgentHost, Fault};
+use crate::eyes::Eyes;
+use crate::fabric::{Fabric, STORE};
+use crate::hall::{Hall, SWITCH};
+use crate::judge::{Door, Judge, Witness, roster};
+use crate::life::Life;
+use crate::management::Management;
+use crate::plant::{self, Around, Crew, PASSWORD, Plant, object};
+use crate::store::Platter;
+use contract::check::Vantage;
+use contract::gate::{Gate, Identity as GateIdentity};
+use contract::wire::enrol::Authority;
+use engine::Handle;
+use engine::agents::{Agents, BMC_AGENT, Way};
+use engine::assemble::{Assembled, Flaw, Parts, assemble};
+use engine::clock::{Chance, Clock};
+use engine::core::Crash;
+use engine::watch::Canary;
+use journal::{Held, Meta};
+use pipeline::State;
+use pipeline::effect::Agent;
+use pipeline::stage::Stage;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::task::JoinHandle;
+use vocabulary::estate::Estate;
+use vocabulary::power::Identity;
+use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, Secret, WallTime};
+use world::bmc::Ports;
+use world::bridge::Bridge;
+use world::disk::Disk;
+use world::target::Target;
+use world::{Dice, Wall};
+
+pub use crate::plant::Stand;
+
+/// A controller that runs.
+pub struct Controller {
+    /// What operators use.
+    pub handle: Handle,
+    /// Its life.
+    pub life: Life,
+    /// What it sees of production.
+    pub eyes: Eyes,
+    watchers: Vec<JoinHandle<()>>,
+    core: JoinHandle<()>,
+}
+
+impl Controller {
+    /// Ends it in order, as SIGTERM would. Servers run on.
+    pub async fn stop(self) {
+        self.watchers.iter().for_each(JoinHandle::abort);
+        self.handle.stop().await;
+        // it ended, in order or not
+        let _ = self.core.await;
+        self.handle.say_farewell().await;
+        self.life.kill();
+    }
+
+    /// Ends it as kill -9 would.
+    pub fn kill(self) {
+        self.life.kill();
+        self.watchers.iter().for_each(JoinHandle::abort);
+        self.core.abort();
+    }
+}
+
+/// See the module.
+pub struct Site {
+    /// The seed.
+    pub seed: u64,
+    /// Its hall.
+    pub hall: Hall,
+    /// The hall's documents.
+    pub estate: Arc<Estate>,
+    /// The time of day that everybody means.
+    pub wall: Wall,
+    /// The management network.
+    pub management: Management,
+    /// The switch.
+    pub bridge: Bridge,
+    /// The storage target.
+    pub target: Target,
+    /// The data network.
+    pub fabric: Fabric,
+    /// All machines.
+    pub stands: BTreeMap<MachineId, Stand>,
+    plant: Plant,
+    /// The hosts of the agents: switch, storage, boot.
+    pub hosts: BTreeMap<AgentId, AgentHost>,
+    /// The controller's store.
+    pub store: Platter,
+    /// And the disk of the gate inside it.
+    pub disk: Disk,
+    /// By how much the controller's time of day has jumped, seconds.
+    pub jumped: Arc<AtomicI64>,
+    /// Who judges it all.
+    pub judge: Judge,
+    authority: Arc<Authority>,
+    lives: u64,
+}
+
+/// What is wrong with a hall whose names do not fit; never happens.
+fn odd() -> Fault {
+    "the hall has no estate".into()
+}
+
+impl Site {
+    /// Raises everything but the controller.
+    pub async fn raise(seed: u64, hall: Hall, authority: Arc<Authority>) -> Result<Site, Fault> {
+        let estate = Arc::new(hall.estate().ok_or_else(odd)?);
+        let wall = crate::first_day();
+        let meta = Meta {
+            estate: EstateUuid(format!("00000000-0000-4000-9000-{seed:012x}")),
+            lineage: Lineage(format!("lineage of {seed}")),
+            key: Secret::new(format!("key of {seed}")),
+            lab: true,
+        };
+        let around = Around {
+            seed,
+            wall: wall.clone(),
+            times: hall.times.clone(),
+            firmware: hall.firmware,
+            address_lease: hall.address_lease,
+            ports: &|_| Ports::default(),
+        };
+        let plant = Plant::raise(&estate, &around)?;
+        let mut hosts = plant::hosts(seed, &meta.estate, &meta.lineage)?;
+        let management = Management::new(Dice::of(seed, "management"));
+        for (stand, document) in plant.stands.values().zip(estate.machines.values()) {
+            management.plug(document.bmc.address, &stand.bmc);
+        }
+        let store = Platter::new(meta);
+        let Plant { bridge, target, fabric, stands, .. } = &plant;
+        let machines = stands.iter().map(|(name, stand)| (name.clone(), stand.machine.clone(), stand.bmc.clone())).collect();
+        let door = Door { bridge, target, fabric, machines, store: &store, objects: plant.objects() };
+        let judge = Judge::attach(roster(&estate, object), door);
+        hosts.values_mut().for_each(|host| host.judge = Some(judge.clone()));
+        let mut site = Site {
+            seed,
+            hall,
+            estate,
+            wall,
+            management,
+            bridge: bridge.clone(),
+            target: target.clone(),
+            fabric: fabric.clone(),
+            stands: stands.clone(),
+            plant,
+            hosts,
+            store,
+            disk: Disk::default(),
+            jumped: Arc::default(),
+            judge,
+            authority,
+            lives: 0,
+        };
+        let agents: Vec<AgentId> = site.hosts.keys().cloned().collect();
+        for agent in agents {
+            site.start_agent(&agent).await?;
+        }
+        Ok(site)
+    }
+
+    fn eyes(&self, life: Life) -> Eyes {
+        Eyes::new(self.fabric.clone(), self.plant.machines.clone(), life)
+    }
+
+    /// Starts an agent's process, on whatever lies on its disk.
+    pub async fn start_agent(&mut self, name: &AgentId) -> Result<(), Fault> {
+        let (fabric, machines) = (self.fabric.clone(), self.plant.machines.clone());
+        let eyes = move |life| -> Arc<dyn Vantage> { Arc::new(Eyes::new(fabric.clone(), machines.clone(), life)) };
+        let crew = Crew { seed: self.seed, wall: &self.wall, eyes: &eyes };
+        let Some(host) = self.hosts.get_mut(name) else { return Ok(()) };
+        self.plant.start_agent(host, &crew).await
+    }
+
+    /// Starts the controller, on whatever lies in its store.
+    pub fn start_controller(&mut self) -> Result<Controller, Fault> {
+        self.start_controller_until(None)
+    }
+
+    /// The same; with a stage, it dies when a failover enters that.
+    pub fn start_controller_until(&mut self, crash_after: Option<Stage>) -> Result<Controller, Fault> {
+        self.start_on(&self.store.clone(), &self.disk.clone(), crash_after)
+    }
+
+    /// Starts another one beside it, on a copy of its store and of all that lies with it: a restored backup, a cloned machine.
+    pub fn double_controller(&mut self) -> Result<Controller, Fault> {
+        self.start_on(&Platter::from(&self.store.copy()), &self.disk.copy(), None)
+    }
+
+    fn start_on(&mut self, store: &Platter, disk: &Disk, crash_after: Option<Stage>) -> Result<Controller, Fault> {
+        self.lives += 1;
+        let life = Life::default();
+        let eyes = self.eyes(life.clone());
+        let (wall, jumped) = (self.wall.clone(), self.jumped.clone());
+        let shown = move || WallTime(crate::wall(&wall).0.saturating_add_signed(jumped.load(Ordering::Relaxed) * 1_000));
+        let chance = Dice::of(self.seed, &format!("controller's life {}", self.lives)).between(0, u64::MAX);
+        let canary = {
+            let eyes = eyes.clone();
+            Canary(Arc::new(move |_| {
+                let eyes = eyes.clone();
+                Box::pin(async move { eyes.canary().await })
+            }))
+        };
+        let parts = Parts {
+            held: Held::alone(Box::new(store.within(&life))),
+            estate: self.estate.clone(),
+            clock: Clock::with(shown),
+            chance: Chance::of(chance),
+            agents: |state: &State, ear| self.agents((state, ear), disk, &life, &eyes),
+            authority: self.authority.clone(),
+            canary,
+            crash: crash_after.map(|after| {
+                let life = life.clone();
+                Crash { after, end: Arc::new(move || life.kill()) }
+            }),
+        };
+        let assembled = assemble(parts).map_err(|flaw| match flaw {
+            Flaw::Store(error) => Fault::from(error),
+            Flaw::Other(fault) => Fault::from(fault.to_string()),
+        })?;
+        let watchers = assembled.watch();
+        let Assembled { handle, core, receiver, .. } = assembled;
+        let core = tokio::spawn(life.embody(core.run(receiver)));
+        Ok(Controller { handle, life, eyes, watchers, core })
+    }
+
+    fn agents(
+        &self,
+        (state, ear): (&State, engine::agents::Ear),
+        disk: &Disk,
+        life: &Life,
+        eyes: &Eyes,
+    ) -> Result<Agents, vocabulary::Fault> {
+        let odd = |error: String| vocabulary::Fault::new(1002, error, "look at the simulator");
+        let meta = journal::Store::meta(&self.store);
+        let fleet = Arc::new(::bmc::Fleet::within(self.management.outside(life, &self.wall)));
+        for (id, machine) in &self.estate.machines {
+            let identity = Identity { uuid: machine.uuid.clone(), serial: machine.serial.clone() };
+            let enrolled = state.ledger.machines.get(id).and_then(|row| row.enrolled.as_ref());
+            let pin = enrolled.and_then(|enrolled| enrolled.certificate.clone());
+            let door = ::bmc::Door::new(machine.bmc.clone(), identity, Secret::new(PASSWORD), pin);
+            fleet.admit(id.clone(), &door).map_err(|error| odd(error.to_string()))?;
+        }
+        let name: AgentId = BMC_AGENT.parse().map_err(|_| odd("a name".into()))?;
+        let bmc = name.clone();
+        let fresh = !state.ledger.agents.contains(&name);
+        let identity = GateIdentity::in_process(name, meta.estate.clone(), meta.lineage.clone(), fresh);
+        let shelf = crate::disk::Shelf { disk: disk.clone(), owner: BMC_AGENT.to_owned(), life: life.clone() };
+        let boot = vocabulary::AgentBootId(format!("controller life {}", self.lives));
+        let ticks = Arc::new(crate::clock::Ticks::start(1_000_000));
+        let gate = Gate::open_on(Arc::new(shelf), identity, fleet, ticks, boot).map_err(|error| odd(error.to_string()))?;
+        let mut ways: BTreeMap<Agent, Way> = BTreeMap::new();
+        let witness = Witness { agent: bmc, inner: Arc::new(gate.clone()), judge: self.judge.clone() };
+        ways.insert(Agent::Bmc, (Arc::new(witness), None));
+        for (name, host) in &self.hosts {
+            let address = Some(std::net::SocketAddr::from(([10, 99, 0, 9], 7443)));
+            let key = match name.as_str() {
+                SWITCH => Agent::Switch(SWITCH.parse().map_err(|_| odd("a name".into()))?),
+                name if name == STORE.0 => Agent::Storage(name.parse().map_err(|_| odd("a name".into()))?),
+                name => Agent::Boot(name.parse().map_err(|_| odd("a name".into()))?),
+            };
+            ways.insert(key, (host.way.client(life.clone()), address));
+        }
+        let vantage = Arc::new(eyes.clone());
+        Ok(Agents::new(meta.estate.clone(), meta.lineage.clone(), ways, gate, vantage, ear))
+    }
+}

@@ -1,0 +1,184 @@
+//! A small disk: things by name, each replaced whole, that can be lost or rolled back to an earlier content, and a disk that can be full.
+//! It must never give half a content, nor one that was never there.
+
+use crate::limits::VERSIONS_MAX;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[derive(Default)]
+struct State {
+    /// Contents, the present one last.
+    things: BTreeMap<String, Vec<Vec<u8>>>,
+    full: bool,
+    broken: bool,
+    replaced: u64,
+    fuse: Option<Fuse>,
+}
+
+/// Something that happens at a write that is still to come.
+struct Fuse {
+    /// How many writes come before it.
+    spared: u32,
+    /// It happens when that write is there, else before.
+    after: bool,
+    blows: Box<dyn FnOnce() + Send>,
+}
+
+impl State {
+    /// A write comes: lets the fuse blow if it is its turn. True if the write is not done for that.
+    fn prevented(&mut self) -> bool {
+        if let Some(fuse) = &mut self.fuse
+            && fuse.spared > 0
+        {
+            fuse.spared -= 1;
+            return false;
+        }
+        let Some(fuse) = self.fuse.take() else { return false };
+        (fuse.blows)();
+        !fuse.after
+    }
+}
+
+/// One disk. Clones are the same, copies are not.
+#[derive(Clone, Default)]
+pub struct Disk(Arc<Mutex<State>>);
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.state();
+        f.debug_struct("Disk").field("things", &state.things.keys()).field("full", &state.full).finish()
+    }
+}
+
+impl Disk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What lies there; `None` if nothing does.
+    pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let state = self.state();
+        if state.broken {
+            return Err(io::Error::other("Input/output error (os error 5)"));
+        }
+        Ok(state.things.get(name).and_then(|versions| versions.last().cloned()))
+    }
+
+    /// The names of the things that lie there, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.state().things.keys().cloned().collect()
+    }
+
+    /// Puts a content there, whole and for good.
+    pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if state.broken {
+            return Err(io::Error::other("Input/output error (os error 5)"));
+        }
+        if state.full {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "No space left on device (os error 28)"));
+        }
+        if state.prevented() {
+            return Err(io::Error::other("nobody is there who could write"));
+        }
+        state.replaced += 1;
+        let versions = state.things.entry(name.to_owned()).or_default();
+        versions.push(content.to_vec());
+        if versions.len() > VERSIONS_MAX {
+            versions.remove(0);
+        }
+        Ok(())
+    }
+
+    /// At a write from now on, after so many that come before it, this happens: just before it is there, or just after.
+    pub fn fuse(&self, spared: u32, after: bool, blows: impl FnOnce() + Send + 'static) {
+        self.state().fuse = Some(Fuse { spared, after, blows: Box::new(blows) });
+    }
+
+    /// Nothing happens at any write any more.
+    pub fn no_fuse(&self) {
+        self.state().fuse = None;
+    }
+
+    /// From now on nothing more fits, or something does again.
+    pub fn fill(&self, full: bool) {
+        self.state().full = full;
+    }
+
+    /// From now on it can be neither read nor written, or both again.
+    pub fn break_down(&self, broken: bool) {
+        self.state().broken = broken;
+    }
+
+    /// The thing is gone.
+    pub fn lose(&self, name: &str) {
+        self.state().things.remove(name);
+    }
+
+    /// The thing is what it was so many contents ago; what was never there before is gone.
+    pub fn roll_back(&self, name: &str, contents: usize) {
+        let mut state = self.state();
+        if let Some(versions) = state.things.get_mut(name) {
+            let stays = versions.len().saturating_sub(contents);
+            versions.truncate(stays);
+            if versions.is_empty() {
+                state.things.remove(name);
+            }
+        }
+    }
+
+    /// Another disk with the same contents, as a restored backup or a cloned machine has.
+    pub fn copy(&self) -> Disk {
+        let things = self.state().things.clone();
+        Disk(Arc::new(Mutex::new(State { things, ..State::default() })))
+    }
+
+    /// How often something was replaced.
+    pub fn replaced(&self) -> u64 {
+        self.state().replaced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_loses_keeps_and_rolls_back() {
+        let disk = Disk::default();
+        let read = |disk: &Disk| disk.read("a").unwrap().map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(read(&disk), None);
+        for content in ["one", "two", "three"] {
+            disk.replace("a", content.as_bytes()).unwrap();
+        }
+        let copy = disk.copy();
+        disk.roll_back("a", 1);
+        assert_eq!(read(&disk).as_deref(), Some("two"));
+        disk.fill(true);
+        assert_eq!(disk.replace("a", b"four").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(read(&disk).as_deref(), Some("two"), "a full disk keeps what it has");
+        disk.roll_back("a", 9);
+        assert_eq!(read(&disk), None);
+        assert_eq!(read(&copy).as_deref(), Some("three"), "a copy goes its own way");
+        copy.break_down(true);
+        assert!(copy.read("a").is_err() && copy.replace("a", b"").is_err());
+        copy.break_down(false);
+        copy.lose("a");
+        assert_eq!((read(&copy), copy.replaced(), disk.replaced()), (None, 0, 3));
+    }
+
+    #[test]
+    fn a_write_can_be_somebody_s_end() {
+        for after in [false, true] {
+            let (disk, blown) = (Disk::default(), Arc::new(Mutex::new(0)));
+            let count = blown.clone();
+            disk.fuse(1, after, move || *count.lock().unwrap() += 1);
+            disk.replace("a", b"one").unwrap();
+            assert_eq!((disk.replace("a", b"two").is_ok(), *blown.lock().unwrap()), (after, 1));
+            assert_eq!(disk.read("a").unwrap().unwrap(), if after { b"two" } else { b"one" });
+            disk.replace("a", b"three").unwrap();
+            assert_eq!(*blown.lock().unwrap(), 1, "once");
+        }
+    }
+}
