@@ -141,7 +141,9 @@ async fn many_vlans(bench: &Bench) -> Verdict {
     let [port, _] = &bench.ports;
     let tagged: BTreeSet<VlanId> = (100..=1099).chain([2000, 2002, 4094]).filter_map(VlanId::new).collect();
     let trunk = PortSetting { native: Some(VLANS[0]), tagged, mtu: None };
+    let start = Instant::now();
     let answered = told("set", bench.driver.set(port, &trunk).await)?;
+    println!("     1003 tagged VLANs were set in {:?}", start.elapsed());
     ensure(answered.setting == trunk && !answered.leaks, "1003 tagged VLANs are carried exactly", answered.setting.tagged.len())?;
     let back = told("set", bench.driver.set(port, &PortSetting::access(VLANS[2])).await)?;
     ensure(back.setting == PortSetting::access(VLANS[2]), "and none stays behind", back)

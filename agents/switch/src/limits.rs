@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-/// One reading or one setting of a port over netlink; it usually takes 1 ms, some 10 ms in an emulated switch.
+/// One reading or one setting of a port over netlink; it usually takes 1 ms, some 10 ms in an emulated switch. A barred port is read and set
+/// again within the 5 s in which drift must end, so this is no longer.
 pub const NETLINK_TIMEOUT: Duration = Duration::from_secs(2);
+/// So much longer a setting may take for each message beyond the two that are usual. A thousand VLANs at once are a second's work for an
+/// emulated switch, more if its host is busy; the kernel answers when all is done, and what is given up here has usually been made.
+pub const MESSAGE_TIME: Duration = Duration::from_millis(500);
+/// Most VLANs in one message. The kernel does a message's work before the call returns, so the agent's other ports wait for it.
+pub const MESSAGE_VLANS_MAX: u16 = 64;
 /// How often barred ports are read by the clock, besides the kernel's own notes; drift there must end within 5 s.
 pub const WATCH_PERIOD: Duration = Duration::from_secs(1);
 /// Pause before the kernel's notes are listened to again after the socket broke.

@@ -8,8 +8,8 @@ pub mod netlink;
 mod watch;
 
 use crate::kept::{Kept, OpenError};
-use crate::limits::{INTERFACE_NAME_BYTES_MAX, NETLINK_TIMEOUT, PORTS_MAX};
-use crate::vlans::Carried;
+use crate::limits::{INTERFACE_NAME_BYTES_MAX, MESSAGE_TIME, NETLINK_TIMEOUT, PORTS_MAX};
+use crate::vlans::{self, Carried, Change, Run};
 use async_trait::async_trait;
 use contract::AgentError;
 use contract::switch::Switch;
@@ -18,6 +18,8 @@ use netlink::Netlink;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 use vocabulary::network::PortReading;
 use vocabulary::{PortId, PortName, PortSetting, SwitchId};
 use watch::Watch;
@@ -62,6 +64,24 @@ struct Seen {
     carried: Carried,
 }
 
+/// A change of VLANs as it goes to the kernel.
+struct Messages {
+    set: Vec<Vec<Run>>,
+    delete: Vec<Vec<Run>>,
+}
+
+impl Messages {
+    fn of(change: &Change) -> Messages {
+        Messages { set: vlans::parts(&change.set), delete: vlans::parts(&change.delete) }
+    }
+
+    /// How many there are beyond one to set and one to delete.
+    fn beyond_usual(&self) -> u32 {
+        let beyond = self.set.len().saturating_sub(1) + self.delete.len().saturating_sub(1);
+        u32::try_from(beyond).unwrap_or(u32::MAX)
+    }
+}
+
 fn contradiction(config: &LinuxBridgeConfig) -> Option<String> {
     let fits = |name: &str| (1..=INTERFACE_NAME_BYTES_MAX).contains(&name.len()) && !name.contains(['/', ' ']);
     if !fits(&config.bridge) {
@@ -87,9 +107,14 @@ fn unconfirmed(error: KernelError) -> AgentError {
     AgentError::Unconfirmed { reason: error.to_string() }
 }
 
+/// The limit counts from `begun`.
+async fn within<T>(begun: Instant, limit: Duration, what: impl Future<Output = Result<T, AgentError>>) -> Result<T, AgentError> {
+    let late = || AgentError::Unconfirmed { reason: format!("the kernel did not answer within {} s", limit.as_secs()) };
+    tokio::time::timeout_at(begun + limit, what).await.unwrap_or_else(|_| Err(late()))
+}
+
 async fn in_time<T>(what: impl Future<Output = Result<T, AgentError>>) -> Result<T, AgentError> {
-    let late = || AgentError::Unconfirmed { reason: format!("the kernel did not answer within {} s", NETLINK_TIMEOUT.as_secs()) };
-    tokio::time::timeout(NETLINK_TIMEOUT, what).await.unwrap_or_else(|_| Err(late()))
+    within(Instant::now(), NETLINK_TIMEOUT, what).await
 }
 
 impl LinuxBridge {
@@ -150,13 +175,30 @@ impl LinuxBridge {
         })
     }
 
-    /// Makes the port carry exactly the setting, and its link up or down; reads back.
+    /// Makes the port carry exactly the setting, and its link up or down; reads back. All in its time, which a change of many VLANs lengthens.
     async fn apply(&self, port: &PortName, setting: &PortSetting, up: bool) -> Result<PortReading, AgentError> {
-        let talk = self.kernel.talk().await.map_err(unread)?;
-        let seen = self.see(&*talk, port).await.map_err(unread)?;
-        let index = seen.link.index;
+        let begun = Instant::now();
+        let seen = async {
+            let talk = self.kernel.talk().await.map_err(unread)?;
+            let seen = self.see(&*talk, port).await.map_err(unread)?;
+            Ok((talk, seen))
+        };
+        let (talk, seen) = within(begun, NETLINK_TIMEOUT, seen).await?;
+        let messages = Messages::of(&seen.carried.change_to(setting));
+        let limit = NETLINK_TIMEOUT + MESSAGE_TIME.saturating_mul(messages.beyond_usual());
+        within(begun, limit, self.change(&*talk, (port, setting, up), &seen.link, &messages)).await
+    }
+
+    async fn change(
+        &self,
+        talk: &dyn Talk,
+        (port, setting, up): (&PortName, &PortSetting, bool),
+        link: &Link,
+        messages: &Messages,
+    ) -> Result<PortReading, AgentError> {
+        let index = link.index;
         if let Some(mtu) = setting.mtu.map(u32::from)
-            && seen.link.mtu != Some(mtu)
+            && link.mtu != Some(mtu)
         {
             let refused = |error| AgentError::Rejected { reason: format!("port {port} does not take an MTU of {mtu}: {error}") };
             talk.set_mtu(index, mtu).await.map_err(refused)?;
@@ -164,14 +206,17 @@ impl LinuxBridge {
         if !up {
             talk.put(index, false).await.map_err(unconfirmed)?;
         }
-        let change = seen.carried.change_to(setting);
-        talk.set_vlans(index, &change.set).await.map_err(unconfirmed)?;
-        talk.delete_vlans(index, &change.delete).await.map_err(unconfirmed)?;
-        if up && !seen.link.up {
+        for runs in &messages.set {
+            talk.set_vlans(index, runs).await.map_err(unconfirmed)?;
+        }
+        for runs in &messages.delete {
+            talk.delete_vlans(index, runs).await.map_err(unconfirmed)?;
+        }
+        if up && !link.up {
             talk.put(index, true).await.map_err(unconfirmed)?;
         }
         talk.flush(index).await.map_err(unconfirmed)?;
-        let reading = self.reading(&*talk, port, setting.mtu.is_some()).await.map_err(unconfirmed)?;
+        let reading = self.reading(talk, port, setting.mtu.is_some()).await.map_err(unconfirmed)?;
         if reading.setting != *setting || reading.leaks || reading.admin_up != up {
             let seen = format!("{:?}, leaks: {}, up: {}", reading.setting, reading.leaks, reading.admin_up);
             return Err(AgentError::Unconfirmed { reason: format!("port {port} reads back as {seen}, not as {setting:?}") });
@@ -198,7 +243,7 @@ impl Switch for LinuxBridge {
         }
         let _turn = state.turn.lock().await;
         let before = state.wanted().replace(setting.clone());
-        let done = in_time(self.apply(port, setting, true)).await;
+        let done = self.apply(port, setting, true).await;
         if matches!(done, Err(AgentError::Rejected { .. })) {
             *state.wanted() = before;
         }
@@ -211,9 +256,8 @@ impl Switch for LinuxBridge {
             let Some(port) = self.ports.get(&name) else { continue };
             let _turn = port.turn.lock().await;
             let wanted = port.wanted().clone();
-            let same = match in_time(async { self.see(&*self.kernel.talk().await.map_err(unread)?, &name).await.map_err(unread) })
-                .await
-            {
+            let seen = async { self.see(&*self.kernel.talk().await.map_err(unread)?, &name).await.map_err(unread) };
+            let same = match in_time(seen).await {
                 Ok(seen) => wanted.map_or(seen.carried.is_empty(), |wanted| seen.carried.is_exactly(&wanted)),
                 Err(_) => false,
             };
@@ -235,6 +279,6 @@ impl Kept for LinuxBridge {
         let state = self.port(port)?;
         let _turn = state.turn.lock().await;
         *state.wanted() = Some(nothing.clone());
-        in_time(self.apply(port, &nothing, false)).await
+        self.apply(port, &nothing, false).await
     }
 }

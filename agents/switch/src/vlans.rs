@@ -1,6 +1,7 @@
 //! VLAN membership of a port as pure data: reading the kernel's compressed list, the difference to a wanted setting, and exactness.
 //! No I/O. Total: an odd list is an error, never a shorter list.
 
+use crate::limits::MESSAGE_VLANS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::{PortSetting, VlanId};
 
@@ -105,6 +106,28 @@ fn runs(members: impl Iterator<Item = (u16, Membership)>) -> Vec<Run> {
         }
     }
     all
+}
+
+/// The same VLANs in the same order, at most `MESSAGE_VLANS_MAX` of them in a part.
+pub fn parts(runs: &[Run]) -> Vec<Vec<Run>> {
+    let mut parts: Vec<Vec<Run>> = Vec::new();
+    let mut room = 0;
+    for run in runs {
+        let mut first = run.first;
+        while first <= run.last {
+            if room == 0 {
+                parts.push(Vec::new());
+                room = MESSAGE_VLANS_MAX;
+            }
+            let last = run.last.min(first.saturating_add(room - 1));
+            if let Some(part) = parts.last_mut() {
+                part.push(Run { first, last, ..*run });
+            }
+            room -= last - first + 1;
+            first = last + 1;
+        }
+    }
+    parts
 }
 
 impl Carried {
@@ -274,6 +297,20 @@ mod tests {
             prop_assert!(after.is_exactly(&setting));
             prop_assert_eq!(after.setting(), (setting.clone(), false));
             prop_assert!(after.change_to(&setting).is_empty());
+        }
+
+        #[test]
+        fn parts_are_small_and_lose_nothing(lengths in prop::collection::vec((1u16..300, 0u16..3), 0..12)) {
+            let mut next = 1;
+            let whole: Vec<Run> = lengths.iter().map(|(length, gap)| {
+                let run = Run { first: next, last: next + length - 1, membership: TAGGED };
+                next += length + gap;
+                run
+            }).collect();
+            let single = |runs: &[Run]| runs.iter().flat_map(|run| run.first..=run.last).collect::<Vec<u16>>();
+            let parts = parts(&whole);
+            prop_assert!(parts.iter().all(|part| (1..=usize::from(MESSAGE_VLANS_MAX)).contains(&single(part).len())));
+            prop_assert_eq!(single(&parts.concat()), single(&whole));
         }
 
         #[test]
