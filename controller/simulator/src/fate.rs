@@ -2,9 +2,10 @@
 //! calm and some mad, and some know only one kind of misfortune. Must never draw what would suit the controller, nor what it cannot be
 //! held to yet: kinds that a later part of the product handles are named in [`LATER`] and never drawn.
 
-use crate::deed::{self, Button, Deed, Place, Road, ToBmc, ToController, ToMachine, ToProcess, ToSwitch, ToTarget, When};
+mod mishaps;
+
+use crate::deed::{self, Deed};
 use crate::hall::Drawn;
-use pipeline::stage::Stage;
 use std::time::Duration;
 use vocabulary::{AgentId, MachineId, ServerId};
 use world::Dice;
@@ -136,24 +137,27 @@ const fn kind(name: &'static str, draw: fn(&mut Drawing<'_>, Duration), absent: 
 }
 
 /// Every kind.
-const KINDS: [Kind; 14] = [
-    kind("machine", machine, 50_000),
-    kind("bmc quirk", bmc_quirk, 500_000),
-    kind("bmc restart", bmc_restart, 600_000),
-    kind("way to bmc", way_to_bmc, 600_000),
-    kind("way to agent", way_to_agent, 500_000),
-    kind("agent", agent, 500_000),
-    kind("controller", controller, 400_000),
-    kind("controller disk", controller_disk, 700_000),
-    kind("switch", switch, 500_000),
-    kind(COLLEAGUE, colleague, 800_000),
-    kind("target", target, 500_000),
-    kind("operator", operator, 500_000),
-    kind("blackout", blackout, 850_000),
-    kind("isolation", isolation, 800_000),
+const KINDS: [Kind; 15] = [
+    kind("machine", mishaps::machine, 50_000),
+    kind("bmc quirk", mishaps::bmc_quirk, 500_000),
+    kind("bmc restart", mishaps::bmc_restart, 600_000),
+    kind("way to bmc", mishaps::way_to_bmc, 600_000),
+    kind("way to agent", mishaps::way_to_agent, 500_000),
+    kind("agent", mishaps::agent, 500_000),
+    kind("controller", mishaps::controller, 400_000),
+    kind("controller disk", mishaps::controller_disk, 700_000),
+    kind("switch", mishaps::switch, 500_000),
+    kind(COLLEAGUE, mishaps::colleague, 800_000),
+    kind("target", mishaps::target, 500_000),
+    kind("operator", mishaps::operator, 500_000),
+    kind("blackout", mishaps::blackout, 850_000),
+    kind("isolation", mishaps::isolation, 800_000),
+    kind(COLLEAGUE_LATER, mishaps::colleague_later, 850_000),
 ];
 /// Where this colleague works, the switch's agent does: nobody else could end within seconds what he does.
 const COLLEAGUE: &str = "colleague";
+/// The same, where that agent has been restarted before; it works again by then.
+const COLLEAGUE_LATER: &str = "colleague after restart";
 /// What can keep that agent from it.
 const KEEP_FROM_WORK: [&str; 2] = ["agent", "switch"];
 /// The greatest weight of a kind that is there.
@@ -168,11 +172,6 @@ const SPAN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 const SHORT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
 /// The same, of what lasts.
 const LONG: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(200));
-/// How late what is late can be.
-const LATE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
-
-/// Of a million mishaps of an agent so many are commands of another plan at its epoch.
-const ASKED_ANEW: u32 = 150_000;
 
 struct Drawing<'a> {
     dice: &'a Dice,
@@ -230,8 +229,13 @@ impl Fate {
             .iter()
             .map(|kind| (kind, if dice.in_a_million(kind.absent) { 0 } else { dice.between(1, WEIGHT_MOST) }))
             .collect();
-        let at_work = drawn.iter().any(|(kind, weight)| kind.name == COLLEAGUE && *weight > 0);
-        let weight_of = |(kind, weight): &(&Kind, u64)| if at_work && KEEP_FROM_WORK.contains(&kind.name) { 0 } else { *weight };
+        let at_work = |name| drawn.iter().any(|(kind, weight)| kind.name == name && *weight > 0);
+        let (now, later) = (at_work(COLLEAGUE), at_work(COLLEAGUE_LATER));
+        let weight_of = |(kind, weight): &(&Kind, u64)| match kind.name {
+            COLLEAGUE_LATER if now => 0,
+            name if (now || later) && KEEP_FROM_WORK.contains(&name) => 0,
+            _ => *weight,
+        };
         let weights: Vec<u64> = drawn.iter().map(weight_of).collect();
         let all: u64 = weights.iter().sum();
         let span = dice.duration(SPAN.0, SPAN.1);
@@ -258,253 +262,6 @@ impl Fate {
         // stable: what is drawn for one moment happens in the order in which it was drawn
         deeds.sort_by_key(|timed| timed.at);
         Fate { deeds, span }
-    }
-}
-
-/// A machine dies, hangs, panics, restarts, loses its mains power; often it is repaired and released later.
-fn machine(drawing: &mut Drawing<'_>, at: Duration) {
-    let Some(name) = drawing.one(&drawing.targets.machines) else { return };
-    let to = |what| Deed::Machine(name.clone(), what);
-    match drawing.dice.between(0, 9) {
-        0..=2 => drawing.add(at, to(ToMachine::Die)),
-        3 | 4 => drawing.add(at, to(ToMachine::Fail)),
-        5 if drawing.half() => drawing.passing(at, to(ToMachine::Freeze), to(ToMachine::Thaw)),
-        5 => drawing.add(at, to(ToMachine::Freeze)),
-        6 => {
-            let dump = drawing.lasting();
-            drawing.add(at, to(ToMachine::Panic(dump)));
-        }
-        7 => drawing.add(at, to(ToMachine::Halt)),
-        8 => drawing.add(at, to(ToMachine::Reboot)),
-        _ => drawing.passing(at, to(ToMachine::LoseMains), to(ToMachine::RegainMains)),
-    }
-    if drawing.half() {
-        let back = at + drawing.span(LONG);
-        drawing.add(back, to(ToMachine::Repair));
-        if drawing.half() {
-            drawing.add(back, to(ToMachine::Press));
-        }
-        let released = back + drawing.lasting();
-        drawing.add(released, Deed::Operator(Button::Release(name.clone())));
-    }
-}
-
-/// Lies, refusals and slowness of a BMC: a quirk and a value of it.
-const QUIRKS: [(&str, &str); 27] = [
-    ("reach", "\"unreachable\""),
-    ("reach", "\"refuse\""),
-    ("reach", "\"garbage\""),
-    ("power_state", "\"stuck\""),
-    ("power_state", "\"null\""),
-    ("power_state", "\"missing\""),
-    ("power_state", "\"off\""),
-    ("power_state", "\"on\""),
-    ("power_state", "\"powering_off\""),
-    ("chassis_power", "\"stuck\""),
-    ("chassis_power", "\"off\""),
-    ("chassis_power", "\"on\""),
-    ("serial", "\"another\""),
-    ("reset", "\"ignored\""),
-    ("reset", "\"fails\""),
-    ("reset", "\"fails_afterwards\""),
-    ("reset_delay_ms", "120000"),
-    ("powering_off_ms", "8000"),
-    ("delay_ms", "3000"),
-    ("drop_reply", "true"),
-    ("garbage_body", "true"),
-    ("error_status", "500"),
-    ("boot_override", "\"ignored\""),
-    ("etag", "\"always_fails\""),
-    ("session_cap", "0"),
-    ("ipmi_loss_percent", "40"),
-    ("ipmi_duplicate_percent", "40"),
-];
-
-fn bmc_quirk(drawing: &mut Drawing<'_>, at: Duration) {
-    let Some((name, (quirk, value))) = drawing.one(&drawing.targets.machines).zip(drawing.one(&QUIRKS)) else { return };
-    let to = |what| Deed::Bmc(name.clone(), what);
-    let has = to(ToBmc::Has(quirk.to_owned(), value.to_owned()));
-    drawing.passing(at, has, to(ToBmc::Well));
-}
-
-fn bmc_restart(drawing: &mut Drawing<'_>, at: Duration) {
-    let Some(name) = drawing.one(&drawing.targets.machines) else { return };
-    let away = drawing.lasting();
-    drawing.add(at, Deed::Bmc(name, ToBmc::Restart(away)));
-}
-
-fn road(drawing: &Drawing<'_>) -> Road {
-    match drawing.dice.between(0, 3) {
-        0 | 1 => Road::Cut,
-        2 => Road::Late(drawing.span(LATE)),
-        _ => Road::Loses(drawing.number(50_000, 600_000)),
-    }
-}
-
-fn way(drawing: &mut Drawing<'_>, at: Duration, place: Place) {
-    let road = road(drawing);
-    drawing.passing(at, Deed::Way(place.clone(), road), Deed::Way(place, Road::Fair));
-}
-
-fn way_to_bmc(drawing: &mut Drawing<'_>, at: Duration) {
-    if let Some(name) = drawing.one(&drawing.targets.machines) {
-        way(drawing, at, Place::Bmc(name));
-    }
-}
-
-fn way_to_agent(drawing: &mut Drawing<'_>, at: Duration) {
-    if let Some(name) = drawing.one(&drawing.targets.agents) {
-        way(drawing, at, Place::Agent(name));
-    }
-}
-
-/// A process dies at a moment or at a write, is stopped, or finds its disk full.
-fn process(drawing: &mut Drawing<'_>, at: Duration, to: impl Fn(ToProcess) -> Deed) {
-    match drawing.dice.between(0, 5) {
-        0 | 1 => drawing.passing(at, to(ToProcess::Kill), to(ToProcess::Start)),
-        2 | 3 => {
-            let when = if drawing.half() { When::Before } else { When::After };
-            let write = to(ToProcess::KillAtWrite(drawing.number(1, 12), when));
-            drawing.add(at, write);
-            // it may die at any time from now on: somebody starts it whenever it is down
-            for _ in 0..4 {
-                let later = at + drawing.span(LONG);
-                drawing.add(later, to(ToProcess::Start));
-            }
-        }
-        4 => drawing.passing(at, to(ToProcess::Stop), to(ToProcess::GoOn)),
-        _ => drawing.passing(at, to(ToProcess::Full), to(ToProcess::Room)),
-    }
-}
-
-fn agent(drawing: &mut Drawing<'_>, at: Duration) {
-    let Some(name) = drawing.one(&drawing.targets.agents) else { return };
-    if drawing.dice.in_a_million(ASKED_ANEW) {
-        return drawing.add(at, Deed::Agent(name, ToProcess::AskedAnew));
-    }
-    process(drawing, at, |what| Deed::Agent(name.clone(), what));
-}
-
-fn controller(drawing: &mut Drawing<'_>, at: Duration) {
-    let to = |what| Deed::Controller(what);
-    match drawing.dice.between(0, 4) {
-        0..=2 => process(drawing, at, |what| to(ToController::Process(what))),
-        3 => {
-            let Some(stage) = drawing.one(&Stage::ALL) else { return };
-            drawing.add(at, to(ToController::CrashAfter(stage)));
-            drawing.add(at, to(ToController::Process(ToProcess::Kill)));
-            for _ in 0..4 {
-                let later = at + drawing.lasting();
-                drawing.add(later, to(ToController::Process(ToProcess::Start)));
-            }
-        }
-        _ => drawing.passing(at, to(ToController::LoseUplink), to(ToController::RegainUplink)),
-    }
-}
-
-fn controller_disk(drawing: &mut Drawing<'_>, at: Duration) {
-    if drawing.half() {
-        drawing.add(at, Deed::Controller(ToController::LoseAnswer));
-    } else {
-        let seconds = i64::try_from(drawing.dice.between(1, 3_600)).unwrap_or(1);
-        let jump = if drawing.half() { seconds } else { -seconds };
-        drawing.add(at, Deed::Controller(ToController::Jump(jump)));
-    }
-}
-
-fn switch(drawing: &mut Drawing<'_>, at: Duration) {
-    let to = |what| Deed::Switch(what);
-    match drawing.dice.between(0, 2) {
-        0 => {
-            let away = drawing.lasting();
-            drawing.add(at, to(ToSwitch::Restart(away)));
-        }
-        1 => {
-            let Some(port) = drawing.one(&drawing.targets.ports) else { return };
-            drawing.passing(at, to(ToSwitch::Unplug(port.clone())), to(ToSwitch::Plug(port)));
-        }
-        _ => {
-            let share = drawing.number(10_000, 300_000);
-            drawing.passing(at, to(ToSwitch::Weather(share)), to(ToSwitch::Weather(0)));
-        }
-    }
-}
-
-fn colleague(drawing: &mut Drawing<'_>, at: Duration) {
-    let Some(port) = drawing.one(&drawing.targets.ports) else { return };
-    let what = match drawing.dice.between(0, 2) {
-        0 => match drawing.one(&crate::hall::VLANS) {
-            Some(vlan) => ToSwitch::Join(port, vlan),
-            None => return,
-        },
-        1 => ToSwitch::Clear(port),
-        _ => ToSwitch::Push,
-    };
-    drawing.add(at, Deed::Switch(what));
-}
-
-fn target(drawing: &mut Drawing<'_>, at: Duration) {
-    let lasts = drawing.lasting();
-    let to = |what| Deed::Target(what);
-    match drawing.dice.between(0, 3) {
-        0 => drawing.add(at, to(ToTarget::Restart(lasts))),
-        1 => drawing.add(at, to(ToTarget::Freeze(lasts))),
-        2 => drawing.add(at, to(ToTarget::Stall(lasts))),
-        _ => {
-            let share = drawing.number(10_000, 300_000);
-            drawing.passing(at, to(ToTarget::Weather(share)), to(ToTarget::Weather(0)));
-        }
-    }
-}
-
-/// Buttons, the wrong ones too; and fingers on power buttons.
-fn operator(drawing: &mut Drawing<'_>, at: Duration) {
-    let (machine, server) = (drawing.one(&drawing.targets.machines), drawing.one(&drawing.targets.servers));
-    let Some((machine, server)) = machine.zip(server) else { return };
-    let deed = match drawing.dice.between(0, 6) {
-        0 => Deed::Operator(Button::Release(machine)),
-        1 => Deed::Operator(Button::Start(server)),
-        2 => {
-            let back = at + drawing.lasting();
-            drawing.add(back, Deed::Operator(Button::Start(server.clone())));
-            Deed::Operator(Button::Stop(server))
-        }
-        3 => Deed::Operator(Button::Restart(server)),
-        4 => Deed::Operator(Button::Failover(server)),
-        5 => match drawing.one(&drawing.targets.agents) {
-            Some(agent) => Deed::Operator(Button::Readopt(agent)),
-            None => return,
-        },
-        _ => Deed::Machine(machine, ToMachine::Press),
-    };
-    drawing.add(at, deed);
-}
-
-/// Some machines lose their mains power together.
-fn blackout(drawing: &mut Drawing<'_>, at: Duration) {
-    let lasts = drawing.lasting();
-    let all = drawing.half();
-    for name in &drawing.targets.machines {
-        if all || drawing.half() {
-            drawing.add(at, Deed::Machine(name.clone(), ToMachine::LoseMains));
-            drawing.add(at + lasts, Deed::Machine(name.clone(), ToMachine::RegainMains));
-        }
-    }
-}
-
-/// The controller is the isolated one: everybody falls silent together, or only all BMCs, or only all agents.
-fn isolation(drawing: &mut Drawing<'_>, at: Duration) {
-    let lasts = drawing.lasting();
-    let which = drawing.dice.between(0, 2);
-    let bmcs = drawing.targets.machines.iter().cloned().map(Place::Bmc).filter(|_| which != 1);
-    let agents = drawing.targets.agents.iter().cloned().map(Place::Agent).filter(|_| which != 2);
-    for place in bmcs.chain(agents) {
-        drawing.add(at, Deed::Way(place.clone(), Road::Cut));
-        drawing.add(at + lasts, Deed::Way(place, Road::Fair));
-    }
-    if which == 0 && drawing.half() {
-        drawing.add(at, Deed::Controller(ToController::LoseUplink));
-        drawing.add(at + lasts, Deed::Controller(ToController::RegainUplink));
     }
 }
 
@@ -541,7 +298,7 @@ mod tests {
     fn some_worlds_are_calm_and_some_are_mad() {
         let counts: Vec<usize> = (0..300).map(|seed| Fate::of(seed, &Drawn::of(seed)).deeds.len()).collect();
         assert!(counts.iter().any(|count| *count <= 2) && counts.iter().any(|count| *count >= 25), "{counts:?}");
-        for quirk in QUIRKS {
+        for quirk in mishaps::QUIRKS {
             let value: serde_json::Value = serde_json::from_str(quirk.1).unwrap();
             world::bmc::Quirks::default().changed(&serde_json::json!({ quirk.0: value })).unwrap();
         }

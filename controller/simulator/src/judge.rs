@@ -103,6 +103,8 @@ struct Inner {
     last: BTreeMap<AgentId, Request>,
     /// Power commands that were asked for and have not come to the BMC yet.
     wanted: BTreeMap<(MachineId, &'static str), BTreeSet<OpId>>,
+    /// When a foreign hand did something last.
+    hand_ns: Option<Ns>,
     violations: Vec<Violation>,
     foreign: Vec<Foreign>,
     changes: u64,
@@ -249,6 +251,7 @@ impl Inner {
         let at_ns = at_ns.max(self.last_ns);
         self.last_ns = at_ns;
         if by_hand {
+            self.hand_ns = Some(at_ns);
             let key = match &what {
                 Observation::Port(port, _) => Key::Port(port.clone()),
                 Observation::Target(target, _) => Key::Target(target.clone()),

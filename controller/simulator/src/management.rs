@@ -125,6 +125,7 @@ struct Packets {
 /// By which a BMC's packets come back.
 struct Mouth {
     from: SocketAddr,
+    bmc: Arc<Bmc>,
     management: Management,
     inbox: mpsc::UnboundedSender<Packet>,
 }
@@ -133,8 +134,10 @@ impl Out for Mouth {
     fn send(&self, _to: SocketAddr, packet: &[u8]) {
         let Some(passage) = self.management.passage(self.from) else { return };
         let (inbox, came) = (self.inbox.clone(), (packet.to_vec(), self.from));
+        let (bmc, told) = (self.bmc.clone(), self.bmc.state().told());
         tokio::spawn(async move {
             tokio::time::sleep(passage).await;
+            bmc.state().arrived(told);
             // whoever waited may be gone
             let _ = inbox.send(came);
         });
@@ -147,9 +150,9 @@ impl Packets {
         Packets { management, life, inbox, sender, ends: BTreeMap::new(), unheard: BTreeSet::new() }
     }
 
-    fn end(&mut self, to: SocketAddr) -> Arc<dyn Out> {
-        let (management, inbox) = (self.management.clone(), self.sender.clone());
-        self.ends.entry(to).or_insert_with(|| Arc::new(Mouth { from: to, management, inbox })).clone()
+    fn end(&mut self, to: SocketAddr, bmc: &Arc<Bmc>) -> Arc<dyn Out> {
+        let (management, inbox, bmc) = (self.management.clone(), self.sender.clone(), bmc.clone());
+        self.ends.entry(to).or_insert_with(|| Arc::new(Mouth { from: to, bmc, management, inbox })).clone()
     }
 }
 
@@ -189,7 +192,7 @@ impl Air for Packets {
     async fn send(&mut self, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
         self.life.passes().await;
         let (Some(place), Some(passage)) = (self.management.place(to), self.management.passage(to)) else { return Ok(()) };
-        let (end, packet) = (self.end(to), packet.to_vec());
+        let (end, packet) = (self.end(to, &place.bmc), packet.to_vec());
         tokio::spawn(async move {
             tokio::time::sleep(passage).await;
             place.port.take(&end, AGENT, &packet);
@@ -307,7 +310,9 @@ impl Road {
             }
         };
         let answer = answer.await;
+        let told = kept.bmc.state().told();
         self.pass().await;
+        kept.bmc.state().arrived(told);
         answer
     }
 }

@@ -125,6 +125,9 @@ pub struct Simulate {
     /// Break the product on purpose and see that each fault is found: `--mutants [NAME...] [--list] [--seeds N] [--from SEED] [--json FILE]`
     #[arg(long)]
     pub mutants: bool,
+    /// Play small worlds of the core alone, without drivers, agents and store: `--core [--seeds N] [--from SEED] [--workers N]`
+    #[arg(long, conflicts_with = "mutants")]
+    pub core: bool,
     /// Options of the search: `--seeds N`, `--from SEED`, `--trace`, `--json FILE`, or files of worlds (`--help` lists all)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
     pub rest: Vec<String>,
@@ -164,6 +167,7 @@ mod tests {
             "bench failover --json rows.json",
             "bench poll",
             "simulate --seeds 100 --from 7 --trace --json out.json",
+            "simulate --core --seeds 1000 --from 7",
             "simulate --mutants",
             "simulate --mutants --list",
             "simulate --mutants lower-epoch --seeds 100 --json out.json",

@@ -20,6 +20,9 @@ pub const PACKAGE: &str = "simulator";
 const FOUND: &str = "controller/simulator/found";
 /// Fresh seeds of a `test`, the time they may take, s, and how many are played however long they take.
 const FRESH: [&str; 6] = ["--seeds", "10000", "--within", "120", "--least", "2000"];
+/// The program that plays small worlds of the core alone, and how many of them a night.
+const CORE_PROGRAM: &str = "core-worlds";
+const CORE: [&str; 2] = ["--seeds", "50000"];
 /// How many digits of a commit's hash make its first seed.
 const DIGITS: usize = 8;
 /// Between two first seeds lie two to the power of this many: more than any search plays.
@@ -30,6 +33,31 @@ pub fn simulate(tree: &Tree, wanted: &Simulate) -> Result<ExitCode> {
     build(tree)?;
     let status = run::status(program(tree).args(&wanted.rest))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `cargo xtask simulate --core`
+pub fn core(tree: &Tree, options: &[String]) -> Result<ExitCode> {
+    build_core(tree)?;
+    let status = run::status(core_program(tree).args(options))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Small worlds of the core alone that no earlier commit has played.
+pub fn fresh_core(tree: &Tree) -> Result<()> {
+    build_core(tree)?;
+    let from = first_seed(tree);
+    run::succeed(core_program(tree).args(CORE).args(["--from", &from.to_string()]))
+}
+
+/// With the whole workspace: alone it would be built with other features.
+fn build_core(tree: &Tree) -> Result<()> {
+    run::succeed(run::cargo(tree).args(["build", "--quiet", "--workspace", "--example", CORE_PROGRAM]))
+}
+
+fn core_program(tree: &Tree) -> Command {
+    let mut command = Command::new(tree.programs().join("examples").join(CORE_PROGRAM));
+    command.current_dir(tree.root());
+    command
 }
 
 /// With all other programs: alone it would be built with other features, and everything below it once more.

@@ -68,6 +68,7 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
             run::tests(run::cargo(tree).args(["test", "-p", package, "--test", test]).env(variable, cases))
         });
     }
+    steps.run(Kind::Test, "small worlds of the core alone", || simulate::fresh_core(tree));
     steps.run_tests(&format!("hostile bytes, {HOSTILE_SECONDS} s a group"), || {
         let packages = HOSTILE_CRATES.iter().flat_map(|name| ["-p", name]);
         let mut command = run::cargo(tree);

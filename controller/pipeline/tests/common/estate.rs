@@ -25,6 +25,35 @@ pub fn volumes_of(server: &ServerId) -> Vec<VolumeId> {
     vec![VolumeId { storage: id("store1"), volume: id(&format!("{server}-root")) }]
 }
 
+/// Names that are asked for at every event.
+pub struct Names {
+    pub servers: Vec<ServerId>,
+    pub volumes: BTreeMap<ServerId, Vec<VolumeId>>,
+    pub provisioning: BTreeMap<MachineId, PortId>,
+    pub production: BTreeMap<MachineId, PortId>,
+    /// Whose NIC is plugged in where.
+    pub nics: BTreeMap<PortId, (MachineId, Mac)>,
+}
+
+impl Names {
+    pub fn of(estate: &Estate) -> Names {
+        let ports = |role| estate.machines.keys().map(|machine| (machine.clone(), port(machine, role))).collect();
+        let nics = estate.machines.iter().flat_map(|(name, machine)| {
+            machine
+                .nics
+                .iter()
+                .map(|nic| (PortId { switch: nic.switch.clone(), port: nic.port.clone() }, (name.clone(), nic.mac)))
+        });
+        Names {
+            servers: estate.servers.keys().cloned().collect(),
+            volumes: estate.servers.keys().map(|server| (server.clone(), volumes_of(server))).collect(),
+            provisioning: ports("provisioning"),
+            production: ports("production"),
+            nics: nics.collect(),
+        }
+    }
+}
+
 /// The MAC of a machine's NIC.
 pub fn mac(machine: &str, role: &str) -> Mac {
     let estate = lab(9);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use vocabulary::check::CheckOutcome;
 use vocabulary::power::PowerState;
 use vocabulary::storage::InitiatorName;
-use vocabulary::{MachineId, ServerId};
+use vocabulary::{Epoch, MachineId, ServerId};
 
 impl World {
     /// What a health check sees: some machine that runs the server, is not frozen, is ready and has the production VLAN.
@@ -22,8 +22,7 @@ impl World {
     }
 
     fn has_network(&self, machine: &MachineId) -> bool {
-        let port = estate::port(machine, "production");
-        self.ports[&port] == estate::vlan(20)
+        self.ports[&self.names.production[machine]] == estate::vlan(20)
     }
 
     /// Section 1 of the design, from facts alone.
@@ -31,32 +30,25 @@ impl World {
         self.machines
             .iter()
             .filter(|(machine, box_)| {
-                let boots = self.permits.get(machine).is_some_and(|(of, _)| of == server)
-                    && self.ports[&estate::port(machine, "provisioning")] == estate::vlan(10);
+                let permit = self.permits.get(machine).filter(|(of, _)| of == server);
+                let boots = permit.is_some() && self.ports[&self.names.provisioning[machine]] == estate::vlan(10);
                 let runs = box_.power == PowerState::On && box_.runs.as_ref() == Some(server);
-                let networked = runs && self.has_network(machine);
-                let writes = runs
-                    && estate::volumes_of(server).iter().any(|volume| !self.volumes[volume].1.is_empty())
-                    && self.writes(machine, server);
-                boots || networked || writes
+                let writes = || permit.is_some_and(|(_, epoch)| self.writes(server, *epoch));
+                boots || runs && (self.has_network(machine) || writes())
             })
             .map(|(machine, _)| machine.clone())
             .collect()
     }
 
     /// A machine writes with the session it opened: its epoch's initiator, still in session.
-    fn writes(&self, machine: &MachineId, server: &ServerId) -> bool {
-        self.permits.get(machine).is_some_and(|(of, epoch)| {
-            of == server
-                && estate::volumes_of(server)
-                    .iter()
-                    .any(|volume| self.volumes[volume].1.contains(&InitiatorName::of_placement(server, *epoch)))
-        })
+    fn writes(&self, server: &ServerId, epoch: Epoch) -> bool {
+        let initiator = InitiatorName::of_placement(server, epoch);
+        self.names.volumes[server].iter().any(|volume| self.volumes[volume].1.contains(&initiator))
     }
 
     /// Fails the test if a server is effective twice.
     pub(super) fn judge(&mut self) {
-        for server in self.servers() {
+        for server in self.names.servers.clone() {
             let effective = self.effective(&server);
             self.most_effective = self.most_effective.max(effective.len());
             assert!(effective.len() <= 1, "at {} ms {server} is effective on {effective:?}", self.now);

@@ -1,11 +1,11 @@
 //! Frames in the small world: who lives sends some as time passes, a switch counts them and learns who sent them.
 
-use super::{Box_, World, estate, id};
+use super::{Box_, World};
 use std::collections::BTreeSet;
 use vocabulary::network::PortReading;
 use vocabulary::power::PowerState;
 use vocabulary::request::{AgentError, Answer};
-use vocabulary::{Mac, MachineId, PortId, WallTime};
+use vocabulary::{Mac, PortId, WallTime};
 
 impl World {
     /// It is later now: who lives has sent frames meanwhile.
@@ -20,12 +20,11 @@ impl World {
 
     /// What a switch says of a port now.
     pub(super) fn read_port(&self, port: &PortId) -> Result<Answer, AgentError> {
-        let (machine, role) = port.port.as_str().split_once('-').unwrap();
-        let box_ = &self.machines[&id::<MachineId>(machine)];
-        let own = estate::mac(machine, role);
+        let (machine, own) = &self.names.nics[port];
+        let (box_, own) = (&self.machines[machine], *own);
         let mut learnt = BTreeSet::from_iter(box_.talks().then_some(own));
         let mut frames_in = box_.frames.0;
-        if box_.sideband && role == "provisioning" {
+        if box_.sideband && *port == self.names.provisioning[machine] {
             learnt.insert(Mac([0x52, 0x54, 0, 0xbb, own.0[4], 0]));
             frames_in += box_.frames.1;
         }

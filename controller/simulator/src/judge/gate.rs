@@ -1,15 +1,16 @@
 //! A witness before an agent's gate, outside of it: what epoch each resource was acted on with, over all lives of the agent and whatever its
 //! disk forgets, and of one plan alone (I4); whether what is done was recorded before (I5, I12); that no power command reaches a BMC more often than it was asked for
-//! (I5); and that no reading is older than its question, and no Off the agent's own (I6). It lets everything pass as it is.
+//! (I5); that nothing of a server is given while another machine is effective as it (I2); and that no reading is older than its question, and no Off the agent's own (I6). It lets everything pass as it is.
 
 use super::{Inner, Judge};
 use async_trait::async_trait;
 use contract::agent::{Client, Readopt};
+use oracle::limits::FOREIGN_OVERLAP_MAX_NS;
 use std::sync::Arc;
 use std::time::Instant;
 use vocabulary::power::{MachineReading, PowerState};
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, Request, Resource, Token};
-use vocabulary::{AgentId, Epoch, MachineId, PlanId};
+use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId};
 use world::bmc::{Answered, Reset};
 
 /// See the module.
@@ -40,6 +41,7 @@ impl Client for Witness {
         let resources = request.action.resources();
         let power = power(&request.action);
         let recorded = self.judge.recorded(&token);
+        let unproven = grants_to(&request.action).and_then(|(server, machine)| self.judge.unproven(server, machine));
         let before = self.judge.asked(&token, &resources, power.as_ref());
         let done = request.clone();
         let answer = self.inner.call(request).await;
@@ -48,6 +50,9 @@ impl Client for Witness {
             Err(_) => self.judge.tried(&self.agent, &token, recorded),
             Ok(_) => {
                 self.judge.acted(&self.agent, &token, &resources, &before);
+                if let Some(sentence) = unproven {
+                    self.judge.granted(&token, sentence);
+                }
                 self.judge.tried(&self.agent, &token, recorded);
                 self.judge.inner().last.insert(self.agent.clone(), done);
             }
@@ -82,7 +87,36 @@ fn power(action: &Action) -> Option<Power> {
     Some((machine.clone(), reset.word()))
 }
 
+/// The server of which a command gives something, and the machine to which.
+fn grants_to(action: &Action) -> Option<(&ServerId, &MachineId)> {
+    match action {
+        Action::JoinPort { holder, .. } | Action::GrantVolume { holder, .. } => Some((&holder.server, &holder.machine)),
+        Action::GrantPermit { permit } => Some((&permit.server, &permit.machine)),
+        _ => None,
+    }
+}
+
 impl Judge {
+    /// Whoever else is effective as this server, if somebody is: no proof of his harmlessness can be true. What a foreign hand has just
+    /// done nobody could know of.
+    fn unproven(&self, server: &ServerId, machine: &MachineId) -> Option<String> {
+        let inner = self.inner();
+        if inner.hand_ns.is_some_and(|at_ns| inner.now_ns().saturating_sub(at_ns) <= FOREIGN_OVERLAP_MAX_NS) {
+            return None;
+        }
+        let now = inner.courses.get(server)?.now();
+        let (other, reasons) = now.iter().find(|(actor, _)| actor.as_str() != machine.as_str())?;
+        let reasons: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+        Some(format!("{machine} was given what is {server}'s while {other} was effective as it: {}", reasons.join("; ")))
+    }
+
+    /// Something was given while somebody else still had it.
+    fn granted(&self, token: &Token, sentence: String) {
+        let mut inner = self.inner();
+        let at_ns = inner.now_ns();
+        inner.violated("I2", at_ns, token.op.to_string(), sentence);
+    }
+
     /// The store holds the intent of this command.
     fn recorded(&self, token: &Token) -> bool {
         let mut inner = self.inner();
@@ -120,15 +154,14 @@ impl Judge {
     fn read(&self, machine: &MachineId, asked: Instant, reading: &MachineReading) {
         let mut inner = self.inner();
         let Some(bmc) = inner.bmcs.get(machine).cloned() else { return };
-        let (told, told_off) = {
-            let state = bmc.state();
-            (state.told(), state.told_off())
-        };
+        let heard = bmc.state().heard();
         let before = |told: Option<Instant>| told.is_none_or(|told| told < asked);
         let sentence = match reading.system_power {
-            PowerState::Off if before(told_off) => "was read Off, and its BMC has not said so since it was asked",
+            PowerState::Off if before(heard.off_at) => {
+                "was read Off, and nothing arrived that its BMC has said so since it was asked"
+            }
             PowerState::Unknown => return,
-            _ if before(told) => "was read, and its BMC has told nobody of its power since it was asked",
+            _ if before(heard.at) => "was read, and nothing arrived that its BMC has told of its power since it was asked",
             _ => return,
         };
         let at_ns = inner.now_ns();
@@ -163,11 +196,10 @@ impl Judge {
 impl Inner {
     /// A power command has come to a BMC.
     pub(super) fn commanded(&mut self, machine: &MachineId, reset: Reset, answered: Answered) {
+        let wanted = self.wanted.entry((machine.clone(), reset.word())).or_default();
         // what it did not take may come again
-        if matches!(answered, Answered::Conflict | Answered::Refused) {
-            return;
-        }
-        let asked = self.wanted.get_mut(&(machine.clone(), reset.word())).and_then(std::collections::BTreeSet::pop_first);
+        let taken = !matches!(answered, Answered::Conflict | Answered::Refused);
+        let asked = if taken { wanted.pop_first() } else { wanted.first().copied() };
         if asked.is_none() {
             let sentence = format!("{} came to the BMC of {machine} more often than it was asked for", reset.word());
             self.violated("I5", self.now_ns(), machine.to_string(), sentence);

@@ -88,6 +88,7 @@ impl Judge {
             handed_out: BTreeSet::new(),
             last: BTreeMap::new(),
             bmcs: door.machines.iter().map(|(name, _, bmc)| (name.clone(), bmc.clone())).collect(),
+            hand_ns: None,
             violations: Vec::new(),
             foreign: Vec::new(),
             changes: 0,

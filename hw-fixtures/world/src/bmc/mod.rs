@@ -52,7 +52,7 @@ pub use quirks::{
     SettingBehaviour, StrongSuite, TaskBehaviour,
 };
 pub use reading::Reading;
-pub use state::{BiosWish, Boot, Recent, Run, State};
+pub use state::{BiosWish, Boot, Recent, Run, State, Told};
 
 use state::Doom;
 

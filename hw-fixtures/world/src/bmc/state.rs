@@ -77,6 +77,15 @@ pub struct Recent {
     pub status: u16,
 }
 
+/// When something was told of the system's power.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// Whatever it was.
+    pub at: Option<Instant>,
+    /// That it is off, truly or not.
+    pub off_at: Option<Instant>,
+}
+
 /// Everything that changes.
 #[derive(Debug)]
 pub struct State {
@@ -84,10 +93,10 @@ pub struct State {
     pub quirks: Quirks,
     /// Who is told of power commands.
     pub(super) watcher: Option<Watcher>,
-    /// When System.PowerState was last read and said Off.
-    told_off: Cell<Option<Instant>>,
-    /// When it was last read at all.
-    told: Cell<Option<Instant>>,
+    /// When System.PowerState was last read.
+    told: Cell<Told>,
+    /// The same of the newest reading that has arrived where it was asked for.
+    heard: Cell<Told>,
     /// The truth about power: Some until its life has ended.
     pub run: Option<Run>,
     /// Counts starts.
@@ -201,8 +210,8 @@ impl State {
             policy_wish: None,
             boot: Boot::none(&config.hardware.boot_mode),
             watcher: None,
-            told_off: Cell::new(None),
-            told: Cell::new(None),
+            told: Cell::default(),
+            heard: Cell::default(),
             boot_pending: None,
             boot_future: None,
             boot_scheduled: None,
@@ -311,21 +320,26 @@ impl State {
     pub fn system_power(&self) -> Reading {
         let told =
             fixed(self.quirks.power_state, self.stuck_system).or_else(|| self.early()).unwrap_or_else(|| self.system_truth());
-        self.told.set(Some(now()));
-        if told == Reading::Is("Off") {
-            self.told_off.set(Some(now()));
-        }
+        let at = Some(now());
+        let off_at = if told == Reading::Is("Off") { at } else { self.told.get().off_at };
+        self.told.set(Told { at, off_at });
         told
     }
 
-    /// When System.PowerState was last read, whatever it said. For judges.
-    pub fn told(&self) -> Option<Instant> {
+    /// When System.PowerState was last read. For who carries what it says.
+    pub fn told(&self) -> Told {
         self.told.get()
     }
 
-    /// When System.PowerState was last read and said Off, truly or not. For judges.
-    pub fn told_off(&self) -> Option<Instant> {
-        self.told_off.get()
+    /// What was told by then has arrived where it was asked for. For who carries it.
+    pub fn arrived(&self, told: Told) {
+        let heard = self.heard.get();
+        self.heard.set(Told { at: heard.at.max(told.at), off_at: heard.off_at.max(told.off_at) });
+    }
+
+    /// When the newest reading that has arrived was made. For judges.
+    pub fn heard(&self) -> Told {
+        self.heard.get()
     }
 
     /// What Chassis.PowerState (the rail) reads now, lies included.
