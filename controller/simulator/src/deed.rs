@@ -1,10 +1,17 @@
 //! What can happen to a world, as data: accidents, weather, foreign hands, operators. Each is one line of text and can be read back from it,
 //! so that what a seed drew can be told, shortened and played again. Must never be done by the controller: these are the others' deeds.
 
+mod edit;
+mod outlet;
+
+pub use edit::Edit;
+pub use outlet::{Cords, ToOutlet};
+
 use pipeline::stage::Stage;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+use vocabulary::estate::Mode;
 use vocabulary::{AgentId, MachineId, ServerId};
 
 /// One thing that happens.
@@ -24,6 +31,8 @@ pub enum Deed {
     Switch(ToSwitch),
     /// To the storage target.
     Target(ToTarget),
+    /// To outlets.
+    Outlet(Cords, ToOutlet),
     /// An operator presses a button.
     Operator(Button),
 }
@@ -105,6 +114,8 @@ pub enum ToProcess {
     Room,
     /// Another plan wants of it what it did last, at the same epoch: that of a controller that has drawn it from a copy of the store.
     AskedAnew,
+    /// Another estate wants of it what it did last, at an epoch far above all that it has seen.
+    AskedFromElsewhere,
     /// What its disk keeps is lost.
     Forget,
     /// What its disk keeps is what it was so many writes ago: a restored backup, a copied machine.
@@ -133,6 +144,8 @@ pub enum ToController {
     CrashAfter(Stage),
     /// Another one is started on a copy of its store, beside it.
     Double,
+    /// One of another estate is started beside it, whose documents name the same equipment, and its operator takes all of it in.
+    AnotherEstate,
     /// Its time of day jumps, seconds.
     Jump(i64),
     /// It sees nothing of production any more, not even the canaries.
@@ -188,6 +201,10 @@ pub enum Button {
     Failover(ServerId),
     /// Has an agent's memory seeded from the ledger.
     Readopt(AgentId),
+    /// Sets how far the controller may go by itself, in every tier.
+    SetMode(Mode),
+    /// Edits the documents.
+    Edit(Edit),
 }
 
 impl Deed {
@@ -206,6 +223,8 @@ impl Deed {
             Deed::Controller(what) => format!("serve {}", first(&what.to_string())),
             Deed::Switch(what) => format!("switch {}", first(&what.to_string())),
             Deed::Target(what) => format!("target {}", first(&what.to_string())),
+            Deed::Outlet(_, ToOutlet::Has(quirk)) => format!("outlet has {}", first(&quirk.to_string())),
+            Deed::Outlet(_, what) => format!("outlet {}", first(&what.to_string())),
             Deed::Operator(what) => format!("operator {}", first(&what.to_string())),
         }
     }
@@ -228,6 +247,7 @@ impl fmt::Display for Deed {
             Deed::Controller(what) => write!(f, "serve {what}"),
             Deed::Switch(what) => write!(f, "switch {what}"),
             Deed::Target(what) => write!(f, "target {what}"),
+            Deed::Outlet(cords, what) => write!(f, "outlet {cords} {what}"),
             Deed::Operator(what) => write!(f, "operator {what}"),
         }
     }
@@ -291,6 +311,7 @@ impl fmt::Display for ToProcess {
             ToProcess::Full => f.write_str("full"),
             ToProcess::Room => f.write_str("room"),
             ToProcess::AskedAnew => f.write_str("asked-by-another-plan"),
+            ToProcess::AskedFromElsewhere => f.write_str("asked-by-another-estate"),
             ToProcess::Forget => f.write_str("forgets"),
             ToProcess::RollBack(writes) => write!(f, "rolled-back {writes}"),
             ToProcess::KillAtWrite(number, when) => write!(f, "dies {when} write {number}"),
@@ -305,6 +326,7 @@ impl fmt::Display for ToController {
             ToController::LoseAnswer => f.write_str("unanswered"),
             ToController::CrashAfter(stage) => write!(f, "crash-after {stage}"),
             ToController::Double => f.write_str("doubled"),
+            ToController::AnotherEstate => f.write_str("another-estate"),
             ToController::Jump(seconds) => write!(f, "jumps {seconds}"),
             ToController::LoseUplink => f.write_str("blind"),
             ToController::RegainUplink => f.write_str("sighted"),
@@ -346,7 +368,22 @@ impl fmt::Display for Button {
             Button::Restart(server) => write!(f, "restarts {server}"),
             Button::Failover(server) => write!(f, "moves {server}"),
             Button::Readopt(agent) => write!(f, "readopts {agent}"),
+            Button::SetMode(mode) => write!(f, "sets-mode {}", word(*mode)),
+            Button::Edit(edit) => write!(f, "edits-estate {edit}"),
         }
+    }
+}
+
+/// Every mode.
+const MODES: [Mode; 4] = [Mode::Observe, Mode::Manual, Mode::Approve, Mode::Auto];
+
+/// A mode as operators write it.
+fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Manual => "manual",
+        Mode::Approve => "approve",
+        Mode::Auto => "auto",
     }
 }
 
@@ -386,6 +423,7 @@ fn read(words: &[&str]) -> Option<Deed> {
         ["serve", what @ ..] => Deed::Controller(to_controller(what)?),
         ["switch", what @ ..] => Deed::Switch(to_switch(what)?),
         ["target", what @ ..] => Deed::Target(to_target(what)?),
+        ["outlet", cords, what @ ..] => Deed::Outlet(cords.parse().ok()?, outlet::read(what)?),
         ["operator", what @ ..] => Deed::Operator(button(what)?),
         _ => return None,
     })
@@ -436,6 +474,7 @@ fn to_process(words: &[&str]) -> Option<ToProcess> {
         ["full"] => ToProcess::Full,
         ["room"] => ToProcess::Room,
         ["asked-by-another-plan"] => ToProcess::AskedAnew,
+        ["asked-by-another-estate"] => ToProcess::AskedFromElsewhere,
         ["forgets"] => ToProcess::Forget,
         ["rolled-back", writes] => ToProcess::RollBack(writes.parse().ok()?),
         ["dies", "before", "write", number] => ToProcess::KillAtWrite(number.parse().ok()?, When::Before),
@@ -449,6 +488,7 @@ fn to_controller(words: &[&str]) -> Option<ToController> {
         ["unanswered"] => ToController::LoseAnswer,
         ["crash-after", stage] => ToController::CrashAfter(Stage::ALL.into_iter().find(|known| known.name() == *stage)?),
         ["doubled"] => ToController::Double,
+        ["another-estate"] => ToController::AnotherEstate,
         ["jumps", seconds] => ToController::Jump(seconds.parse().ok()?),
         ["blind"] => ToController::LoseUplink,
         ["sighted"] => ToController::RegainUplink,
@@ -487,6 +527,8 @@ fn button(words: &[&str]) -> Option<Button> {
         ["restarts", server] => Button::Restart(server.parse().ok()?),
         ["moves", server] => Button::Failover(server.parse().ok()?),
         ["readopts", agent] => Button::Readopt(agent.parse().ok()?),
+        ["sets-mode", mode] => Button::SetMode(MODES.into_iter().find(|known| word(*known) == *mode)?),
+        ["edits-estate", what @ ..] => Button::Edit(edit::read(what)?),
         _ => return None,
     })
 }

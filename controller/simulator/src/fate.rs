@@ -12,16 +12,23 @@ use world::Dice;
 
 /// Kinds of mishaps that the product cannot be held to yet, and what makes it able to. Those with a deed in quotation marks can be written
 /// into a world's file already; the others are not in the world yet, but for the first, which is two quirks at once.
-pub const LATER: [(&str, &str); 6] = [
+pub const LATER: [(&str, &str); 7] = [
     ("a BMC that reads Off on every reading while its machine runs", "contrary signs of life veto P (4 of 6)"),
     ("`serve doubled`, `serve rolled-back`: a second controller on a copy, a restored store", "lineages and `adopt` (4 of 6)"),
     (
         "`agent A forgets`, `agent A rolled-back`: an agent's memory lost, copied or restored",
         "`agent readopt` by two people, replacement of agents (4 of 6)",
     ),
-    ("the estate edited in mid-plan", "reload (6 of 6)"),
-    ("a second estate at the same devices", "marks of an estate (4 of 6)"),
-    ("an approval hours late", "approval by two people (4 of 6)"),
+    ("`operator edits-estate ...`: the estate edited in mid-plan", "reload (6 of 6): documents are read at a start only"),
+    (
+        "`serve another-estate`, `agent A asked-by-another-estate`: a second estate at the same devices",
+        "marks of an estate at BMCs (4 of 6)",
+    ),
+    (
+        "an approval hours late; `operator sets-mode approve` is there",
+        "approval by two people (4 of 6): nothing can be approved yet",
+    ),
+    ("`outlet M off`, `outlet M has ...`: power distribution units, their delays and lies", "proof O, drivers of outlets"),
 ];
 
 /// A deed and when it is done, counted from the moment at which every server was told to start.

@@ -23,6 +23,7 @@ pub mod life;
 pub mod limits;
 pub mod link;
 pub mod loopback;
+pub mod mains;
 pub mod management;
 pub mod permits;
 pub mod plant;

@@ -7,6 +7,7 @@ use crate::hall::{SWITCH, VLANS};
 use crate::host::Board;
 use crate::life::Life;
 use crate::limits::CHANGES_KEPT;
+use crate::mains::{self, Socket, Supplies};
 use contract::check::Vantage;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,6 +20,7 @@ use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, Span, VolumeName};
 use world::bmc::{self as sim, Bmc, Ports, Secrets, Surroundings};
 use world::bridge::{Bridge, Setting};
 use world::machine::{BootDevice, Build, Mac, Machine, Root, Times};
+use world::outlet::Unit;
 use world::target::Target;
 use world::{Dice, Ticks, Wall};
 
@@ -34,6 +36,10 @@ pub struct Stand {
     pub machine: Machine,
     /// Its BMC.
     pub bmc: Arc<Bmc>,
+    /// The power supplies of both.
+    pub supplies: Supplies,
+    /// The outlets at which they hang, in their order.
+    pub sockets: Vec<Socket>,
 }
 
 /// What a plant is raised with.
@@ -89,8 +95,9 @@ impl Plant {
         let (volumes, exports) = volumes(estate, &target);
         let fabric = Fabric::new(bridge.clone(), target.clone(), around.dice("fabric"), ports, volumes);
         let (mut stands, mut machines) = (BTreeMap::new(), Vec::new());
-        for (id, document) in &estate.machines {
-            let stand = stand(id, document, &fabric, around);
+        let units = mains::units(u16::try_from(estate.machines.len())?);
+        for (number, (id, document)) in (1..).zip(&estate.machines) {
+            let stand = stand((id, number), document, (&fabric, &units), around);
             machines.push(stand.machine.clone());
             stands.insert(id.clone(), stand);
         }
@@ -183,7 +190,12 @@ pub fn productions(estate: &Estate) -> BTreeMap<String, (Ipv4Addr, u8)> {
     estate.servers.iter().filter_map(|(id, server)| Some((id.to_string(), of(server)?))).collect()
 }
 
-fn stand(id: &MachineId, document: &estate::Machine, fabric: &Fabric, around: &Around<'_>) -> Stand {
+fn stand(
+    (id, number): (&MachineId, u16),
+    document: &estate::Machine,
+    (fabric, units): (&Fabric, &[Unit; 2]),
+    around: &Around<'_>,
+) -> Stand {
     let build = Build {
         name: id.to_string(),
         nics: document.nics.iter().map(|nic| nic.mac.0).collect(),
@@ -202,7 +214,8 @@ fn stand(id: &MachineId, document: &estate::Machine, fabric: &Fabric, around: &A
     };
     let config = sim::Machine { serial: document.serial.clone(), ..sim::Machine::new(id.as_str(), &document.uuid) };
     let bmc = Bmc::new(config, Secrets { password: PASSWORD.into(), key: None }, surroundings);
-    Stand { machine, bmc }
+    let (supplies, sockets) = mains::plugged(units, number, &machine, &bmc);
+    Stand { machine, bmc, supplies, sockets }
 }
 
 /// The boot service's configuration, which knows every machine's provisioning MAC.

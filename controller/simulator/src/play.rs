@@ -3,10 +3,12 @@
 
 mod another;
 mod deeds;
+mod estates;
+mod outlets;
 
 use crate::agents::Fault;
 use crate::coverage::Coverage;
-use crate::deed::{Button, Deed, Place, Road, ToBmc, ToController, ToMachine, ToProcess, ToSwitch, ToTarget};
+use crate::deed::{Button, Deed, Edit, Place, Road, ToBmc, ToController, ToMachine, ToProcess, ToSwitch, ToTarget};
 use crate::fate::{Fate, Timed};
 use crate::hall::Hall;
 use crate::judge::Violation;
@@ -201,6 +203,7 @@ impl Play {
             self.strike_bmc(machine, &ToBmc::Well);
             self.strike_machine(machine, ToMachine::Thaw).await;
             self.strike_machine(machine, ToMachine::RegainMains).await;
+            self.light(machine);
         }
         self.strike_switch(&ToSwitch::Weather(0));
         self.strike_target(ToTarget::Weather(0));
@@ -222,6 +225,7 @@ impl Play {
             }
         }
         self.crash_after = None;
+        self.edit_estate(&Edit::Back);
         if self.armed {
             self.strike_controller(ToController::Process(ToProcess::Kill));
         }

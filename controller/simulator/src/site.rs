@@ -10,6 +10,7 @@ use crate::life::Life;
 use crate::management::Management;
 use crate::plant::{self, Around, Crew, PASSWORD, Plant, object};
 use crate::store::Platter;
+use contract::agent::Client;
 use contract::check::Vantage;
 use contract::gate::{Gate, Identity as GateIdentity};
 use contract::wire::enrol::Authority;
@@ -46,6 +47,8 @@ pub struct Controller {
     pub life: Life,
     /// What it sees of production.
     pub eyes: Eyes,
+    /// Its store.
+    pub store: Platter,
     watchers: Vec<JoinHandle<()>>,
     core: JoinHandle<()>,
 }
@@ -75,8 +78,10 @@ pub struct Site {
     pub seed: u64,
     /// Its hall.
     pub hall: Hall,
-    /// The hall's documents.
+    /// The hall's documents, as its equipment was raised from them.
     pub estate: Arc<Estate>,
+    /// The documents that the next controller of this estate is started on.
+    pub documents: Arc<Estate>,
     /// The time of day that everybody means.
     pub wall: Wall,
     /// The management network.
@@ -104,9 +109,25 @@ pub struct Site {
     lives: u64,
 }
 
+/// The estates of a seed: that of its world, and one that has no business in it.
+const FIRST: &str = "9000";
+/// See [`FIRST`].
+const OTHER: &str = "a000";
+
 /// What is wrong with a hall whose names do not fit; never happens.
 fn odd() -> Fault {
     "the hall has no estate".into()
+}
+
+/// Who an estate of this seed is; the group of hexadecimal digits tells it from the seed's others.
+fn meta(seed: u64, group: &str) -> Meta {
+    let of = if group == FIRST { format!("{seed}") } else { format!("{seed}, {group}") };
+    Meta {
+        estate: EstateUuid(format!("00000000-0000-4000-{group}-{seed:012x}")),
+        lineage: Lineage(format!("lineage of {of}")),
+        key: Secret::new(format!("key of {of}")),
+        lab: true,
+    }
 }
 
 impl Site {
@@ -114,12 +135,7 @@ impl Site {
     pub async fn raise(seed: u64, hall: Hall, authority: Arc<Authority>) -> Result<Site, Fault> {
         let estate = Arc::new(hall.estate().ok_or_else(odd)?);
         let wall = crate::first_day();
-        let meta = Meta {
-            estate: EstateUuid(format!("00000000-0000-4000-9000-{seed:012x}")),
-            lineage: Lineage(format!("lineage of {seed}")),
-            key: Secret::new(format!("key of {seed}")),
-            lab: true,
-        };
+        let meta = meta(seed, FIRST);
         let around = Around {
             seed,
             wall: wall.clone(),
@@ -143,6 +159,7 @@ impl Site {
         let mut site = Site {
             seed,
             hall,
+            documents: estate.clone(),
             estate,
             wall,
             management,
@@ -194,6 +211,12 @@ impl Site {
         self.start_on(&Platter::from(&self.store.copy()), &self.disk.copy(), None)
     }
 
+    /// Starts the controller of another estate beside it: another UUID, lineage and store, nothing enrolled, and documents that name the same
+    /// equipment.
+    pub fn another_estate(&mut self) -> Result<Controller, Fault> {
+        self.start_on(&Platter::new(meta(self.seed, OTHER)), &Disk::default(), None)
+    }
+
     fn start_on(&mut self, store: &Platter, disk: &Disk, crash_after: Option<Stage>) -> Result<Controller, Fault> {
         self.lives += 1;
         let life = Life::default();
@@ -210,10 +233,10 @@ impl Site {
         };
         let parts = Parts {
             held: Held::alone(Box::new(store.within(&life))),
-            estate: self.estate.clone(),
+            estate: self.documents.clone(),
             clock: Clock::with(shown),
             chance: Chance::of(chance),
-            agents: |state: &State, ear| self.agents((state, ear), disk, &life, &eyes),
+            agents: |state: &State, ear| self.agents((state, ear), (store, disk), &life, &eyes),
             authority: self.authority.clone(),
             canary,
             crash: crash_after.map(|after| {
@@ -228,20 +251,20 @@ impl Site {
         let watchers = assembled.watch();
         let Assembled { handle, core, receiver, .. } = assembled;
         let core = tokio::spawn(life.embody(core.run(receiver)));
-        Ok(Controller { handle, life, eyes, watchers, core })
+        Ok(Controller { handle, life, eyes, store: store.clone(), watchers, core })
     }
 
     fn agents(
         &self,
         (state, ear): (&State, engine::agents::Ear),
-        disk: &Disk,
+        (store, disk): (&Platter, &Disk),
         life: &Life,
         eyes: &Eyes,
     ) -> Result<Agents, vocabulary::Fault> {
         let odd = |error: String| vocabulary::Fault::new(1002, error, "look at the simulator");
-        let meta = journal::Store::meta(&self.store);
+        let meta = journal::Store::meta(store);
         let fleet = Arc::new(::bmc::Fleet::within(self.management.outside(life, &self.wall)));
-        for (id, machine) in &self.estate.machines {
+        for (id, machine) in &self.documents.machines {
             let identity = Identity { uuid: machine.uuid.clone(), serial: machine.serial.clone() };
             let enrolled = state.ledger.machines.get(id).and_then(|row| row.enrolled.as_ref());
             let pin = enrolled.and_then(|enrolled| enrolled.certificate.clone());
@@ -257,8 +280,12 @@ impl Site {
         let ticks = Arc::new(crate::clock::Ticks::start(1_000_000));
         let gate = Gate::open_on(Arc::new(shelf), identity, fleet, ticks, boot).map_err(|error| odd(error.to_string()))?;
         let mut ways: BTreeMap<Agent, Way> = BTreeMap::new();
-        let witness = Witness { agent: bmc, inner: Arc::new(gate.clone()), judge: self.judge.clone() };
-        ways.insert(Agent::Bmc, (Arc::new(witness), None));
+        // what another estate's gate lets pass nobody here has asked for, and the judge is not told that somebody has
+        let of_ours = meta.estate == journal::Store::meta(&self.store).estate;
+        let inner: Arc<dyn Client> = Arc::new(gate.clone());
+        let way: Arc<dyn Client> =
+            if of_ours { Arc::new(Witness { agent: bmc, inner, judge: self.judge.clone() }) } else { inner };
+        ways.insert(Agent::Bmc, (way, None));
         for (name, host) in &self.hosts {
             let address = Some(std::net::SocketAddr::from(([10, 99, 0, 9], 7443)));
             let key = match name.as_str() {

@@ -3,8 +3,10 @@
 //! apart is asked of `forward` alone. It must never tell by its configuration what it does not do with frames.
 
 mod call;
+mod channel;
 mod forward;
 mod notes;
+pub mod pair;
 
 pub use call::{Call, Conversation, Interface};
 pub use forward::Leaving;
@@ -209,6 +211,8 @@ struct Later {
 
 struct State {
     ports: BTreeMap<String, Port>,
+    /// Port-channels and their members.
+    channels: BTreeMap<String, BTreeSet<String>>,
     /// The ports' own addresses.
     own: BTreeMap<Address, String>,
     /// What a start puts up.
@@ -275,6 +279,7 @@ impl Bridge {
     pub fn start(startup: Configuration, dice: Dice) -> Bridge {
         let state = State {
             ports: BTreeMap::new(),
+            channels: BTreeMap::new(),
             own: BTreeMap::new(),
             startup,
             learnt: BTreeMap::new(),
@@ -402,9 +407,12 @@ impl Bridge {
         names.iter().for_each(|name| state.changed_by_hand(name, &self.dice));
     }
 
-    /// A cable is pulled or plugged.
+    /// A cable is pulled or plugged. A port-channel has none of its own.
     pub fn plug(&self, port: &str, plugged: bool) {
         let mut state = self.lock();
+        if state.channels.contains_key(port) {
+            return;
+        }
         if let Some(found) = state.ports.get_mut(port) {
             found.cable = plugged;
             state.settle(port, &self.dice);
@@ -454,6 +462,7 @@ impl State {
             self.own.insert(port.address, name.clone());
             self.ports.insert(name.clone(), port);
         }
+        self.bundle_all();
         self.filters = true;
         self.learnt.clear();
         self.later.clear();
@@ -528,6 +537,7 @@ impl State {
 
     /// After a change: addresses learnt where they cannot be any more are forgotten, and whoever listens is told.
     fn settle(&mut self, name: &str, dice: &Dice) {
+        self.settle_channel(name, dice);
         self.moved(name.to_owned(), false);
         if let Some(port) = self.ports.get(name) {
             let filters = self.filters;
@@ -549,5 +559,7 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod pair_tests;
 #[cfg(test)]
 mod tests;

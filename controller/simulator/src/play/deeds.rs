@@ -31,6 +31,9 @@ impl Play {
             Deed::Switch(ToSwitch::Restart(away)) => self.restart_switch(*away).await,
             Deed::Switch(what) => self.strike_switch(what),
             Deed::Target(what) => self.strike_target(*what),
+            Deed::Outlet(cords, what) => self.strike_outlet(cords, *what).await,
+            Deed::Operator(Button::Edit(edit)) => self.edit_estate(edit),
+            Deed::Operator(Button::SetMode(mode)) => self.set_mode(*mode),
             Deed::Operator(button) => self.press_button(button),
         };
         if done {
@@ -54,14 +57,8 @@ impl Play {
             ToMachine::Halt => stand.machine.befall(Accident::Halt),
             ToMachine::Reboot => stand.machine.befall(Accident::Reboot),
             ToMachine::Press => stand.bmc.press_button().await.is_ok(),
-            ToMachine::LoseMains => {
-                stand.machine.mains(false);
-                stand.bmc.power_loss().await.is_ok()
-            }
-            ToMachine::RegainMains => {
-                stand.machine.mains(true);
-                stand.bmc.power_return().await.is_ok()
-            }
+            ToMachine::LoseMains => stand.supplies.breaker(false).await,
+            ToMachine::RegainMains => stand.supplies.breaker(true).await,
         }
     }
 
@@ -125,14 +122,16 @@ impl Play {
             }
             (ToProcess::Full, _) => host.disk.fill(true),
             (ToProcess::Room, _) => host.disk.fill(false),
-            (ToProcess::AskedAnew, Some(_)) => {
+            (ToProcess::AskedAnew | ToProcess::AskedFromElsewhere, Some(_)) => {
                 let Some((client, last)) = host.client().zip(self.site.judge.last_of(agent)) else { return false };
-                tokio::spawn(another::ask(client, last));
+                let name = if what == ToProcess::AskedAnew { another::Name::Plan } else { another::Name::Estate };
+                tokio::spawn(another::ask(client, last, name));
             }
             (ToProcess::KillAtWrite(number, when), Some(life)) => {
                 host.disk.fuse(number.saturating_sub(1), when == When::After, move || life.kill());
             }
-            (ToProcess::Kill | ToProcess::Stop | ToProcess::GoOn | ToProcess::AskedAnew | ToProcess::KillAtWrite(..), None)
+            (ToProcess::Kill | ToProcess::Stop | ToProcess::GoOn, None)
+            | (ToProcess::AskedAnew | ToProcess::AskedFromElsewhere | ToProcess::KillAtWrite(..), None)
             | (ToProcess::Start, Some(_)) => return false,
         }
         true
@@ -150,6 +149,7 @@ impl Play {
                     return false;
                 }
             },
+            ToController::AnotherEstate => return self.start_another_estate(),
             ToController::CrashAfter(stage) => self.crash_after = Some(stage),
             ToController::Jump(seconds) => {
                 self.site.jumped.fetch_add(seconds, std::sync::atomic::Ordering::Relaxed);
@@ -181,7 +181,7 @@ impl Play {
             }
             (ToProcess::Kill | ToProcess::Stop | ToProcess::GoOn | ToProcess::KillAtWrite(..), None)
             // nobody asks a controller in a plan's name
-            | (ToProcess::AskedAnew, _)
+            | (ToProcess::AskedAnew | ToProcess::AskedFromElsewhere, _)
             | (ToProcess::Start, Some(_)) => return false,
         }
         true
@@ -278,6 +278,8 @@ impl Play {
                 let intent = Intent::StartFailover { server: server.clone(), reason: "an operator wants it".into(), hash: None };
                 (intent, Some(server))
             }
+            // not at the controller, or not one alone
+            Button::Edit(_) | Button::SetMode(_) => return false,
             Button::Readopt(agent) => {
                 let handle = controller.handle.clone();
                 tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! What the bridge does with a frame: which VLAN it belongs to, what is learnt from it, which ports it leaves and with which tag.
 //! Must never look at anything but forwarding state.
 
+use super::pair::Across;
 use super::{Address, Bridge, Port, State};
 use crate::clock::now;
 use std::time::{Duration, Instant};
@@ -24,12 +25,26 @@ pub struct Leaving {
 impl Bridge {
     /// A frame comes in at a port.
     pub fn forward(&self, from: &str, tag: Option<u16>, source: Address, destination: Address) -> Vec<Leaving> {
+        self.forward_across(from, tag, (source, destination), &Across::default())
+    }
+
+    /// The same of a frame that comes over the link from the other switch of a pair, with what that tells beside it.
+    pub(super) fn forward_across(
+        &self,
+        from: &str,
+        tag: Option<u16>,
+        frame: (Address, Address),
+        across: &Across,
+    ) -> Vec<Leaving> {
         let mut state = self.lock();
         let at = now();
         if at < state.runs_from {
             return Vec::new();
         }
-        let out = state.way(from, tag, (source, destination), at);
+        let mut out = state.way(from, tag, (frame, across), at);
+        if !state.channels.is_empty() {
+            out.iter_mut().for_each(|leaving| leaving.port = state.exit(&leaving.port, frame));
+        }
         for leaving in &out {
             if let Some(port) = state.ports.get_mut(&leaving.port) {
                 port.frames_out += 1;
@@ -55,13 +70,22 @@ pub(super) fn is_old(seen: Instant, at: Instant) -> bool {
 }
 
 impl State {
-    fn way(&mut self, from: &str, tag: Option<u16>, (source, destination): (Address, Address), at: Instant) -> Vec<Leaving> {
+    fn way(
+        &mut self,
+        from: &str,
+        tag: Option<u16>,
+        ((source, destination), across): ((Address, Address), &Across),
+        at: Instant,
+    ) -> Vec<Leaving> {
         let filters = self.filters;
         let Some(entrance) = self.ports.get_mut(from) else { return Vec::new() };
         if !entrance.up || !entrance.cable {
             return Vec::new();
         }
         entrance.frames_in += 1;
+        let channel = self.channel_of(from).map(str::to_owned);
+        let from = channel.as_deref().unwrap_or(from);
+        let Some(entrance) = self.ports.get(from).filter(|port| port.up) else { return Vec::new() };
         // a tag of VLAN 0 carries a priority and no VLAN
         let tagged = tag.filter(|tag| *tag != 0);
         let vlan = match (filters, tagged) {
@@ -75,7 +99,10 @@ impl State {
             own.is_some_and(|port| port.attached)
         };
         if !is_group(source) && source != Address::default() && !local(self, source) {
-            self.learn((vlan, source), from, at);
+            // whoever came in by a leg of a channel over there is behind the leg here, as long as that carries
+            let behind = across.channel.as_deref().filter(|channel| self.channels.contains_key(*channel));
+            let leg = behind.filter(|channel| self.vlans(channel).contains(&vlan)).unwrap_or(from);
+            self.learn((vlan, source), leg, at);
         }
         if !is_group(destination) && local(self, destination) {
             return Vec::new();
@@ -86,7 +113,8 @@ impl State {
             (true, _) => Some(vlan),
         };
         let leaves = |(name, port): (&String, &Port)| {
-            let leaves = *name != from && port.forwards() && (!filters || port.vlans.contains_key(&vlan));
+            let leaves =
+                *name != from && !across.served.contains(name) && port.forwards() && (!filters || port.vlans.contains_key(&vlan));
             leaves.then(|| Leaving { port: name.clone(), tag: tag_of(port.vlans.get(&vlan)), vlan })
         };
         let known = self.learnt.get(&(vlan, destination)).filter(|(_, seen)| !is_old(*seen, at) && !is_group(destination));

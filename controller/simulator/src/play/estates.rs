@@ -1,0 +1,111 @@
+//! Deeds done with estates: one that has no business here and takes in what it finds, edits of the documents of ours, modes of its tiers. Must
+//! never give anybody what an operator could not have.
+
+use super::Play;
+use crate::deed::Edit;
+use engine::Handle;
+use pipeline::event::Intent;
+use std::sync::Arc;
+use std::time::Duration;
+use vocabulary::estate::{Estate, Mode};
+use vocabulary::{AgentId, BootServiceId, StorageId, SwitchId};
+
+/// How long its operator waits for an answer.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How long he waits until agents have said hello, and machines are taken in.
+const WAITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+
+impl Play {
+    /// Its controller runs beside ours from now on, to the end of the world.
+    pub(super) fn start_another_estate(&mut self) -> bool {
+        match self.site.another_estate() {
+            Ok(controller) => {
+                let (handle, estate) = (controller.handle.clone(), self.site.estate.clone());
+                let takes = controller.life.embody(async move { takes_in(&handle, &estate).await });
+                tokio::spawn(takes);
+                self.others.push(controller);
+                true
+            }
+            Err(fault) => {
+                self.tell(format!("the other estate's controller does not start: {fault}"));
+                false
+            }
+        }
+    }
+}
+
+/// By what an edited document's revision is told from the one before.
+const EDITED: &str = "edited by an operator";
+
+impl Play {
+    /// The documents are others from now on, or as they were; whoever runs has read them already. False if that changes nothing.
+    pub(super) fn edit_estate(&mut self, edit: &Edit) -> bool {
+        let mut edited = Estate::clone(&self.site.documents);
+        let touched = match edit {
+            Edit::Contacts => {
+                for (id, group) in &mut edited.groups {
+                    EDITED.clone_into(&mut group.owner);
+                    group.contacts = vec![format!("whoever looks after {id}")];
+                }
+                "group".to_owned()
+            }
+            Edit::Cabling(machine) => {
+                let nic = edited.machines.get_mut(machine).and_then(|document| document.nics.last_mut());
+                let (Some(nic), Ok(port)) = (nic, format!("{machine}-nic9").parse()) else { return false };
+                nic.port = port;
+                format!("machine/{machine}")
+            }
+            Edit::Back => {
+                edited = Estate::clone(&self.site.estate);
+                String::new()
+            }
+        };
+        if edited == *self.site.documents {
+            return false;
+        }
+        if !touched.is_empty() {
+            edited.revisions.insert(touched, EDITED.to_owned());
+        }
+        self.site.documents = Arc::new(edited);
+        true
+    }
+
+    /// Sets the ceiling of every tier.
+    pub(super) fn set_mode(&self, mode: Mode) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        let (handle, estate) = (controller.handle.clone(), self.site.estate.clone());
+        tokio::spawn(async move {
+            for tier in estate.tiers.keys().cloned() {
+                press(&handle, Intent::SetTierMode { tier, mode }).await;
+            }
+        });
+        true
+    }
+}
+
+/// Presses a button; what became of it stands in the other estate's own records.
+async fn press(handle: &Handle, intent: Intent) {
+    let _ = tokio::time::timeout(ANSWER, handle.intent("uid 0".to_owned(), intent)).await;
+}
+
+/// As our own operator did it: everybody is taken in, and every server is told to start.
+async fn takes_in(handle: &Handle, estate: &Estate) {
+    for tier in estate.tiers.keys().cloned() {
+        press(handle, Intent::SetTierMode { tier, mode: Mode::Auto }).await;
+    }
+    let own = estate.switches.keys().map(SwitchId::as_str).chain(estate.storages.keys().map(StorageId::as_str));
+    let agents = own.chain(estate.boot_services.keys().map(BootServiceId::as_str));
+    let agents: Vec<AgentId> = agents.filter_map(|name| name.parse().ok()).collect();
+    for agent in agents {
+        press(handle, Intent::EnrolAgent { agent }).await;
+    }
+    let [hello, taken_in] = WAITS;
+    tokio::time::sleep(hello).await;
+    for machine in estate.machines.keys().cloned() {
+        press(handle, Intent::EnrolMachine { machine }).await;
+    }
+    tokio::time::sleep(taken_in).await;
+    for server in estate.servers.keys().cloned() {
+        press(handle, Intent::StartServer { server }).await;
+    }
+}
