@@ -104,15 +104,35 @@ fn play(seed: u64) -> Result<Sum, String> {
     }
 }
 
-fn number(name: &str, otherwise: u64) -> u64 {
-    let arguments: Vec<String> = std::env::args().collect();
-    let given = arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
-    given.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} takes a whole number, not `{text}`")))
+/// What may be asked for, each with a whole number.
+const OPTIONS: [&str; 3] = ["--seeds", "--from", "--workers"];
+
+/// The options as given; what is none of them, or has no number, is told.
+fn options(arguments: &[String]) -> Result<BTreeMap<&str, u64>, String> {
+    let mut given = BTreeMap::new();
+    for pair in arguments.chunks(2) {
+        let number = pair.get(1).and_then(|text| text.parse().ok());
+        match (OPTIONS.into_iter().find(|option| *option == pair[0]), number) {
+            (Some(option), Some(number)) => drop(given.insert(option, number)),
+            (Some(option), None) => return Err(format!("{option} takes a whole number")),
+            (None, _) => return Err(format!("`{}` is none of {}", pair[0], OPTIONS.join(", "))),
+        }
+    }
+    Ok(given)
 }
 
 fn main() -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-    let (from, seeds, workers) = (number("--from", 0), number("--seeds", 10_000), number("--workers", cores));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let given = match options(&arguments) {
+        Ok(given) => given,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    let number = |option, otherwise| given.get(option).copied().unwrap_or(otherwise);
+    let (from, seeds, workers) = (number("--from", 0), number("--seeds", 10_000), number("--workers", cores).max(1));
     std::panic::set_hook(Box::new(|_| {}));
     let (next, sum, breaches) = (AtomicU64::new(0), Mutex::new(Sum::default()), Mutex::new(Vec::new()));
     let begun = Instant::now();

@@ -229,9 +229,10 @@ pub fn mend(world: &mut World) {
     }
 }
 
-/// How often is looked whether the world is at rest, and how often in a row it has to be.
+/// How often is looked whether the world is at rest, and how often in a row it has to be: longer than any window of the small estate, so that
+/// a verdict that is still to come does come.
 const LOOK_MS: u64 = 1_000;
-const RESTS: u32 = 10;
+const RESTS: u32 = 30;
 
 /// So often an operator goes through what is down, two minutes each time.
 const MENDS: usize = 6;
