@@ -19,7 +19,7 @@ use laws::Breach;
 use oracle::book::Book;
 use oracle::fact::{Change, Key, Ns, Observation, Seen};
 use oracle::judge::{Clause, Course, Effective, Overlap, Span, effective, touched};
-use oracle::limits::SECOND_NS;
+use oracle::limits::{FOREIGN_OVERLAP_MAX_NS, SECOND_NS};
 use oracle::roster::Roster;
 use oracle::writes::{Acks, Writes};
 use pipeline::record::Fact;
@@ -227,8 +227,9 @@ impl Hears for Ear {
             let Some(record) = Record::parse(line.trim_end()) else { return };
             let Ok(server) = record.server.parse::<ServerId>() else { return };
             let at_ns = inner.now_ns();
+            let by_hand = inner.hand_was_there(at_ns);
             if let Some(acks) = inner.acks.get_mut(&server) {
-                acks.take(&record, at_ns);
+                if by_hand { acks.take_by_hand(&record, at_ns) } else { acks.take(&record, at_ns) }
                 let highest = inner.highest.entry(server).or_default();
                 *highest = record.number.max(*highest);
             }
@@ -243,6 +244,11 @@ impl Inner {
 
     fn now_ns(&self) -> Ns {
         self.ns(world::clock::now())
+    }
+
+    /// Whether a foreign hand did something that need not be undone yet.
+    fn hand_was_there(&self, at_ns: Ns) -> bool {
+        self.hand_ns.is_some_and(|hand_ns| at_ns.saturating_sub(hand_ns) <= FOREIGN_OVERLAP_MAX_NS)
     }
 
     /// Takes what is true from this instant on, and judges at once what it may have changed.

@@ -19,6 +19,8 @@ pub struct Ack {
     number: u64,
     /// When it arrived.
     at_ns: Ns,
+    /// Whether it counts for whose turn it was, too.
+    in_turn: bool,
 }
 
 /// One server's acknowledgements, in the order of their arrival.
@@ -43,6 +45,18 @@ pub struct LastAck {
 impl Acks {
     /// Takes an acknowledgement. The same one twice is one.
     pub fn take(&mut self, record: &Record, at_ns: Ns) {
+        self.note(record, at_ns, true);
+    }
+
+    /// Takes an acknowledgement whose way somebody else opened (a colleague at a switch): it counts for what is durable, but an incarnation
+    /// that another one followed may tell in this way what it wrote while it was its turn.
+    pub fn take_by_hand(&mut self, record: &Record, at_ns: Ns) {
+        let last = self.all.iter().rev().find(|ack| ack.in_turn).and_then(|ack| self.incarnations.get(ack.incarnation));
+        let returns = last.is_some_and(|last| *last != record.incarnation) && self.incarnations.contains(&record.incarnation);
+        self.note(record, at_ns, !returns);
+    }
+
+    fn note(&mut self, record: &Record, at_ns: Ns, in_turn: bool) {
         let known = self.incarnations.iter().rposition(|known| *known == record.incarnation);
         let incarnation = match known {
             Some(place) => place,
@@ -55,7 +69,7 @@ impl Acks {
                 return;
             }
         };
-        let ack = Ack { incarnation, number: record.number, at_ns };
+        let ack = Ack { incarnation, number: record.number, at_ns, in_turn };
         if self.all.last().is_some_and(|last| last.incarnation == incarnation && last.number == record.number) {
             return;
         }
@@ -94,7 +108,7 @@ impl Acks {
 
     /// Incarnations in the order of their turns; one that comes again after another stands twice.
     fn turns(&self) -> Vec<&str> {
-        let mut turns: Vec<usize> = self.all.iter().map(|ack| ack.incarnation).collect();
+        let mut turns: Vec<usize> = self.all.iter().filter(|ack| ack.in_turn).map(|ack| ack.incarnation).collect();
         turns.dedup();
         turns.into_iter().filter_map(|place| self.incarnations.get(place).map(String::as_str)).collect()
     }
@@ -105,7 +119,7 @@ impl Acks {
 pub struct Writes {
     /// Different records acknowledged.
     pub acknowledged: u64,
-    /// Of those, found again, each after the one acknowledged before it.
+    /// Of those, found again, each after the one acknowledged before it, unless somebody else's hand let it be told late.
     pub recovered: u64,
     /// Records in the volume.
     pub records: u64,
@@ -220,6 +234,7 @@ fn found<'a>(acks: &'a Acks, records: &[Record]) -> (u64, u64, Option<(&'a str, 
             continue;
         }
         match places.get(&(incarnation.as_str(), ack.number)) {
+            Some(_) if !ack.in_turn => recovered += 1,
             Some(place) if last.is_none_or(|last| *place > last) => {
                 last = Some(*place);
                 recovered += 1;
@@ -299,6 +314,27 @@ mod tests {
         assert!(wire.interleaved);
         assert_eq!((wire.acknowledged, wire.recovered), (4, 2));
         assert_eq!(wire.violations.len(), 2, "{wire:?}");
+    }
+
+    #[test]
+    fn what_a_hand_let_through_late_must_be_durable_but_is_no_second_turn() {
+        let record = |incarnation: &str, number| Record { server: "web1".into(), incarnation: incarnation.into(), number };
+        let on_disk = [("aa", 1), ("aa", 2), ("bb", 3), ("bb", 4)];
+        let mut late = acks(&[("aa", 1), ("bb", 3), ("bb", 4)]);
+        late.take_by_hand(&record("aa", 2), 9);
+        let writes = judge("web1", &late, &log(&on_disk));
+        assert!(writes.violations.is_empty() && !writes.interleaved, "{writes:?}");
+        assert_eq!((writes.acknowledged, writes.recovered), (4, 4));
+        late.take(&record("bb", 4), 10);
+        late.take_by_hand(&record("aa", 9), 11);
+        let writes = judge("web1", &late, &log(&on_disk));
+        assert_eq!((writes.recovered, writes.violations.len()), (4, 1), "it was written by nobody: {writes:?}");
+        // whoever serves now is no late one, nor is a start that nobody knew
+        let mut now = acks(&[("aa", 1), ("bb", 3)]);
+        now.take_by_hand(&record("bb", 4), 9);
+        now.take_by_hand(&record("cc", 5), 10);
+        now.take(&record("bb", 6), 11);
+        assert!(judge("web1", &now, &log(&on_disk)).interleaved);
     }
 
     #[test]

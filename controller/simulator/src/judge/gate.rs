@@ -5,7 +5,6 @@
 use super::{Inner, Judge};
 use async_trait::async_trait;
 use contract::agent::{Client, Readopt};
-use oracle::limits::FOREIGN_OVERLAP_MAX_NS;
 use std::sync::Arc;
 use std::time::Instant;
 use vocabulary::power::{MachineReading, PowerState};
@@ -101,7 +100,7 @@ impl Judge {
     /// done nobody could know of.
     fn unproven(&self, server: &ServerId, machine: &MachineId) -> Option<String> {
         let inner = self.inner();
-        if inner.hand_ns.is_some_and(|at_ns| inner.now_ns().saturating_sub(at_ns) <= FOREIGN_OVERLAP_MAX_NS) {
+        if inner.hand_was_there(inner.now_ns()) {
             return None;
         }
         let now = inner.courses.get(server)?.now();
