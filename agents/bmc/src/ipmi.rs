@@ -255,7 +255,7 @@ impl Ipmi {
     /// How the box is that answers on this session.
     async fn status(&self, identity: Identity, session: u64) -> Result<MachineReading, Trouble> {
         let told = self.need("the chassis status", commands::chassis_status(), Some(session)).await?;
-        let chassis = commands::read_chassis(&told.reply.data).ok_or(Fault::Nonsense("a chassis status that is cut short"))?;
+        let chassis = commands::read_chassis(&told.reply.data).ok_or(Fault::Nonsense("no chassis status"))?;
         Ok(MachineReading {
             session: told.session,
             identity,

@@ -204,9 +204,10 @@ pub fn read_guid(data: &[u8]) -> Option<[u8; 16]> {
     data.first_chunk().copied()
 }
 
-/// The chassis, from the data of a good answer.
+/// The chassis, from the data of a good answer: three bytes, or four (IPMI 2.0, section 28.2). What is longer is no chassis status, however it
+/// begins: of noise every second would say Off.
 pub fn read_chassis(data: &[u8]) -> Option<ChassisStatus> {
-    let [now, _, misc] = data.first_chunk::<3>()?;
+    let ([now, _, misc] | [now, _, misc, _]) = data else { return None };
     let power = if now & 0x01 == 0 { PowerState::Off } else { PowerState::On };
     let restore_policy = match (now >> 5) & 0x03 {
         0 => RestorePolicy::AlwaysOff,
@@ -263,6 +264,7 @@ mod tests {
     fn a_status_that_is_cut_short_is_no_status() {
         assert_eq!(read_chassis(&[]), None);
         assert_eq!(read_chassis(&[0x00, 0x00]), None);
+        assert_eq!(read_chassis(&[0x00; 5]), None, "noise");
         let off = read_chassis(&[0x00, 0x00, 0x00]).unwrap();
         assert_eq!((off.power, off.restore_policy, off.health), (PowerState::Off, RestorePolicy::AlwaysOff, None));
         let on = read_chassis(&[0x61, 0x00, 0x08, 0x00]).unwrap();
@@ -305,7 +307,7 @@ mod tests {
         fn reading_is_total(data in proptest::collection::vec(any::<u8>(), 0..40), code: u8) {
             let _ = (read_guid(&data), read_device_id(&data), read_flags(&data).map(BootFlags::shown));
             if let Some(status) = read_chassis(&data) {
-                prop_assert!(data.len() >= 3 && (status.power == PowerState::Off) == (data[0] & 1 == 0));
+                prop_assert!((3..=4).contains(&data.len()) && (status.power == PowerState::Off) == (data[0] & 1 == 0));
             }
             let reply = Reply { code, data };
             if let Err(code) = good(&reply) {

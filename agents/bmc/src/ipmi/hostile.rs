@@ -134,7 +134,7 @@ fn guid(input: &[u8]) -> bool {
 /// Off is read from one bit of a whole answer and from nothing else.
 fn chassis(input: &[u8]) -> bool {
     let Some(status) = commands::read_chassis(input) else { return false };
-    let off = input.len() >= 3 && input.first().is_some_and(|now| now & 0x01 == 0);
+    let off = (3..=4).contains(&input.len()) && input.first().is_some_and(|now| now & 0x01 == 0);
     assert_eq!(status.power == PowerState::Off, off);
     true
 }

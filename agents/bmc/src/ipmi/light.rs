@@ -44,7 +44,7 @@ impl Ipmi {
 
     async fn light(&self, on: u64) -> Result<LightReading, Trouble> {
         let told = self.need("the chassis status", commands::chassis_status(), Some(on)).await?;
-        let chassis = commands::read_chassis(&told.reply.data).ok_or(Fault::Nonsense("a chassis status that is cut short"))?;
+        let chassis = commands::read_chassis(&told.reply.data).ok_or(Fault::Nonsense("no chassis status"))?;
         Ok(chassis.light)
     }
 }

@@ -25,7 +25,7 @@ pub struct Witness {
 #[async_trait]
 impl Client for Witness {
     async fn call(&self, request: Request) -> Result<Answer, AgentError> {
-        if let Action::ReadMachine { machine } = &request.action {
+        if let Action::ReadMachine { machine } | Action::WatchMachine { machine } = &request.action {
             let (machine, asked) = (machine.clone(), world::clock::now());
             let answer = self.inner.call(request).await;
             if let Ok(Answer::Machine(reading)) = &answer {
