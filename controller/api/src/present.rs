@@ -4,23 +4,13 @@ use crate::view::*;
 use engine::polls::{Counted, LATE_MS};
 use pipeline::State;
 use pipeline::fit;
-use pipeline::ledger::{PlanRow, Standing};
+use pipeline::ledger::{Hold, PlanRow, Standing};
 use pipeline::plan::Body;
+use pipeline::record::Subject;
 use pipeline::s2_decide;
 use std::collections::BTreeMap;
 use vocabulary::check::CheckOutcome;
-use vocabulary::estate::Mode;
-use vocabulary::{Instant, MachineId, PlanId, ServerId};
-
-/// A mode as people write it.
-pub fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Observe => "observe",
-        Mode::Manual => "manual",
-        Mode::Approve => "approve",
-        Mode::Auto => "auto",
-    }
-}
+use vocabulary::{Instant, MachineId, PlanId, ServerId, WallTime};
 
 /// Everything at a glance.
 pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> StatusView {
@@ -28,6 +18,7 @@ pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> Statu
         estate: estate.to_owned(),
         revision,
         blind: state.watch.blind_since.is_some(),
+        holds: holds(state),
         servers: state.estate.servers.keys().filter_map(|id| server(state, id, now)).collect(),
         machines: state.estate.machines.keys().filter_map(|id| machine(state, id, now)).collect(),
         plans: state.ledger.open_plans().map(summary).collect(),
@@ -46,6 +37,37 @@ pub fn polls(counted: &Counted, machines: &[MachineView]) -> PollsView {
         unreachable: machines.iter().filter(|machine| machine.trouble.is_some()).count() as u64,
         late: bounds.zip(&counted.late).map(|(at_most_ms, polls)| LateView { at_most_ms, polls: *polls }).collect(),
     }
+}
+
+fn holds(state: &State) -> Vec<HoldView> {
+    let view = |(server, hold): (&Option<ServerId>, &Hold)| HoldView {
+        server: server.as_ref().map(ToString::to_string),
+        principal: hold.principal.clone(),
+        reason: hold.reason.clone(),
+        since: hold.since.0,
+    };
+    state.ledger.holds.iter().map(view).collect()
+}
+
+/// Everything that somebody works on.
+pub fn maintenance(state: &State) -> Vec<MaintenanceView> {
+    state.ledger.maintenance.keys().filter_map(|subject| in_maintenance(state, subject)).collect()
+}
+
+fn in_maintenance(state: &State, subject: &Subject) -> Option<MaintenanceView> {
+    let maintenance = state.ledger.maintenance.get(subject)?;
+    let (kind, name) = match subject {
+        Subject::Server(server) => ("server", server.to_string()),
+        Subject::Machine(machine) => ("machine", machine.to_string()),
+    };
+    Some(MaintenanceView {
+        kind: kind.to_owned(),
+        name,
+        principal: maintenance.principal.clone(),
+        reason: maintenance.reason.clone(),
+        since: maintenance.since.0,
+        until: maintenance.until.0,
+    })
 }
 
 fn orders(state: &State) -> Vec<OrderView> {
@@ -91,7 +113,7 @@ pub fn server(state: &State, id: &ServerId, now: Instant) -> Option<ServerView> 
         name: id.to_string(),
         group: profile.group.to_string(),
         tier: state.estate.tier_of(id).map(|(tier, _)| tier.to_string()).unwrap_or_default(),
-        mode: mode_word(s2_decide::mode(state, id)).to_owned(),
+        mode: s2_decide::mode(state, id).word().to_owned(),
         machine: placement.map(|placement| placement.machine.to_string()),
         epoch: placement.map(|placement| placement.epoch.0),
         state: word,
@@ -101,7 +123,15 @@ pub fn server(state: &State, id: &ServerId, now: Instant) -> Option<ServerView> 
         symptom: row.and_then(|row| row.suspected.as_ref()).map(|(at, kind)| (at.0, kind.clone())),
         held,
         plan,
+        maintenance: in_maintenance(state, &Subject::Server(id.clone())),
     })
+}
+
+/// The chain from what is seen of a server to what is done about it; `None` if the estate has none of that name.
+pub fn why(state: &State, id: &ServerId, now: Instant, wall: WallTime) -> Option<WhyView> {
+    let chain = pipeline::why::why(state, id, now, wall)?;
+    let link = |(link, text): (pipeline::why::Link, String)| WhyLinkView { link: link.name().to_owned(), text };
+    Some(WhyView { server: id.to_string(), chain: chain.into_iter().map(link).collect() })
 }
 
 /// For how long the server answers without a break, by the vantage point that has seen it for longest.
@@ -157,6 +187,7 @@ pub fn machine(state: &State, id: &MachineId, now: Instant) -> Option<MachineVie
         health: reading.and_then(|(_, reading)| reading.health.clone()),
         ports: document.nics.iter().map(|nic| (nic.role.to_string(), nic.port_id().to_string())).collect(),
         standing_orders: state.ledger.orders.keys().filter(|(_, of, _)| of == id).map(|(_, _, what)| what.clone()).collect(),
+        maintenance: in_maintenance(state, &Subject::Machine(id.clone())),
     })
 }
 

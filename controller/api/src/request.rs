@@ -1,9 +1,10 @@
 //! Bodies of requests.
 
+use pipeline::record::Subject;
 use serde::{Deserialize, Serialize};
-use vocabulary::ServerId;
 use vocabulary::estate::Mode;
 use vocabulary::light::Light;
+use vocabulary::{ServerId, Span};
 
 /// `POST /v1/failovers`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +29,38 @@ pub struct StartFailover {
 pub struct Identify {
     /// What the light is to do.
     pub light: Light,
+}
+
+/// `POST /v1/hold` and `POST /v1/resume`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Which server; without one, the whole estate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerId>,
+    /// Why; recorded and shown.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// `POST /v1/maintenance`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetMaintenance {
+    /// What somebody works on: `{"server": "web1"}` or `{"machine": "m1"}`.
+    pub subject: Subject,
+    /// For how long at most, such as `2h`.
+    pub lasts: Span,
+    /// Why; recorded and shown.
+    pub reason: String,
+}
+
+/// `POST /v1/maintenance/end`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndMaintenance {
+    /// What the work is done on.
+    pub subject: Subject,
 }
 
 /// `POST /v1/tiers/{tier}/mode`.

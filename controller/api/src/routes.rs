@@ -4,7 +4,7 @@ use crate::bmc::{BmcView, LightView, MachineFullView, ScopeWord, SurveyView};
 use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
 use crate::present;
 use crate::problem::Problem;
-use crate::request::{Identify, SetMode, StartFailover};
+use crate::request::{EndMaintenance, Hold, Identify, SetMaintenance, SetMode, StartFailover};
 
 use crate::view::*;
 use crate::{story, view};
@@ -37,6 +37,7 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/status", get(status))
         .route("/v1/servers", get(servers))
         .route("/v1/servers/{id}", get(server))
+        .route("/v1/servers/{id}/why", get(server_why))
         .route("/v1/servers/{id}/{verb}", post(server_verb))
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{id}", get(machine))
@@ -50,6 +51,10 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/agents/{id}/enroll", post(enroll_agent))
         .route("/v1/agents/{id}/readopt", post(readopt_agent))
         .route("/v1/tiers/{id}/mode", post(tier_mode))
+        .route("/v1/hold", post(hold))
+        .route("/v1/resume", post(resume))
+        .route("/v1/maintenance", get(maintenance).post(set_maintenance))
+        .route("/v1/maintenance/end", post(end_maintenance))
         .route("/v1/watch", get(watch))
         .fallback(|| async { Problem(missing("path")) })
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -92,6 +97,13 @@ async fn server(Extension(context): Extension<Context>, Path(id): Path<String>) 
     let id: ServerId = name(&id, "server")?;
     let now = context.now();
     let found = context.engine.query(move |state| present::server(state, &id, now)).await?;
+    found.map(Json).ok_or_else(|| Problem(missing("server")))
+}
+
+async fn server_why(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<WhyView> {
+    let id: ServerId = name(&id, "server")?;
+    let (now, wall) = (context.now(), context.engine.clock().wall());
+    let found = context.engine.query(move |state| present::why(state, &id, now, wall)).await?;
     found.map(Json).ok_or_else(|| Problem(missing("server")))
 }
 
@@ -199,6 +211,34 @@ async fn tier_mode(
 ) -> Answer<AcceptedView> {
     let tier: TierId = name(&id, "tier")?;
     accept(&context, &peer, Intent::SetTierMode { tier, mode: request.mode }).await
+}
+
+async fn hold(Extension(context): Extension<Context>, peer: Peer, Json(asked): Json<Hold>) -> Answer<AcceptedView> {
+    accept(&context, &peer, Intent::Hold { server: asked.server, reason: asked.reason }).await
+}
+
+async fn resume(Extension(context): Extension<Context>, peer: Peer, Json(asked): Json<Hold>) -> Answer<AcceptedView> {
+    accept(&context, &peer, Intent::Resume { server: asked.server, reason: asked.reason }).await
+}
+
+async fn maintenance(Extension(context): Extension<Context>) -> Answer<Vec<MaintenanceView>> {
+    Ok(Json(context.engine.query(present::maintenance).await?))
+}
+
+async fn set_maintenance(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Json(SetMaintenance { subject, lasts, reason }): Json<SetMaintenance>,
+) -> Answer<AcceptedView> {
+    accept(&context, &peer, Intent::Maintain { subject, lasts, reason }).await
+}
+
+async fn end_maintenance(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Json(EndMaintenance { subject }): Json<EndMaintenance>,
+) -> Answer<AcceptedView> {
+    accept(&context, &peer, Intent::EndMaintenance { subject }).await
 }
 
 async fn start_failover(

@@ -47,6 +47,8 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         | Fact::OverruledNoMore { agent }
         | Fact::Readopted { agent, .. } => (None, None, Some(agent.clone())),
         Fact::Alarm { subject, .. } => (None, None, Some(subject.clone())),
+        Fact::Hold { server, .. } | Fact::Resumed { server, .. } => (None, None, server.as_ref().map(ToString::to_string)),
+        Fact::Maintenance { subject, .. } | Fact::MaintenanceEnded { subject, .. } => (None, None, Some(subject.to_string())),
         Fact::Intended { .. } | Fact::Estate { .. } => (None, None, None),
     }
 }

@@ -13,6 +13,9 @@ pub struct StatusView {
     pub revision: u64,
     /// True while no canary answers: nothing is done.
     pub blind: bool,
+    /// What persons hold: no new effect leaves.
+    #[serde(default)]
+    pub holds: Vec<HoldView>,
     /// Servers.
     pub servers: Vec<ServerView>,
     /// Machines.
@@ -108,6 +111,57 @@ pub struct ServerView {
     pub held: Option<HeldView>,
     /// Its open plan.
     pub plan: Option<PlanSummary>,
+    /// That somebody works on it.
+    #[serde(default)]
+    pub maintenance: Option<MaintenanceView>,
+}
+
+/// Why with a server is done what is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// Which.
+    pub server: String,
+    /// From what is seen to what is done.
+    pub chain: Vec<WhyLinkView>,
+}
+
+/// One sentence of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyLinkView {
+    /// `placed`, `seen`, `concluded`, `guarded`, `decided` or `would`.
+    pub link: String,
+    /// The sentence.
+    pub text: String,
+}
+
+/// What a person holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldView {
+    /// Which server; `null`: the whole estate.
+    pub server: Option<String>,
+    /// Who holds it.
+    pub principal: String,
+    /// Why.
+    pub reason: String,
+    /// Since when, milliseconds since 1970.
+    pub since: u64,
+}
+
+/// What somebody works on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceView {
+    /// `server` or `machine`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Who works on it.
+    pub principal: String,
+    /// Why.
+    pub reason: String,
+    /// Since when, milliseconds since 1970.
+    pub since: u64,
+    /// When it ends by itself.
+    pub until: u64,
 }
 
 /// A wait with its reason and what ends it.
@@ -152,6 +206,9 @@ pub struct MachineView {
     pub ports: BTreeMap<String, String>,
     /// Open parts of its fence.
     pub standing_orders: Vec<String>,
+    /// That somebody works on it.
+    #[serde(default)]
+    pub maintenance: Option<MaintenanceView>,
 }
 
 /// A spare.

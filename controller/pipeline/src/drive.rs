@@ -36,6 +36,13 @@ pub fn advance(state: &mut State, work: &mut Work, out: &mut Out) {
             return give_up(state, work, out, "F0302", reason, false);
         }
     }
+    if let Some(hold) = work.stopped(&state.ledger) {
+        stand_still(work, out);
+        if work.phase == Phase::Fence && !begun && work.by_verdict {
+            // nothing was touched: it is decided anew when the hold has ended
+            return give_up(state, work, out, "F0303", hold, true);
+        }
+    }
     // each phase can be entered once, so this ends
     loop {
         let before = work.phase;
@@ -59,6 +66,17 @@ pub fn advance(state: &mut State, work: &mut Work, out: &mut Out) {
     if let Some(at) = work.next_due(out.now) {
         out.wake(at);
     }
+}
+
+/// A person's hold is no fault of the target: its patience begins anew when the hold has ended.
+fn stand_still(work: &mut Work, out: &mut Out) {
+    if matches!(work.phase, Phase::Wire | Phase::Boot | Phase::Clear) {
+        work.since = out.now;
+    }
+    if work.proven_at.is_some() {
+        work.proven_at = Some(out.now);
+    }
+    out.wake(out.now + limits::HELD_LOOK);
 }
 
 fn enter(state: &mut State, work: &mut Work, out: &mut Out, phase: Phase, stages: &[Stage]) {
@@ -110,6 +128,10 @@ fn fence(state: &mut State, work: &mut Work, out: &mut Out) {
         } else if let Some(at) = work.proven_at {
             out.wake(at + limits::TARGET_OFF_PATIENCE + vocabulary::Span::ms(1));
         }
+        return;
+    }
+    if work.stopped(&state.ledger).is_some() {
+        // nothing is lost yet by waiting, and after this there is only forward
         return;
     }
     let lacking = unready(state, work);

@@ -1,6 +1,6 @@
 //! All that can happen to the core.
 
-use crate::record::Record;
+use crate::record::{Record, Subject};
 use std::sync::Arc;
 use vocabulary::boot::BootContact;
 use vocabulary::check::CheckOutcome;
@@ -105,6 +105,14 @@ pub enum Intent {
     StartFailover { server: ServerId, reason: String, hash: Option<String> },
     /// Lifts a machine's quarantine and returns it to a pool.
     ReleaseMachine { machine: MachineId },
+    /// Stops every new effect for a server, or for the whole estate.
+    Hold { server: Option<ServerId>, reason: String },
+    /// Lets that go.
+    Resume { server: Option<ServerId>, reason: String },
+    /// Somebody works on it for so long: nothing is done about it by itself.
+    Maintain { subject: Subject, lasts: Span, reason: String },
+    /// The work is done.
+    EndMaintenance { subject: Subject },
     /// Raises or lowers the ceiling of a tier.
     SetTierMode { tier: TierId, mode: Mode },
 }

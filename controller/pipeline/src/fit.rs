@@ -3,6 +3,7 @@
 use crate::ledger::Standing;
 use crate::overrule;
 use crate::plan::{Kind, PassedOver};
+use crate::record::Subject;
 use crate::reload;
 use crate::state::State;
 use crate::work::limits;
@@ -38,6 +39,9 @@ pub fn obstacles(state: &State, server: &ServerId, machine: &MachineId, now: Ins
     }
     if state.ledger.machines.get(machine).is_none_or(|row| row.enrolled.is_none()) {
         reasons.push(format!("it is not enrolled; `understudy machine enroll {machine}` takes it in"));
+    }
+    if let Some(maintenance) = state.ledger.maintenance.get(&Subject::Machine(machine.clone())) {
+        reasons.push(format!("{} works on it: {}", maintenance.principal, maintenance.reason));
     }
     let changes = reload::since_enrolment(&state.ledger, &state.estate, machine);
     if !changes.is_empty() {

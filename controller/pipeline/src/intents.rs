@@ -1,5 +1,8 @@
 //! What operators and programs ask for: accepted, with the plan it opens, or refused with the reason. Nothing here touches a device.
 
+pub mod brakes;
+
+use crate::brake;
 use crate::event::Intent;
 use crate::ledger::Standing;
 use crate::out::Out;
@@ -15,6 +18,7 @@ use vocabulary::{Fault, MachineId, PlanId, PoolId, ServerId, TierId};
 /// Accepts or refuses an intent.
 pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent) -> Result<Option<PlanId>, Fault> {
     not_overruled(state, &intent)?;
+    not_held(state, &intent)?;
     match intent {
         Intent::EnrolAgent { agent } => {
             let what = format!("agent enroll {agent}");
@@ -54,7 +58,39 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
             let body = release(state, &machine)?;
             open(state, out, principal, format!("machine release {machine}"), body)
         }
+        Intent::Hold { server, reason } => brakes::hold(state, out, principal, server, true, reason).map(|()| None),
+        Intent::Resume { server, reason } => brakes::hold(state, out, principal, server, false, reason).map(|()| None),
+        Intent::Maintain { subject, lasts, reason } => {
+            brakes::maintain(state, out, principal, subject, lasts, reason).map(|()| None)
+        }
+        Intent::EndMaintenance { subject } => brakes::end(state, out, principal, subject).map(|()| None),
         Intent::SetTierMode { tier, mode } => set_mode(state, out, principal, &tier, mode),
+    }
+}
+
+/// What a person holds is not begun by another one's command either.
+fn not_held(state: &State, intent: &Intent) -> Result<(), Fault> {
+    let server = match intent {
+        Intent::EnrolMachine { .. } | Intent::ReleaseMachine { .. } => None,
+        Intent::StartServer { server }
+        | Intent::StopServer { server }
+        | Intent::RestartServer { server }
+        | Intent::StartFailover { server, .. } => Some(server),
+        Intent::EnrolAgent { .. }
+        | Intent::ReadoptAgent { .. }
+        | Intent::SetTierMode { .. }
+        | Intent::Hold { .. }
+        | Intent::Resume { .. }
+        | Intent::Maintain { .. }
+        | Intent::EndMaintenance { .. } => return Ok(()),
+    };
+    match brake::held(&state.ledger, server) {
+        None => Ok(()),
+        Some((hold, ends)) => Err(Fault::new(
+            207,
+            format!("{} holds what would be done: {}", hold.principal, hold.reason),
+            format!("`{ends}` lets it go, if that is right now"),
+        )),
     }
 }
 
@@ -70,7 +106,13 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
             let home = state.estate.servers.get(server).map(|profile| &profile.home);
             overrule::overruler(state, past.chain(home), Some(server))
         }
-        Intent::EnrolAgent { .. } | Intent::ReadoptAgent { .. } | Intent::SetTierMode { .. } => None,
+        Intent::EnrolAgent { .. }
+        | Intent::ReadoptAgent { .. }
+        | Intent::SetTierMode { .. }
+        | Intent::Hold { .. }
+        | Intent::Resume { .. }
+        | Intent::Maintain { .. }
+        | Intent::EndMaintenance { .. } => None,
     };
     match overruler {
         None => Ok(()),
@@ -104,11 +146,7 @@ fn known(state: &State, machine: &MachineId) -> Result<(), Fault> {
     if state.estate.machines.contains_key(machine) {
         return Ok(());
     }
-    Err(Fault::new(
-        54,
-        format!("there is no machine `{machine}` in the estate"),
-        "`understudy machine list` shows those there are",
-    ))
+    Err(s4_place::unknown_machine(machine))
 }
 
 fn busy(state: &State, machine: &MachineId) -> Result<(), Fault> {
@@ -153,6 +191,7 @@ fn may_touch(state: &State, server: &ServerId) -> Result<(), Fault> {
 
 /// In `observe` nothing of the machine is touched, not even its identify light.
 pub fn may_touch_machine(state: &State, machine: &MachineId) -> Result<(), Fault> {
+    not_held(state, &Intent::ReleaseMachine { machine: machine.clone() })?;
     if s2_decide::machine_mode(state, machine) != Mode::Observe {
         return Ok(());
     }

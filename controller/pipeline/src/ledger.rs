@@ -2,7 +2,7 @@
 
 use crate::basis::{Basis, MachineBasis, ServerBasis};
 use crate::plan::{Kind, Plan};
-use crate::record::{Ended, Fact, Ownership, Raised, Record};
+use crate::record::{Ended, Fact, Ownership, Raised, Record, Subject};
 use crate::stage::Stage;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
@@ -37,6 +37,10 @@ pub struct Ledger {
     pub older: BTreeMap<String, Vec<String>>,
     /// Agents whose gates know more than this store, and are only observed.
     pub overruled: BTreeMap<String, Overruled>,
+    /// What a person holds: servers, or (`None`) the whole estate.
+    pub holds: BTreeMap<Option<ServerId>, Hold>,
+    /// What somebody works on.
+    pub maintenance: BTreeMap<Subject, Maintenance>,
     /// The estate's counter when an agent was last seeded: a person has vouched for what it kept of before.
     pub seeded: BTreeMap<String, Epoch>,
 }
@@ -50,6 +54,30 @@ pub struct Overruled {
     pub store: Option<String>,
     /// What it said.
     pub evidence: String,
+}
+
+/// A hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// Who.
+    pub principal: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: WallTime,
+}
+
+/// A maintenance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Maintenance {
+    /// Who.
+    pub principal: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: WallTime,
+    /// When it ends by itself, by the controller's wall clock.
+    pub until: WallTime,
 }
 
 /// What a machine is now.
@@ -258,7 +286,40 @@ impl Ledger {
             }
             Fact::Closed { plan, result } => self.apply_closed(plan, result, record.at),
             Fact::Released { machine, pool, .. } => self.apply_released(machine, pool),
+            brake @ (Fact::Hold { .. } | Fact::Resumed { .. } | Fact::Maintenance { .. } | Fact::MaintenanceEnded { .. }) => {
+                self.apply_brake(brake, record.at);
+            }
             about_server => self.apply_server(about_server, record.at),
+        }
+    }
+
+    fn apply_brake(&mut self, fact: &Fact, at: WallTime) {
+        match fact {
+            Fact::Hold { server, principal, reason } => {
+                let hold = Hold { principal: principal.clone(), reason: reason.clone(), since: at };
+                self.holds.insert(server.clone(), hold);
+            }
+            Fact::Resumed { server, .. } => {
+                self.holds.remove(server);
+                self.forget_held("F0207");
+            }
+            Fact::Maintenance { subject, until, principal, reason } => {
+                let (principal, reason) = (principal.clone(), reason.clone());
+                let maintenance = Maintenance { principal, reason, since: at, until: *until };
+                self.maintenance.insert(subject.clone(), maintenance);
+            }
+            Fact::MaintenanceEnded { subject, .. } => {
+                self.maintenance.remove(subject);
+                self.forget_held("F0208");
+            }
+            _ => {}
+        }
+    }
+
+    /// The reason for a wait may be gone: if it is not, the next look tells it again.
+    fn forget_held(&mut self, code: &str) {
+        for row in self.servers.values_mut().filter(|row| row.held.as_ref().is_some_and(|(held, ..)| held == code)) {
+            row.held = None;
         }
     }
 

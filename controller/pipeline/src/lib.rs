@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod basis;
+pub mod brake;
 pub mod effect;
 pub mod event;
 pub mod fit;
@@ -39,6 +40,7 @@ pub mod intents;
 pub mod invariants;
 pub mod recover;
 pub mod step;
+pub mod why;
 
 pub use effect::Effect;
 pub use event::Event;

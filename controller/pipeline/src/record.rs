@@ -5,6 +5,7 @@ use crate::basis::Basis;
 use crate::plan::Plan;
 use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
@@ -35,6 +36,14 @@ pub enum Fact {
     Ceiling { tier: TierId, mode: Mode },
     /// Whether a server is meant to run.
     Desired { server: ServerId, running: bool },
+    /// A person has stopped every new effect for a server, or for the whole estate.
+    Hold { server: Option<ServerId>, principal: String, reason: String },
+    /// A person has let go a hold.
+    Resumed { server: Option<ServerId>, principal: String, reason: String },
+    /// Somebody works on a machine or server: nothing is done about it by itself, until that time at the latest.
+    Maintenance { subject: Subject, until: WallTime, principal: String, reason: String },
+    /// That is over: by whom, or since its time is over.
+    MaintenanceEnded { subject: Subject, by: String },
     /// A server was heard on its machine since that machine's last boot.
     Heard { server: ServerId, machine: MachineId, last_reset: Option<String>, vantages: Vec<AgentId>, boot_ms: Option<u64> },
     /// A symptom began.
@@ -130,4 +139,23 @@ pub struct Ownership {
     pub epoch: Epoch,
     /// Its volumes.
     pub volumes: Vec<VolumeId>,
+}
+
+/// What somebody works on.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// A server, wherever it is.
+    Server(ServerId),
+    /// A machine, whatever is on it.
+    Machine(MachineId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Server(server) => write!(f, "server {server}"),
+            Subject::Machine(machine) => write!(f, "machine {machine}"),
+        }
+    }
 }

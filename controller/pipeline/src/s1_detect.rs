@@ -14,7 +14,7 @@ use vocabulary::{AgentId, Instant, MachineId, PlanId, ServerId, Span};
 /// A reboot may take this much longer than the last recorded boot.
 const REBOOT_MARGIN_PERCENT: u64 = 130;
 /// A reading older than this many poll intervals is not "now".
-const FRESH_POLLS: u64 = 4;
+pub const FRESH_POLLS: u64 = 4;
 /// How many Off readings in a row are a symptom.
 const OFF_READS: u32 = 2;
 /// How many independent domains must agree.
@@ -133,19 +133,19 @@ struct Witnesses<'a> {
     still_since: Option<Instant>,
 }
 
+/// The vantage points from which a server was heard since its machine's last boot: only their silence counts.
+pub fn heard_since_boot<'a>(state: &'a State, server: &ServerId, machine: &MachineId) -> BTreeSet<&'a AgentId> {
+    let watch = state.watch.machines.get(machine);
+    let reset = watch.and_then(|w| w.last.as_ref()).and_then(|(_, reading)| reading.last_reset.as_ref());
+    let since_boot = |heard: &&Heard| heard.machine == *machine && (reset.is_none() || heard.last_reset.as_ref() == reset);
+    let heard = state.ledger.servers.get(server).and_then(|row| row.heard.as_ref()).filter(since_boot);
+    heard.map(|heard| heard.vantages.iter().collect()).unwrap_or_default()
+}
+
 fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: Instant) -> Witnesses<'a> {
     let detection = &state.estate.settings.detection;
     let watch = state.watch.machines.get(machine);
-    let reset = watch.and_then(|w| w.last.as_ref()).and_then(|(_, reading)| reading.last_reset.clone());
-    let since_boot = |heard: &&Heard| heard.machine == *machine && (reset.is_none() || heard.last_reset == reset);
-    let heard: BTreeSet<&AgentId> = state
-        .ledger
-        .servers
-        .get(server)
-        .and_then(|row| row.heard.as_ref())
-        .filter(since_boot)
-        .map(|heard| heard.vantages.iter().collect())
-        .unwrap_or_default();
+    let heard = heard_since_boot(state, server, machine);
     let fresh = |at: Instant| now.since(at).0 <= FRESH_POLLS * detection.check_every.0.max(1000);
     let (mut healthy, mut silent, mut answering) = (BTreeSet::new(), BTreeSet::new(), false);
     let (mut silent_since, mut partly_silent_since) = (None, None);

@@ -1,6 +1,7 @@
 //! Stage 2: symptoms become verdicts, or reasons why not. The guard lives here: a mass of suspicions is an outage of something else,
 //! and a controller whose own gateways are silent is blind and does nothing.
 
+use crate::brake;
 use crate::overrule;
 use crate::s1_detect::{Kind, Symptom, is_suspicion, symptom};
 use crate::state::State;
@@ -71,8 +72,9 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
             ),
             format!("`understudy server restart {server}`, or `understudy failover start {server}`"),
         );
-        // what a rival store explains is no service that is ill
-        return Decision::Held(symptom, overruled(state, server).unwrap_or(unproven));
+        let machine = symptom.machine.clone();
+        // what a rival store or a person explains is no service that is ill
+        return Decision::Held(symptom, overruled(state, server).or_else(|| braked(state, server, &machine)).unwrap_or(unproven));
     }
     if let Some(hold) = hold(state, server, &symptom, now, wall) {
         return Decision::Held(symptom, hold);
@@ -131,7 +133,7 @@ pub fn stands(state: &State, server: &ServerId, now: Instant) -> Result<(), Stri
     if !symptom.failed {
         return Err(format!("the verdict no longer stands: {}", symptom.evidence.join("; ")));
     }
-    match guard(state, &symptom.machine, now) {
+    match braked(state, server, &symptom.machine).or_else(|| guard(state, &symptom.machine, now)) {
         Some(hold) => Err(hold.reason),
         None => Ok(()),
     }
@@ -140,6 +142,7 @@ pub fn stands(state: &State, server: &ServerId, now: Instant) -> Result<(), Stri
 fn hold(state: &State, server: &ServerId, symptom: &Symptom, now: Instant, wall: WallTime) -> Option<Hold> {
     blind(state, now)
         .or_else(|| overruled(state, server))
+        .or_else(|| braked(state, server, &symptom.machine))
         .or_else(|| guard(state, &symptom.machine, now))
         .or_else(|| rate(state, server, wall))
 }
@@ -148,6 +151,21 @@ fn blind(state: &State, now: Instant) -> Option<Hold> {
     let since = state.watch.blind_since?;
     let text = format!("no canary answers since {}: the controller may be the isolated one", now.since(since));
     Some(Hold::new("F0201", text, "by itself, when a canary answers"))
+}
+
+/// A person holds it, or works on it.
+fn braked(state: &State, server: &ServerId, machine: &MachineId) -> Option<Hold> {
+    if let Some((hold, ends)) = brake::held(&state.ledger, Some(server)) {
+        let text = format!("{} holds what would be done for {server}: {}", hold.principal, hold.reason);
+        return Some(Hold::new("F0207", text, format!("`{ends}`")));
+    }
+    let (subject, maintenance) = brake::worked_on(&state.ledger, machine)?;
+    let text = format!("{subject} is in maintenance by {}: {}", maintenance.principal, maintenance.reason);
+    Some(Hold::new(
+        "F0208",
+        text,
+        format!("by itself, when the time set for it is over, or `understudy maintenance end {subject}`"),
+    ))
 }
 
 /// An agent that the failover would need knows more than this store: no epoch is drawn against it.
@@ -212,41 +230,64 @@ fn together<'a>(state: &State, machine: &'a MachineId, members: &BTreeSet<&'a Ma
     before + 1 + later.windows(2).take_while(near).count()
 }
 
+/// How a failure domain of a machine stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// What it is: `rack r1`.
+    pub name: String,
+    /// Machines of it that fail together with this one, itself included.
+    pub suspects: usize,
+    /// All its machines.
+    pub machines: usize,
+    /// With so many suspects it is held.
+    pub held_from: usize,
+    /// Within this time.
+    pub window: Span,
+}
+
+impl Domain {
+    /// True if what fails in it is held.
+    pub fn is_held(&self) -> bool {
+        self.suspects >= self.held_from
+    }
+}
+
+/// Every failure domain of a suspect machine, the smallest first.
+pub fn domains(state: &State, machine: &MachineId, now: Instant) -> Vec<Domain> {
+    let settings = &state.estate.settings.guard;
+    let counted = |(name, members): (String, BTreeSet<&MachineId>)| {
+        let machines = members.len();
+        let shared = name.starts_with("rack") || name.starts_with("feed");
+        let held_from = if shared {
+            RACK_COUNT.max((machines * DOMAIN_PERCENT).div_ceil(100))
+        } else {
+            SWITCH_COUNT.max(machines * DOMAIN_PERCENT / 100) + 1
+        };
+        let suspects = together(state, machine, &members, settings.window, now);
+        Domain { name, suspects, machines, held_from, window: settings.window }
+    };
+    let mut domains: Vec<Domain> = members(state, machine).into_iter().map(counted).collect();
+    domains.extend(state.estate.machines.get(machine).map(|document| {
+        let of_site = state.estate.machines.iter().filter(|(_, other)| other.site == document.site);
+        let members: BTreeSet<&MachineId> = of_site.map(|(id, _)| id).collect();
+        let (machines, window) = (members.len(), settings.site_window);
+        let held_from = (settings.site_count as usize).max(machines * settings.site_percent as usize / 100) + 1;
+        let suspects = together(state, machine, &members, window, now);
+        Domain { name: format!("site {}", document.site), suspects, machines, held_from, window }
+    }));
+    domains
+}
+
 /// The blast-radius guard: counts suspicions per failure domain within the window. `None` lets pass.
 pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
-    let settings = &state.estate.settings.guard;
-    for (domain, members) in domains(state, machine) {
-        let ill = together(state, machine, &members, settings.window, now);
-        let shared = domain.starts_with("rack") || domain.starts_with("feed");
-        let limit_reached = if shared {
-            ill >= RACK_COUNT && ill * 100 >= members.len() * DOMAIN_PERCENT
-        } else {
-            ill > SWITCH_COUNT.max(members.len() * DOMAIN_PERCENT / 100)
-        };
-        if limit_reached {
-            return Some(Hold::new(
-                "F0202",
-                format!(
-                    "{ill} of {} machines of {domain} are suspects within {}: the domain is held",
-                    members.len(),
-                    settings.window
-                ),
-                "by itself, when fewer are suspects",
-            ));
-        }
-    }
-    let site = state.estate.machines.get(machine).map(|document| &document.site)?;
-    let members: BTreeSet<&MachineId> = state.estate.machines.iter().filter(|(_, m)| &m.site == site).map(|(id, _)| id).collect();
-    let ill = together(state, machine, &members, settings.site_window, now);
-    let limit = (settings.site_count as usize).max(members.len() * settings.site_percent as usize / 100);
-    (ill > limit).then(|| {
-        let text = format!("{ill} machines of site {site} are suspects within {}: the site is held", settings.site_window);
-        Hold::new("F0202", text, "by itself, when fewer are suspects")
-    })
+    let held = domains(state, machine, now).into_iter().find(Domain::is_held)?;
+    let Domain { name, suspects, machines, window, .. } = held;
+    let text = format!("{suspects} of {machines} machines of {name} are suspects within {window}: it is held");
+    Some(Hold::new("F0202", text, "by itself, when fewer are suspects"))
 }
 
 /// The feeds, the rack, the storage targets and the switches that a machine hangs on, in this order, with all machines that do.
-fn domains<'a>(state: &'a State, machine: &MachineId) -> Vec<(String, BTreeSet<&'a MachineId>)> {
+fn members<'a>(state: &'a State, machine: &MachineId) -> Vec<(String, BTreeSet<&'a MachineId>)> {
     let Some(own) = state.estate.machines.get(machine) else { return Vec::new() };
     let all = |member: &dyn Fn(&vocabulary::estate::Machine) -> bool| -> BTreeSet<&'a MachineId> {
         state.estate.machines.iter().filter(|(_, other)| member(other)).map(|(id, _)| id).collect()
@@ -277,7 +318,9 @@ fn domains<'a>(state: &'a State, machine: &MachineId) -> Vec<(String, BTreeSet<&
 pub fn remember(state: &mut State, found: Option<&Symptom>, now: Instant) {
     let longest = state.estate.settings.guard.window.max(state.estate.settings.guard.site_window);
     state.watch.suspicions.retain(|_, suspicion| now.since(suspicion.last) <= longest);
-    if let Some(symptom) = found.filter(|symptom| is_suspicion(symptom.kind)) {
+    // what somebody works on falls silent for that reason
+    let counts = |symptom: &&Symptom| is_suspicion(symptom.kind) && brake::worked_on(&state.ledger, &symptom.machine).is_none();
+    if let Some(symptom) = found.filter(counts) {
         let before = state.watch.suspicions.get(&symptom.machine).filter(|before| now.since(before.last) <= SAME_SUSPICION);
         let first = before.map_or(now, |before| before.first);
         state.watch.suspicions.insert(symptom.machine.clone(), Suspicion { first, last: now });

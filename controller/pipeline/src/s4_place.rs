@@ -96,6 +96,12 @@ pub fn unknown(server: &ServerId) -> Fault {
     Fault::new(53, format!("there is no server `{server}` in the estate"), "`understudy server list` shows those there are")
 }
 
+/// The fault of a name that no machine has.
+pub fn unknown_machine(machine: &MachineId) -> Fault {
+    let message = format!("there is no machine `{machine}` in the estate");
+    Fault::new(54, message, "`understudy machine list` shows those there are")
+}
+
 /// Kinds of volumes that this release cannot move safely are refused, with a code.
 fn supported(state: &State, server: &ServerId) -> Result<(), Fault> {
     let profile = state.estate.servers.get(server).ok_or_else(|| unknown(server))?;

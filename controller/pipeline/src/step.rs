@@ -49,6 +49,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
             out.effects.push(Effect::Reply { ticket, answer });
         }
         What::Tick => {
+            intents::brakes::expire(&mut state, &mut out);
             run_all(&mut state, &mut out);
             let servers: Vec<ServerId> = state.ledger.servers.keys().cloned().collect();
             for server in servers {

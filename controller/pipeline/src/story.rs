@@ -2,6 +2,7 @@
 
 use crate::plan::Plan;
 use crate::record::Fact;
+use vocabulary::ServerId;
 
 fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -20,6 +21,12 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Ceiling { tier, mode } => format!("ceiling of tier {tier} is {mode:?}").to_lowercase(),
         Fact::Desired { server, running: true } => format!("{server} is to run"),
         Fact::Desired { server, running: false } => format!("{server} is to stop"),
+        Fact::Hold { server, principal, reason } => format!("{principal} holds {}: {reason}", everything_of(server.as_ref())),
+        Fact::Resumed { server, principal, reason } => {
+            format!("{principal} lets {} go on{}", everything_of(server.as_ref()), because(reason))
+        }
+        Fact::Maintenance { subject, principal, reason, .. } => format!("{subject} is in maintenance by {principal}: {reason}"),
+        Fact::MaintenanceEnded { subject, by } => format!("the maintenance of {subject} is over: {by}"),
         Fact::Heard { server, machine, vantages, .. } => format!("{server} on {machine} answers {}", list(vantages)),
         Fact::Suspected { server, machine, symptom, evidence } => {
             format!("{server} on {machine}: {symptom} suspected: {}", evidence.join("; "))
@@ -57,6 +64,14 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Readopted { agent, principal } => format!("{principal} had the memory of agent {agent} seeded from the ledger"),
         Fact::Alarm { code, text, .. } => format!("ALARM {code}: {text}"),
     }
+}
+
+fn everything_of(server: Option<&ServerId>) -> String {
+    server.map_or_else(|| "everything".to_owned(), ToString::to_string)
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 fn sealed(plan: &Plan) -> String {

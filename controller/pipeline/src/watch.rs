@@ -1,5 +1,6 @@
 //! What is being seen: the newest observation of each thing and since when it has been so. Volatile: empty after a restart.
 
+use crate::record::Subject;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vocabulary::boot::BootStep;
 use vocabulary::check::CheckOutcome;
@@ -7,7 +8,7 @@ use vocabulary::estate::Estate;
 use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, Span, VolumeId};
+use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, Span, VolumeId, WallTime};
 
 /// How many boot contacts are kept per machine.
 pub const CONTACTS_MAX: usize = 32;
@@ -55,6 +56,8 @@ pub struct Watch {
     pub suspicions: BTreeMap<MachineId, Suspicion>,
     /// When a suspicion of a server began or ended on record lately, oldest first.
     pub told: BTreeMap<ServerId, VecDeque<Instant>>,
+    /// When what is in maintenance, until that wall-clock time, ends by this life's own clock.
+    pub maintained: BTreeMap<(Subject, WallTime), Instant>,
     /// Alarms that were raised and whose cause lasts, so that each is raised once.
     pub alarms: BTreeSet<String>,
 }

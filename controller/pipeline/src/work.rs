@@ -1,6 +1,7 @@
 //! What is being done for one plan: tasks on devices, each retried by itself so that none delays another. Volatile: re-made after a
 //! restart, when the world is looked at again. Nothing here decides what is sufficient; the stages do.
 
+use crate::brake;
 use crate::effect::{Agent, Command, Effect};
 use crate::ledger::Ledger;
 use crate::out::Out;
@@ -33,6 +34,8 @@ pub mod limits {
     pub const SENT_OFTEN: u32 = 12;
     /// The longest pause between two of those.
     pub const SELDOM_MAX: Span = Span::seconds(300);
+    /// How often a plan that a person holds looks whether it still is.
+    pub const HELD_LOOK: Span = Span::seconds(1);
     /// Pause between two tries of a health check while a plan verifies.
     pub const VERIFY_EVERY: Span = Span::ms(150);
     /// How often the power of a fenced machine is read while a part of its fence is not confirmed, and while it is quarantined.
@@ -365,9 +368,32 @@ impl Work {
             .min()
     }
 
+    /// True for a bar that was confirmed once, or is part of a fence that was proven: to confirm it again is nothing new.
+    fn restores(&self, key: &Key) -> bool {
+        let bar = matches!(key, Key::Power(_) | Key::Port(..) | Key::Volume(_) | Key::Permit(..));
+        bar && (self.proven_at.is_some() || self.tasks.get(key).is_some_and(|task| task.evidence.is_some()))
+    }
+
+    /// Why nothing new may be sent, if a person holds this plan. What keeps or restores a bar goes on: standing orders are that.
+    pub fn stopped(&self, ledger: &Ledger) -> Option<String> {
+        brake::stops(ledger, &self.plan).filter(|_| self.phase != Phase::Orders)
+    }
+
+    /// True if a person's hold keeps this command from being sent now: the task is put off, and nothing counts as tried.
+    pub fn is_held_back(&mut self, ledger: &Ledger, key: &Key, action: &Action, now: Instant) -> bool {
+        let Some(hold) = self.stopped(ledger).filter(|_| !action.is_read() && !self.restores(key)) else { return false };
+        let task = self.tasks.entry(key.clone()).or_insert_with(|| Task::due(now));
+        task.reason = Some(hold);
+        task.again_at(now + limits::HELD_LOOK);
+        true
+    }
+
     /// Sends a command for a task: its intent is recorded first if it changes anything. False if the agent may not be asked that now:
     /// the task is put off, with the reason.
     pub fn send(&mut self, ledger: &mut Ledger, out: &mut Out, key: Key, agent: Agent, stage: Stage, action: Action) -> bool {
+        if self.is_held_back(ledger, &key, &action, out.now) {
+            return false;
+        }
         if let Some(refusal) = trust::refusal(ledger, &agent, &action) {
             self.tasks.entry(key).or_insert_with(|| Task::due(out.now)).retry(out.now, refusal.to_string());
             return false;

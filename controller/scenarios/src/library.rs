@@ -21,6 +21,8 @@ const FILES: &[(&str, &str)] = files![
     "uefi",
     "san",
     "ipmi",
+    "held",
+    "maintenance",
 ];
 
 /// The names.

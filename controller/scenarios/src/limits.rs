@@ -68,3 +68,5 @@ pub const HALL_KEPT: Duration = Duration::from_secs(12 * 3600);
 pub const HALL_ANSWER: Duration = Duration::from_secs(10);
 /// The longest line that is read of a simulated hall.
 pub const HALL_LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Why a person pulls a brake in a scenario.
+pub const REASON: &str = "the scenario wants it";

@@ -86,6 +86,14 @@ pub enum Step {
     },
     /// A person releases a machine from quarantine.
     Release(MachineId),
+    /// A person holds everything, or one server.
+    Hold(Option<ServerId>),
+    /// A person lets that go.
+    Resume(Option<ServerId>),
+    /// A person says that he works on a machine, for so long at most.
+    Maintain(MachineId, Duration),
+    /// The work is done.
+    EndMaintenance(MachineId),
     /// The controller is killed.
     KillController,
     /// The controller is started again; with a stage, it dies when a failover enters that.

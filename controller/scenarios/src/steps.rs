@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::clock::wall_ms;
 use crate::expect;
+use crate::limits::REASON;
 use crate::rig::SERVE;
 use crate::run::{Run, until};
 use crate::script::{Numbered, Step};
@@ -33,6 +34,22 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
             run.bmc_sim(&json!({"verb": "set_quirks", "name": machine, "quirks": {"reach": reach}}))
         }
         Step::Release(machine) => run.rig.product.command(&["machine", "release", machine.as_str(), "--yes"]).map(drop),
+        Step::Hold(server) => {
+            let of = server.iter().map(|server| server.as_str());
+            let words: Vec<&str> = ["hold"].into_iter().chain(of).chain(["--reason", REASON]).collect();
+            run.rig.product.command(&words).map(drop)
+        }
+        Step::Resume(server) => {
+            let of = server.iter().map(|server| server.as_str());
+            let words: Vec<&str> = ["resume"].into_iter().chain(of).chain(["--yes"]).collect();
+            run.rig.product.command(&words).map(drop)
+        }
+        Step::Maintain(machine, time) => {
+            let lasts = format!("{}ms", time.as_millis());
+            let words = ["maintenance", "set", "machine", machine.as_str(), "--for", &lasts, "--reason", REASON];
+            run.rig.product.command(&words).map(drop)
+        }
+        Step::EndMaintenance(machine) => run.rig.product.command(&["maintenance", "end", "machine", machine.as_str()]).map(drop),
         Step::KillController => Ok(run.rig.hand()?.kill(SERVE).map(drop)?),
         Step::RestartController(stage) => run.restart_controller(stage.map(|stage| stage.name())),
         Step::Reboot(server) => run.reboot(server),

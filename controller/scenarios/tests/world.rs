@@ -65,6 +65,8 @@ passes! {
     uefi = "uefi",
     san = "san",
     ipmi = "ipmi",
+    held = "held",
+    maintenance = "maintenance",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.

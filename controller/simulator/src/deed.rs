@@ -201,6 +201,14 @@ pub enum Button {
     Failover(ServerId),
     /// Has an agent's memory seeded from the ledger.
     Readopt(AgentId),
+    /// Holds a server, or everything.
+    Hold(Option<ServerId>),
+    /// Lets that go.
+    Resume(Option<ServerId>),
+    /// Works on a machine, for so long at most.
+    Maintain(MachineId, Duration),
+    /// Has done that work.
+    EndMaintenance(MachineId),
     /// Sets how far the controller may go by itself, in every tier.
     SetMode(Mode),
     /// Edits the documents.
@@ -368,22 +376,15 @@ impl fmt::Display for Button {
             Button::Restart(server) => write!(f, "restarts {server}"),
             Button::Failover(server) => write!(f, "moves {server}"),
             Button::Readopt(agent) => write!(f, "readopts {agent}"),
-            Button::SetMode(mode) => write!(f, "sets-mode {}", word(*mode)),
+            Button::Hold(None) => write!(f, "holds everything"),
+            Button::Hold(Some(server)) => write!(f, "holds {server}"),
+            Button::Resume(None) => write!(f, "resumes everything"),
+            Button::Resume(Some(server)) => write!(f, "resumes {server}"),
+            Button::Maintain(machine, time) => write!(f, "maintains {machine} {}", span(*time)),
+            Button::EndMaintenance(machine) => write!(f, "has-done {machine}"),
+            Button::SetMode(mode) => write!(f, "sets-mode {}", mode.word()),
             Button::Edit(edit) => write!(f, "edits-estate {edit}"),
         }
-    }
-}
-
-/// Every mode.
-const MODES: [Mode; 4] = [Mode::Observe, Mode::Manual, Mode::Approve, Mode::Auto];
-
-/// A mode as operators write it.
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Observe => "observe",
-        Mode::Manual => "manual",
-        Mode::Approve => "approve",
-        Mode::Auto => "auto",
     }
 }
 
@@ -527,7 +528,13 @@ fn button(words: &[&str]) -> Option<Button> {
         ["restarts", server] => Button::Restart(server.parse().ok()?),
         ["moves", server] => Button::Failover(server.parse().ok()?),
         ["readopts", agent] => Button::Readopt(agent.parse().ok()?),
-        ["sets-mode", mode] => Button::SetMode(MODES.into_iter().find(|known| word(*known) == *mode)?),
+        ["holds", "everything"] => Button::Hold(None),
+        ["holds", server] => Button::Hold(Some(server.parse().ok()?)),
+        ["resumes", "everything"] => Button::Resume(None),
+        ["resumes", server] => Button::Resume(Some(server.parse().ok()?)),
+        ["maintains", machine, time] => Button::Maintain(machine.parse().ok()?, read_span(time)?),
+        ["has-done", machine] => Button::EndMaintenance(machine.parse().ok()?),
+        ["sets-mode", mode] => Button::SetMode(Mode::ALL.into_iter().find(|known| known.word() == *mode)?),
         ["edits-estate", what @ ..] => Button::Edit(edit::read(what)?),
         _ => return None,
     })

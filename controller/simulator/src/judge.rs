@@ -229,7 +229,11 @@ impl Hears for Ear {
             let at_ns = inner.now_ns();
             let by_hand = inner.hand_was_there(at_ns);
             if let Some(acks) = inner.acks.get_mut(&server) {
-                if by_hand { acks.take_by_hand(&record, at_ns) } else { acks.take(&record, at_ns) }
+                if by_hand {
+                    acks.take_by_hand(&record, at_ns)
+                } else {
+                    acks.take(&record, at_ns)
+                }
                 let highest = inner.highest.entry(server).or_default();
                 *highest = record.number.max(*highest);
             }

@@ -16,6 +16,7 @@ use crate::site::{Controller, Site};
 use contract::wire::enrol::Authority;
 use pipeline::event::Intent;
 use pipeline::ledger::PlanRow;
+use pipeline::record::Subject;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -242,6 +243,9 @@ impl Play {
         for agent in self.untrusted().await {
             self.act(&Deed::Operator(Button::Readopt(agent))).await;
         }
+        for button in self.brakes().await {
+            self.act(&Deed::Operator(button)).await;
+        }
         let until = world::clock::now() + REST;
         let mut since: Option<(Instant, BTreeMap<ServerId, Rest>)> = None;
         loop {
@@ -301,6 +305,20 @@ impl Play {
         let views = controller.handle.agents().await;
         let wants = views.into_iter().filter(|view| view.older.is_some());
         wants.filter_map(|view| view.agent.parse().ok()).collect()
+    }
+
+    /// What ends all that persons hold or work on.
+    async fn brakes(&self) -> Vec<Button> {
+        let Some(controller) = &self.controller else { return Vec::new() };
+        let told = controller.handle.query(|state| {
+            let holds = state.ledger.holds.keys().cloned().map(Button::Resume);
+            let works = state.ledger.maintenance.keys().filter_map(|subject| match subject {
+                Subject::Machine(machine) => Some(Button::EndMaintenance(machine.clone())),
+                Subject::Server(_) => None,
+            });
+            holds.chain(works).collect()
+        });
+        told.await.unwrap_or_default()
     }
 
     async fn rests(&self) -> BTreeMap<ServerId, Rest> {

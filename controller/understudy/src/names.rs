@@ -18,6 +18,13 @@ pub fn machines(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates("/v1/machines", "name", current)
 }
 
+/// Names of machines and servers.
+pub fn machines_and_servers(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut all = machines(current);
+    all.extend(servers(current));
+    all
+}
+
 /// Names of agents.
 pub fn agents(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates("/v1/agents", "name", current)

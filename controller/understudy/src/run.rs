@@ -4,7 +4,10 @@ use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
 use crate::forms::Output;
 use crate::session::Session;
-use crate::{agent, complete, estate, explain, failover, limits, machine, out, plan, serve, server, spare, status, tier, watch};
+use crate::{
+    agent, complete, estate, explain, failover, hold, limits, machine, maintenance, out, plan, serve, server, spare, status,
+    tier, watch,
+};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -82,6 +85,9 @@ async fn asked(command: Command, session: &Session) -> Result<(), Failure> {
     match command {
         Command::Status => status::status(session).await,
         Command::Watch(arguments) => watch::watch(session, &arguments).await,
+        Command::Hold(arguments) => hold::hold(session, arguments).await,
+        Command::Resume(arguments) => hold::resume(session, arguments).await,
+        Command::Maintenance(verb) => maintenance::run(session, verb).await,
         Command::Machine(verb) => machine::run(session, verb).await,
         Command::Server(verb) => server::run(session, verb).await,
         Command::Spare(verb) => spare::run(session, verb).await,

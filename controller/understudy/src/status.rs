@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use crate::limits::{POLLS_LATE_MS, STATUS_LINES, STATUS_TROUBLES};
 use crate::render::{self, Look, count, length, on};
 use crate::session::Session;
-use api::view::{MachineView, PlanSummary, ServerView, StatusView};
+use api::view::{HoldView, MachineView, PlanSummary, ServerView, StatusView};
 use console::Style;
 
 /// Shows it.
@@ -94,6 +94,10 @@ fn detail(server: &ServerView, now: u64) -> String {
     if let Some(held) = &server.held {
         return format!("for {} ({}): {}", ago(held.since), held.code, held.reason);
     }
+    if let Some(maintenance) = &server.maintenance {
+        let left = length(maintenance.until.saturating_sub(now));
+        return format!("in maintenance, {left} left, by {}: {}", maintenance.principal, maintenance.reason);
+    }
     match &server.symptom {
         Some((at, kind)) => format!("for {}: {kind}", ago(*at)),
         None => {
@@ -104,7 +108,7 @@ fn detail(server: &ServerView, now: u64) -> String {
 }
 
 fn troubles(view: &StatusView) -> Vec<Trouble> {
-    let mut all = Vec::new();
+    let mut all: Vec<Trouble> = view.holds.iter().map(of_hold).collect();
     if view.blind {
         let what = "no canary answers: the controller may be the isolated one, so nothing is done";
         all.push(trouble(what, "understudy explain F0201"));
@@ -129,6 +133,14 @@ fn troubles(view: &StatusView) -> Vec<Trouble> {
         all.push(trouble(what, format!("understudy plan show {}", order.plan)));
     }
     all
+}
+
+fn of_hold(hold: &HoldView) -> Trouble {
+    let (of, ends) = match &hold.server {
+        None => ("everything", "understudy resume".to_owned()),
+        Some(server) => (server.as_str(), format!("understudy resume {server}")),
+    };
+    trouble(format!("{of} is held by {}: {}", hold.principal, hold.reason), ends)
 }
 
 fn of_plan(plan: &PlanSummary) -> Trouble {

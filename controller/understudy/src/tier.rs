@@ -20,7 +20,7 @@ pub async fn run(session: &Session, verb: Tier) -> Result<(), Failure> {
         )?;
     }
     let seen = session.order::<AcceptedView>(&format!("/v1/tiers/{tier}/mode"), &SetMode { mode }).await?;
-    let word = api::present::mode_word(mode);
+    let word = mode.word();
     session
         .show(&seen, |_| format!("the ceiling of tier {tier} is {word} now; the documents' mode can only make it more cautious"))
 }

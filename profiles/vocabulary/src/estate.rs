@@ -78,6 +78,21 @@ pub enum Mode {
     Auto,
 }
 
+impl Mode {
+    /// Every mode, the most cautious first.
+    pub const ALL: [Mode; 4] = [Mode::Observe, Mode::Manual, Mode::Approve, Mode::Auto];
+
+    /// As people write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Observe => "observe",
+            Mode::Manual => "manual",
+            Mode::Approve => "approve",
+            Mode::Auto => "auto",
+        }
+    }
+}
+
 /// Servers that belong together.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

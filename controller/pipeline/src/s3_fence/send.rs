@@ -90,7 +90,11 @@ pub fn drive_advance(state: &mut State, work: &mut Work, out: &mut Out) {
     for key in work.due(out.now) {
         if let Key::Advance(agent) = &key {
             let resources = scope.get(agent).cloned().unwrap_or_default();
-            let Some(action) = turn(work, &key, Action::AdvanceEpoch { resources }, out.now) else { continue };
+            let action = Action::AdvanceEpoch { resources };
+            if work.is_held_back(&state.ledger, &key, &action, out.now) {
+                continue;
+            }
+            let Some(action) = turn(work, &key, action, out.now) else { continue };
             work.send(&mut state.ledger, out, key.clone(), agent.clone(), Stage::Fence, action);
         }
     }
@@ -104,7 +108,7 @@ pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), St
     tell_vetoes(state, work, out);
     for key in work.due(out.now) {
         let Some((agent, resource, action)) = fencing_action(state, work, &key) else { continue };
-        if !work.advanced.contains(&resource) {
+        if !work.advanced.contains(&resource) || work.is_held_back(&state.ledger, &key, &action, out.now) {
             continue;
         }
         let Some(action) = turn(work, &key, action, out.now) else { continue };

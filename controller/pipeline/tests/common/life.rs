@@ -5,6 +5,7 @@ use crate::common::{World, id};
 use pipeline::effect::Agent;
 use pipeline::event::Intent;
 use pipeline::ledger::Standing;
+use pipeline::record::Subject;
 use proptest::prelude::*;
 use vocabulary::*;
 
@@ -36,6 +37,9 @@ pub enum Act {
     MemoryLost(usize),
     DiskFull(usize),
     ForeignStore(usize),
+    Hold(Option<usize>),
+    Resume(Option<usize>),
+    Maintain(usize, u64),
 }
 
 pub fn act() -> impl Strategy<Value = Act> {
@@ -54,10 +58,10 @@ pub fn act() -> impl Strategy<Value = Act> {
         Just(Act::AgentsReturn),
         (1..5u32).prop_map(Act::AnswersLost),
         Just(Act::CoreRestarts),
-        machine.prop_map(Act::Release),
+        machine.clone().prop_map(Act::Release),
         server.clone().prop_map(Act::FailOver),
         server.clone().prop_map(Act::Stop),
-        server.prop_map(Act::Start),
+        server.clone().prop_map(Act::Start),
         any::<bool>().prop_map(Act::Blind),
         (1..400u64).prop_map(Act::Slow),
         (0..4usize).prop_map(Act::Copy),
@@ -68,6 +72,9 @@ pub fn act() -> impl Strategy<Value = Act> {
         (0..3usize).prop_map(Act::MemoryLost),
         (0..4usize).prop_map(Act::DiskFull),
         (0..3usize).prop_map(Act::ForeignStore),
+        proptest::option::of(server.clone()).prop_map(Act::Hold),
+        proptest::option::of(server).prop_map(Act::Resume),
+        (machine, 1_000..60_000u64).prop_map(|(n, ms)| Act::Maintain(n, ms)),
     ]
 }
 
@@ -145,6 +152,16 @@ pub fn apply(world: &mut World, act: &Act) {
         Act::ForeignStore(n) => {
             world.gates.lineages.insert(GATES[*n].into(), 7);
         }
+        Act::Hold(n) => {
+            world.intent(Intent::Hold { server: n.map(server), reason: "mayhem".into() });
+        }
+        Act::Resume(n) => {
+            world.intent(Intent::Resume { server: n.map(server), reason: String::new() });
+        }
+        Act::Maintain(n, ms) => {
+            let subject = Subject::Machine(machine(*n));
+            world.intent(Intent::Maintain { subject, lasts: Span::ms(*ms), reason: "mayhem".into() });
+        }
     }
 }
 
@@ -175,6 +192,14 @@ pub fn calm(world: &mut World) {
     }
     older_are_found(world);
     assert!(world.state().ledger.overruled.is_empty(), "nothing was ever drawn but here:\n{}", world.story());
+    let ledger = &world.state().ledger;
+    let (holds, works): (Vec<_>, Vec<_>) = (ledger.holds.keys().cloned().collect(), ledger.maintenance.keys().cloned().collect());
+    for server in holds {
+        world.intent(Intent::Resume { server, reason: "all is calm".into() });
+    }
+    for subject in works {
+        world.intent(Intent::EndMaintenance { subject });
+    }
     world.dead_agents.clear();
     world.lost_answers = 0;
     world.canaries = true;

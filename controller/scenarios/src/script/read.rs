@@ -5,8 +5,8 @@ use super::{Expectation, Numbered, Scenario, Setup, Step};
 use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
 use lab::names::{MACHINES, MACHINES_MAX, Machine};
 use std::collections::BTreeSet;
-use vocabulary::MachineId;
 use vocabulary::boot::{BootMethod, Firmware};
+use vocabulary::{MachineId, ServerId};
 
 /// A fault of a scenario's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +101,18 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         }
         "bmc" => bmc(&mut words)?,
         "release" => Step::Release(words.parsed("a machine")?),
+        "hold" => Step::Hold(everything_or(&mut words)?),
+        "resume" => Step::Resume(everything_or(&mut words)?),
+        "maintenance" if words.take(&["of"]) => {
+            let machine = words.parsed("a machine")?;
+            words.word("ends")?;
+            Step::EndMaintenance(machine)
+        }
+        "maintenance" => {
+            let machine = words.parsed("a machine")?;
+            words.word("for")?;
+            Step::Maintain(machine, words.time()?)
+        }
         "restart" => {
             words.word("serve")?;
             let stage = if words.take(&["crash-after"]) { Some(words.parsed("a stage")?) } else { None };
@@ -115,7 +127,12 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
     Ok(Some(step))
 }
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, release, restart, reboot, by hand, expect";
+const STEPS: &str =
+    "there are up, wait, kill, freeze, thaw, press, bmc, release, hold, resume, maintenance, restart, reboot, by hand, expect";
+
+fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
+    if words.take(&["everything"]) { Ok(None) } else { words.parsed("a server, or `everything`").map(Some) }
+}
 
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
     matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "set") || (verb == "lease" && words.clone().take(&["addresses"]))

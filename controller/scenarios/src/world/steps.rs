@@ -2,8 +2,10 @@
 //! do.
 
 use pipeline::event::Intent;
+use pipeline::record::Subject;
+use vocabulary::Span;
 
-use crate::limits::COMMAND;
+use crate::limits::{COMMAND, REASON};
 use crate::script::{Numbered, Step};
 use crate::trouble::Done;
 use crate::world::expect;
@@ -37,6 +39,18 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
                 Some(plan) => run.rig.ends(plan, &format!("machine release {machine}"), COMMAND).await,
                 None => Ok(()),
             }
+        }
+        Step::Hold(server) => run.rig.command(Intent::Hold { server: server.clone(), reason: REASON.to_owned() }).await.map(drop),
+        Step::Resume(server) => {
+            run.rig.command(Intent::Resume { server: server.clone(), reason: REASON.to_owned() }).await.map(drop)
+        }
+        Step::Maintain(machine, time) => {
+            let (subject, lasts) =
+                (Subject::Machine(machine.clone()), Span::ms(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+            run.rig.command(Intent::Maintain { subject, lasts, reason: REASON.to_owned() }).await.map(drop)
+        }
+        Step::EndMaintenance(machine) => {
+            run.rig.command(Intent::EndMaintenance { subject: Subject::Machine(machine.clone()) }).await.map(drop)
         }
         Step::KillController => {
             run.rig.kill_controller();

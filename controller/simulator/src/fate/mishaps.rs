@@ -254,7 +254,7 @@ pub(super) fn target(drawing: &mut Drawing<'_>, at: Duration) {
 pub(super) fn operator(drawing: &mut Drawing<'_>, at: Duration) {
     let (machine, server) = (drawing.one(&drawing.targets.machines), drawing.one(&drawing.targets.servers));
     let Some((machine, server)) = machine.zip(server) else { return };
-    let deed = match drawing.dice.between(0, 6) {
+    let deed = match drawing.dice.between(0, 9) {
         0 => Deed::Operator(Button::Release(machine)),
         1 => Deed::Operator(Button::Start(server)),
         2 => {
@@ -268,6 +268,20 @@ pub(super) fn operator(drawing: &mut Drawing<'_>, at: Duration) {
             Some(agent) => Deed::Operator(Button::Readopt(agent)),
             None => return,
         },
+        6 => {
+            let of = Some(server).filter(|_| drawing.half());
+            let back = at + drawing.lasting();
+            drawing.add(back, Deed::Operator(Button::Resume(of.clone())));
+            Deed::Operator(Button::Hold(of))
+        }
+        7 => {
+            let lasts = drawing.lasting();
+            if drawing.half() {
+                let done = at + drawing.span(SHORT);
+                drawing.add(done, Deed::Operator(Button::EndMaintenance(machine.clone())));
+            }
+            Deed::Operator(Button::Maintain(machine, lasts))
+        }
         _ => Deed::Machine(machine, ToMachine::Press),
     };
     drawing.add(at, deed);

@@ -5,10 +5,10 @@ use crate::deed::{Button, Deed, Place, Road, ToBmc, ToController, ToMachine, ToP
 use crate::link::Weather;
 use crate::store::Mood;
 use pipeline::event::Intent;
-use pipeline::record::Fact;
+use pipeline::record::{Fact, Subject};
 use std::sync::PoisonError;
 use std::time::Duration;
-use vocabulary::{AgentId, MachineId};
+use vocabulary::{AgentId, MachineId, Span};
 use world::bmc::Quirks;
 use world::bridge::{self, Membership, Setting};
 use world::machine::Accident;
@@ -278,6 +278,13 @@ impl Play {
                 let intent = Intent::StartFailover { server: server.clone(), reason: "an operator wants it".into(), hash: None };
                 (intent, Some(server))
             }
+            Button::Hold(server) => (Intent::Hold { server, reason: "a person holds it".into() }, None),
+            Button::Resume(server) => (Intent::Resume { server, reason: String::new() }, None),
+            Button::Maintain(machine, time) => {
+                let lasts = Span::ms(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                (Intent::Maintain { subject: Subject::Machine(machine), lasts, reason: "work".into() }, None)
+            }
+            Button::EndMaintenance(machine) => (Intent::EndMaintenance { subject: Subject::Machine(machine) }, None),
             // not at the controller, or not one alone
             Button::Edit(_) | Button::SetMode(_) => return false,
             Button::Readopt(agent) => {

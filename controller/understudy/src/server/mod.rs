@@ -3,6 +3,7 @@
 mod list;
 mod power;
 mod show;
+mod why;
 
 use crate::cli::Server;
 use crate::exit::Failure;
@@ -13,6 +14,7 @@ pub async fn run(session: &Session, verb: Server) -> Result<(), Failure> {
     match verb {
         Server::List => list::list(session).await,
         Server::Show { server } => show::show(session, &server).await,
+        Server::Why { server } => why::why(session, &server).await,
         Server::Start(of) => power::power(session, &of, "start").await,
         Server::Stop(of) => power::power(session, &of, "stop").await,
         Server::Restart(of) => power::power(session, &of, "restart").await,

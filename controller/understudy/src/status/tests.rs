@@ -1,7 +1,7 @@
 //! The screen, drawn from fixed views.
 
 use super::*;
-use api::view::{HeldView, LateView, PollsView};
+use api::view::{HeldView, LateView, MaintenanceView, PollsView};
 use std::collections::BTreeMap;
 
 pub(crate) const NOW: u64 = 1_767_225_600_000;
@@ -21,6 +21,7 @@ pub(crate) fn server(name: &str, machine: Option<&str>, state: &str) -> ServerVi
         symptom: None,
         held: None,
         plan: None,
+        maintenance: None,
     }
 }
 
@@ -39,6 +40,7 @@ fn machine(name: &str, state: &str) -> MachineView {
         health: None,
         ports: BTreeMap::new(),
         standing_orders: Vec::new(),
+        maintenance: None,
     }
 }
 
@@ -61,7 +63,8 @@ fn view(servers: Vec<ServerView>, machines: Vec<MachineView>) -> StatusView {
     let plans = servers.iter().filter_map(|server| server.plan.clone()).collect();
     let estate = "6d2c7b1e-0000-4000-8000-000000000000".into();
     let (standing_orders, polls) = (Vec::new(), PollsView::default());
-    StatusView { estate, revision: 57, blind: false, servers, machines, plans, standing_orders, dropped: 0, polls }
+    let holds = Vec::new();
+    StatusView { estate, revision: 57, blind: false, holds, servers, machines, plans, standing_orders, dropped: 0, polls }
 }
 
 #[test]
@@ -95,6 +98,28 @@ fn troubles_come_with_their_next_command() {
         what: "power off".into(),
         reason: "unreachable".into(),
     });
+    insta::assert_snapshot!(text(&view, NOW, Look::default()));
+}
+
+#[test]
+fn brakes_are_told_with_who_pulled_them_and_what_ends_them() {
+    let maintenance = MaintenanceView {
+        kind: "server".into(),
+        name: "web1".into(),
+        principal: "uid 1000".into(),
+        reason: "database upgrade".into(),
+        since: NOW - 60_000,
+        until: NOW + 1_800_000,
+    };
+    let worked_on = ServerView { maintenance: Some(maintenance), ..server("web1", Some("m1"), "running") };
+    let mut view = view(vec![worked_on, server("web2", Some("m2"), "running")], Vec::new());
+    let hold = |server: Option<&str>, reason: &str| HoldView {
+        server: server.map(str::to_owned),
+        principal: "uid 0".into(),
+        reason: reason.into(),
+        since: NOW - 5_000,
+    };
+    view.holds = vec![hold(None, "the core switch is being replaced"), hold(Some("web2"), "its owner looks at it")];
     insta::assert_snapshot!(text(&view, NOW, Look::default()));
 }
 

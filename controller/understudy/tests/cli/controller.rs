@@ -80,6 +80,49 @@ fn refusals_have_their_exit_codes() {
 }
 
 #[test]
+fn brakes_are_pulled_shown_and_let_go_and_outlive_the_controller() {
+    let mut controller = Controller::start();
+    let said = controller.run(&["hold", "--reason", "the core switch is being replaced"]).expect(0).stdout;
+    assert!(said.starts_with("everything is held") && said.contains("resume`"), "{said}");
+    controller.run(&["hold", "web2", "--reason", "its owner looks at it"]).expect(0);
+    controller.run(&["maintenance", "set", "machine", "m1", "--for", "2h", "--reason", "new memory"]).expect(0);
+    controller.signal(Signal::SIGKILL);
+    controller.again();
+    for words in [&["server", "start", "web1"][..], &["machine", "enroll", "m1"], &["machine", "identify", "m1"]] {
+        let refused = controller.run(words).expect(5).stderr;
+        assert!(refused.contains("F0207") && refused.contains("the core switch is being replaced"), "{refused}");
+    }
+    let status = controller.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("understudy resume ") && status.contains("understudy resume web2"), "{status}");
+    let view = controller.run(&["status", "--output", "json"]).expect(0).json();
+    assert_eq!((&view["holds"][0]["server"], &view["holds"][1]["server"]), (&Value::Null, &"web2".into()), "{view}");
+    assert_eq!(view["machines"][0]["maintenance"]["reason"], "new memory", "{view}");
+    let listed = controller.run(&["maintenance", "list"]).expect(0).stdout;
+    assert!(listed.starts_with("machine m1  1h 59m left, by uid "), "{listed}");
+
+    // nothing waits for it, so nothing is asked
+    controller.run(&["resume"]).expect(0);
+    controller.run(&["resume", "web2", "--reason", "looked at"]).expect(0);
+    controller.run(&["maintenance", "end", "machine", "m1"]).expect(0);
+    for (words, code, fault) in [
+        (&["resume"][..], 5, "F0209"),
+        (&["maintenance", "end", "machine", "m1"], 5, "F0209"),
+        (&["maintenance", "set", "server", "web1", "--for", "31d", "--reason", "x"], 2, "F0210"),
+        (&["maintenance", "set", "machine", "m9", "--for", "1h", "--reason", "x"], 4, "F0054"),
+        (&["hold", "web9", "--reason", "x"], 4, "F0053"),
+    ] {
+        let told = controller.run(words).expect(code).stderr;
+        assert!(told.contains(fault), "{words:?}: {told}");
+    }
+    assert_eq!(controller.run(&["maintenance", "list"]).expect(0).stdout.trim(), "nothing is in maintenance");
+    let why = controller.run(&["server", "why", "web1"]).expect(0).stdout;
+    assert!(why.starts_with("placed     web1 was never placed"), "{why}");
+    let why = controller.run(&["server", "why", "web1", "--output", "json"]).expect(0).json();
+    assert_eq!(why["chain"][0]["link"], "placed", "{why}");
+    controller.run(&["server", "why", "web9"]).expect(4);
+}
+
+#[test]
 fn agents_are_enrolled_into_files_of_their_owner_alone() {
     let controller = Controller::start();
     let file = controller.path("store1.json");

@@ -21,6 +21,9 @@ fn what_is_not_understood_is_usage() {
         &["server", "start", "web1", "--deadline", "5s", "--no-wait"],
         &["status", "--address", "https://example.org"],
         &["tier", "mode", "gold", "bold"],
+        &["hold", "web1"],
+        &["maintenance", "set", "machine", "m1", "--reason", "no end"],
+        &["maintenance", "set", "m1", "--for", "2h", "--reason", "of what kind"],
         &["serve", "--state", "s", "--estate", "e", "--crash-after", "lunch"],
     ] {
         let ran = run(understudy().args(words)).expect(2);
@@ -37,7 +40,7 @@ fn what_is_not_understood_is_usage() {
 fn help_shows_only_what_exists_and_gives_examples() {
     let help = run(understudy().arg("--help")).expect(0).stdout;
     assert!(help.contains("Exit codes:") && help.contains("failover"), "{help}");
-    for later in ["doctor", "backup", "coverage", "maintenance"] {
+    for later in ["doctor", "backup", "coverage", "runbook"] {
         assert!(!help.contains(later), "{later}");
     }
     let serve = run(understudy().args(["serve", "--help"])).expect(0).stdout;
@@ -49,6 +52,10 @@ fn help_shows_only_what_exists_and_gives_examples() {
         &["machine", "probe"],
         &["machine", "discover"],
         &["failover", "start"],
+        &["hold"],
+        &["resume"],
+        &["maintenance", "set"],
+        &["server", "why"],
         &["agent", "enroll"],
     ] {
         let help = run(understudy().args(verb).arg("--help")).expect(0).stdout;
