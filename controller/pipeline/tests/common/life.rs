@@ -152,6 +152,14 @@ pub fn apply(world: &mut World, act: &Act) {
         Act::ForeignStore(n) => {
             world.gates.lineages.insert(GATES[*n].into(), 7);
         }
+        Act::Hold(_) | Act::Resume(_) | Act::Maintain(..) => brake(world, act),
+    }
+}
+
+fn brake(world: &mut World, act: &Act) {
+    let machine = |n: usize| id::<MachineId>(&format!("m{n}"));
+    let server = |n: usize| id::<ServerId>(&format!("web{n}"));
+    match act {
         Act::Hold(n) => {
             world.intent(Intent::Hold { server: n.map(server), reason: "mayhem".into() });
         }
@@ -162,6 +170,7 @@ pub fn apply(world: &mut World, act: &Act) {
             let subject = Subject::Machine(machine(*n));
             world.intent(Intent::Maintain { subject, lasts: Span::ms(*ms), reason: "mayhem".into() });
         }
+        _ => {}
     }
 }
 

@@ -120,8 +120,12 @@ impl Inner {
         why
     }
 
-    /// I10: whoever serves found on its volume every record that a client was told of.
+    /// I10: whoever serves found on its volume every record that a client was told of. One that is behind its bars serves nobody: a start that
+    /// froze after it had mounted goes on there when it thaws, however long ago that was.
     pub(super) fn found_all(&mut self, machine: &MachineId, server: &ServerId, at_ns: Ns) {
+        if !self.courses.get(server).is_some_and(|course| course.now().contains_key(machine.as_str())) {
+            return;
+        }
         let (found, told) = (self.mounted.get(machine).copied().unwrap_or(0), self.highest.get(server).copied().unwrap_or(0));
         if found < told {
             let sentence = format!("{machine} serves {server} with {found} records, and clients were told of {told}");
