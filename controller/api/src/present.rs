@@ -123,7 +123,8 @@ pub fn server(state: &State, id: &ServerId, now: Instant) -> Option<ServerView> 
         symptom: row.and_then(|row| row.suspected.as_ref()).map(|(at, kind)| (at.0, kind.clone())),
         held,
         plan,
-        maintenance: in_maintenance(state, &Subject::Server(id.clone())),
+        maintenance: in_maintenance(state, &Subject::Server(id.clone()))
+            .or_else(|| in_maintenance(state, &Subject::Machine(placement?.machine.clone()))),
     })
 }
 

@@ -111,7 +111,7 @@ pub struct ServerView {
     pub held: Option<HeldView>,
     /// Its open plan.
     pub plan: Option<PlanSummary>,
-    /// That somebody works on it.
+    /// That somebody works on it, or on its machine.
     #[serde(default)]
     pub maintenance: Option<MaintenanceView>,
 }

@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use crate::limits;
-use crate::render::{clean, length, table, utc};
+use crate::render::{clean, length, now_ms, table, utc};
 use crate::session::Session;
 use api::bmc::{BmcView, MachineFullView, ScopeWord, SurveyView};
 use api::view::MachineView;
@@ -57,6 +57,10 @@ pub fn text(full: &MachineFullView) -> String {
     }
     if let Some(trouble) = &machine.trouble {
         add("trouble", trouble.clone());
+    }
+    if let Some(maintenance) = &machine.maintenance {
+        let left = length(maintenance.until.saturating_sub(now_ms()));
+        add("maintenance", format!("{left} left, by {}: {}", maintenance.principal, maintenance.reason));
     }
     if machine.returns_by_itself {
         add("warning", "it returns by itself after a power loss: its restore policy could not be verified".to_owned());

@@ -100,6 +100,9 @@ fn brakes_are_pulled_shown_and_let_go_and_outlive_the_controller() {
     let listed = controller.run(&["maintenance", "list"]).expect(0).stdout;
     assert!(listed.starts_with("machine m1  1h 59m left, by uid "), "{listed}");
 
+    let shown = controller.run(&["machine", "show", "m1"]).expect(0).stdout;
+    assert!(shown.contains("maintenance") && shown.contains("new memory"), "{shown}");
+
     // nothing waits for it, so nothing is asked
     controller.run(&["resume"]).expect(0);
     controller.run(&["resume", "web2", "--reason", "looked at"]).expect(0);
