@@ -7,6 +7,7 @@ pub mod client;
 pub mod context;
 pub mod present;
 pub mod problem;
+mod report;
 pub mod request;
 pub mod routes;
 pub mod serve;

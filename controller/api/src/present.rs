@@ -3,11 +3,12 @@
 use crate::view::*;
 use engine::polls::{Counted, LATE_MS};
 use pipeline::State;
+use pipeline::consent;
 use pipeline::fit;
-use pipeline::ledger::{Hold, PlanRow, Standing};
+use pipeline::ledger::{Consented, Hold, PlanRow, Proposal, Standing};
 use pipeline::plan::Body;
-use pipeline::record::Subject;
-use pipeline::s2_decide;
+use pipeline::record::{Consent, Subject};
+use pipeline::s2_decide::{self, guard::Domain};
 use std::collections::BTreeMap;
 use vocabulary::check::CheckOutcome;
 use vocabulary::{Instant, MachineId, PlanId, ServerId, WallTime};
@@ -86,6 +87,7 @@ pub fn server(state: &State, id: &ServerId, now: Instant) -> Option<ServerView> 
     let row = state.ledger.servers.get(id);
     let placement = row.and_then(|row| row.placement.as_ref());
     let plan = state.ledger.open_plan_of(id).map(summary);
+    let is_open = plan.is_some();
     let checks: BTreeMap<String, String> = state
         .watch
         .servers
@@ -125,7 +127,61 @@ pub fn server(state: &State, id: &ServerId, now: Instant) -> Option<ServerView> 
         plan,
         maintenance: in_maintenance(state, &Subject::Server(id.clone()))
             .or_else(|| in_maintenance(state, &Subject::Machine(placement?.machine.clone()))),
+        proposal: row.and_then(|row| row.proposed.as_ref()).filter(|_| !is_open).map(|it| proposal(state, id, it, now)),
     })
+}
+
+fn proposal(state: &State, id: &ServerId, proposal: &Proposal, now: Instant) -> ProposalView {
+    let to = Consent::Plan { server: id.clone(), hash: proposal.hash.clone() };
+    ProposalView {
+        hash: proposal.hash.clone(),
+        from: proposal.body.fence.iter().map(ToString::to_string).collect(),
+        to: proposal.body.target.to_string(),
+        since: proposal.since.0,
+        agreed: agreed(state, now, |given| *given == to),
+        needed: consent::needed(state),
+    }
+}
+
+/// Whose word still holds.
+fn agreed(state: &State, now: Instant, meant: impl Fn(&Consent) -> bool) -> Vec<AgreedView> {
+    let given = state.ledger.consents.iter().filter(|given| meant(&given.to));
+    let view = |given: &Consented| {
+        let left = consent::left(state, given, now)?;
+        Some(AgreedView { principal: given.principal.clone(), left_ms: left.0 })
+    };
+    given.filter_map(view).collect()
+}
+
+/// The guard, with every failure domain that has suspects.
+pub fn guard(state: &State, now: Instant) -> GuardView {
+    let suspect = |machine: &MachineId| SuspectView {
+        machine: machine.to_string(),
+        server: match state.ledger.standing(machine) {
+            Standing::Bearing(server) => Some(server.to_string()),
+            _ => None,
+        },
+        for_ms: state.watch.suspicions.get(machine).map_or(0, |suspicion| now.since(suspicion.first).0),
+    };
+    let view = |domain: Domain| {
+        let name = domain.shared.to_string();
+        let meant = |to: &Consent| matches!(to, Consent::LetGo { domain: of, machines } if *of == name && !machines.is_disjoint(&domain.suspects));
+        DomainView {
+            held: domain.is_held(),
+            suspects: domain.suspects.iter().map(suspect).collect(),
+            let_go: domain.let_go.iter().map(ToString::to_string).collect(),
+            machines: domain.machines,
+            held_from: domain.held_from,
+            window_ms: domain.window.0,
+            agreed: agreed(state, now, meant),
+            name,
+        }
+    };
+    GuardView {
+        blind_ms: state.watch.blind_since.map(|since| now.since(since).0),
+        needed: consent::needed(state),
+        domains: s2_decide::guard::troubled(state, now).into_iter().map(view).collect(),
+    }
 }
 
 /// The chain from what is seen of a server to what is done about it; `None` if the estate has none of that name.
@@ -265,6 +321,15 @@ pub fn plan(state: &State, id: PlanId) -> Option<PlanView> {
         stages: row.entered.iter().map(|(stage, at)| (stage.to_string(), at.0)).collect(),
         waits,
     })
+}
+
+/// The plan that waits for persons to agree; `None` if there is none.
+pub fn proposed(state: &State, id: &ServerId) -> Option<PlanView> {
+    let proposal = state.ledger.servers.get(id)?.proposed.as_ref()?;
+    let mut view = dry_run(&proposal.body);
+    "proposed".clone_into(&mut view.summary.id);
+    "proposed".clone_into(&mut view.summary.state);
+    Some(view)
 }
 
 /// A plan that was not sealed: a dry run. It has no id and no stage, and the hash that a sealed one would have.

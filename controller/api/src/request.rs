@@ -23,6 +23,39 @@ pub struct StartFailover {
     pub dry_run: bool,
 }
 
+/// `POST /v1/failovers/approve`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveFailover {
+    /// Which server.
+    pub server: ServerId,
+    /// The hash of the plan that was shown: refused (412) if another waits by now.
+    pub hash: String,
+    /// Why; recorded.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// `POST /v1/failovers/abort`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AbortFailover {
+    /// Which server.
+    pub server: ServerId,
+    /// Why; recorded, and shown as long as the server is held.
+    pub reason: String,
+}
+
+/// `POST /v1/guard/resume`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeGuard {
+    /// The failure domain as the guard names it: `rack r1`.
+    pub domain: String,
+    /// Why; recorded.
+    pub reason: String,
+}
+
 /// `POST /v1/machines/{machine}/identify`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,8 +4,10 @@ use crate::bmc::{BmcView, LightView, MachineFullView, ScopeWord, SurveyView};
 use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
 use crate::present;
 use crate::problem::Problem;
-use crate::request::{EndMaintenance, Hold, Identify, SetMaintenance, SetMode, StartFailover};
-
+use crate::report;
+use crate::request::{
+    AbortFailover, ApproveFailover, EndMaintenance, Hold, Identify, ResumeGuard, SetMaintenance, SetMode, StartFailover,
+};
 use crate::view::*;
 use crate::{story, view};
 use axum::Json;
@@ -16,7 +18,6 @@ use axum::routing::{get, post};
 use futures::StreamExt;
 use journal::Entry;
 use pipeline::event::Intent;
-use pipeline::record::Fact;
 use pipeline::s4_place;
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -24,11 +25,9 @@ use std::sync::Arc;
 use vocabulary::{AgentId, Fault, Instant, MachineId, PlanId, ServerId, TierId};
 
 /// Most entries in one answer.
-const PAGE: usize = 1000;
-/// Most entries that a failover's story reads, from its first suspicion on.
-const STORY: u64 = 100_000;
+pub(crate) const PAGE: usize = 1000;
 
-type Answer<T> = Result<Json<T>, Problem>;
+pub(crate) type Answer<T> = Result<Json<T>, Problem>;
 type Peer = ConnectInfo<Caller>;
 
 /// All routes.
@@ -38,6 +37,7 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/servers", get(servers))
         .route("/v1/servers/{id}", get(server))
         .route("/v1/servers/{id}/why", get(server_why))
+        .route("/v1/servers/{id}/proposal", get(proposal))
         .route("/v1/servers/{id}/{verb}", post(server_verb))
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{id}", get(machine))
@@ -46,7 +46,13 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/spares", get(spares))
         .route("/v1/plans/{id}", get(plan))
         .route("/v1/failovers", get(failovers).post(start_failover))
-        .route("/v1/failovers/{id}", get(failover))
+        .route("/v1/failovers/approve", post(approve_failover))
+        .route("/v1/failovers/abort", post(abort_failover))
+        .route("/v1/failovers/{id}", get(report::failover))
+        .route("/v1/failovers/{id}/report", get(report::failover_report))
+        .route("/v1/reports/observe", get(report::observe))
+        .route("/v1/guard", get(guard))
+        .route("/v1/guard/resume", post(resume_guard))
         .route("/v1/agents", get(agents))
         .route("/v1/agents/{id}/enroll", post(enroll_agent))
         .route("/v1/agents/{id}/readopt", post(readopt_agent))
@@ -61,17 +67,17 @@ pub fn router(context: Context) -> axum::Router {
         .with_state(context)
 }
 
-fn missing(what: &str) -> Fault {
+pub(crate) fn missing(what: &str) -> Fault {
     Fault::new(56, format!("there is no such {what}"), "the `list` verbs of the command line show what there is")
 }
 
 /// A name in a path: a bad one is a name that does not exist.
-fn name<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
+pub(crate) fn name<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem(missing(what)))
 }
 
 impl Context {
-    fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.engine.clock().now()
     }
 }
@@ -105,6 +111,21 @@ async fn server_why(Extension(context): Extension<Context>, Path(id): Path<Strin
     let (now, wall) = (context.now(), context.engine.clock().wall());
     let found = context.engine.query(move |state| present::why(state, &id, now, wall)).await?;
     found.map(Json).ok_or_else(|| Problem(missing("server")))
+}
+
+async fn proposal(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<PlanView> {
+    let id: ServerId = name(&id, "server")?;
+    let asked = id.clone();
+    let found = context.engine.query(move |state| (state.estate.servers.contains_key(&asked), present::proposed(state, &asked)));
+    match found.await? {
+        (_, Some(view)) => Ok(Json(view)),
+        (false, None) => Err(Problem(missing("server"))),
+        (true, None) => Err(Problem(Fault::new(
+            211,
+            format!("no failover of {id} waits to be approved"),
+            format!("`understudy server why {id}` tells what is done about it, and why"),
+        ))),
+    }
 }
 
 async fn machines(Extension(context): Extension<Context>) -> Answer<Vec<MachineView>> {
@@ -255,6 +276,35 @@ async fn start_failover(
     accept(&context, &peer, intent).await.map(IntoResponse::into_response)
 }
 
+async fn approve_failover(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Json(ApproveFailover { server, hash, reason }): Json<ApproveFailover>,
+) -> Answer<AcceptedView> {
+    accept(&context, &peer, Intent::ApproveFailover { server, hash, reason }).await
+}
+
+async fn abort_failover(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Json(AbortFailover { server, reason }): Json<AbortFailover>,
+) -> Answer<AcceptedView> {
+    accept(&context, &peer, Intent::AbortFailover { server, reason }).await
+}
+
+async fn guard(Extension(context): Extension<Context>) -> Answer<GuardView> {
+    let now = context.now();
+    Ok(Json(context.engine.query(move |state| present::guard(state, now)).await?))
+}
+
+async fn resume_guard(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Json(ResumeGuard { domain, reason }): Json<ResumeGuard>,
+) -> Answer<AcceptedView> {
+    accept(&context, &peer, Intent::ResumeGuard { domain, reason }).await
+}
+
 async fn enroll_agent(Extension(context): Extension<Context>, peer: Peer, Path(id): Path<String>) -> Answer<serde_json::Value> {
     let agent: AgentId = name(&id, "agent")?;
     let bundle = context.engine.enroll_agent(peer.0.principal(), agent).await?;
@@ -275,68 +325,6 @@ async fn failovers(Extension(context): Extension<Context>) -> Answer<Vec<PlanSum
     let all =
         context.engine.query(move |state| state.ledger.plans.values().filter(of_kind).map(present::summary).collect()).await?;
     Ok(Json(all))
-}
-
-async fn failover(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<FailoverView> {
-    let id: PlanId = name(&id, "failover")?;
-    let plan = context.engine.query(move |state| present::plan(state, id)).await?.ok_or_else(|| Problem(missing("failover")))?;
-    let mut view =
-        FailoverView { plan, suspected: None, verdict: None, evidence: Vec::new(), proof: None, operations: Vec::new() };
-    let history = context.engine.history();
-    if let Some((first, last)) = history.story(id) {
-        let (mut after, last) = (first.saturating_sub(1), last.min(first.saturating_add(STORY)));
-        while after < last {
-            let page = history.page(after, PAGE).await?;
-            let Some(newest) = page.last().map(|entry| entry.number) else { break };
-            after = newest;
-            page.iter().filter(|entry| entry.number <= last).for_each(|entry| tell_failover(id, &mut view, entry));
-        }
-    }
-    Ok(Json(view))
-}
-
-/// One entry of a failover's story, from the one chain.
-fn tell_failover(id: PlanId, view: &mut FailoverView, entry: &Entry) {
-    let server = view.plan.summary.server.as_deref();
-    let ours = |of: &ServerId| server == Some(of.as_str());
-    let at = entry.record.at.0;
-    let before = at <= view.plan.summary.sealed;
-    match &entry.record.fact {
-        Fact::Suspected { server, .. } if before && ours(server) => {
-            view.suspected.get_or_insert(at);
-        }
-        Fact::Cleared { server } if before && ours(server) => view.suspected = None,
-        Fact::Verdict { server, symptom, evidence, .. } if before && ours(server) => {
-            view.verdict = Some(symptom.clone());
-            view.evidence.clone_from(evidence);
-        }
-        Fact::Proven { plan, machines, sets, evidence } if *plan == id => {
-            let machines = machines.iter().map(|machine| machine.to_string()).collect();
-            view.proof = Some(ProofView { machines, sets: sets.clone(), evidence: evidence.clone(), at });
-        }
-        Fact::Intent { plan, stage, op, agent, what } if *plan == id => view.operations.push(OperationView {
-            op: op.to_string(),
-            stage: stage.to_string(),
-            agent: agent.clone(),
-            what: what.clone(),
-            asked: at,
-            answered: None,
-            took_ms: None,
-            ok: None,
-            read_back: None,
-        }),
-        Fact::Outcome { plan, op, ok, read_back, took, .. } if *plan == id => {
-            let op = op.to_string();
-            // asked lately: the newest are last
-            if let Some(operation) = view.operations.iter_mut().rev().find(|operation| operation.op == op) {
-                operation.answered = Some(at);
-                operation.took_ms = Some(took.0);
-                operation.ok = Some(*ok);
-                operation.read_back = Some(read_back.clone());
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Where to go on from.

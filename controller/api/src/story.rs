@@ -2,7 +2,7 @@
 
 use crate::view::WatchView;
 use journal::Entry;
-use pipeline::record::Fact;
+use pipeline::record::{Consent, Fact};
 
 /// One entry as one line.
 pub fn tell(entry: &Entry) -> WatchView {
@@ -38,6 +38,11 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::Heard { server, .. } | Fact::Desired { server, .. } | Fact::Cleared { server } | Fact::Held { server, .. } => {
             (None, None, Some(server.to_string()))
         }
+        Fact::Consented { to, .. } => match to {
+            Consent::Plan { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
+            Consent::LetGo { domain, .. } => (None, Some("decide".into()), Some(domain.clone())),
+        },
+        Fact::Proposed { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
         Fact::WouldHave { server, .. } => (None, None, Some(server.to_string())),
         Fact::Enrolled { machine, .. } => (None, None, Some(machine.to_string())),
         Fact::AgentEnrolled { agent } => (None, None, Some(agent.to_string())),

@@ -1,5 +1,9 @@
 //! What the API shows. `--output json` prints exactly these. Fields are only ever added.
 
+mod report;
+
+pub use report::{ChainView, EntryView, FailoverReportView, ObserveReportView, ObservedView, PredictionView, StageView};
+
 use pipeline::plan::{PassedOver, Step};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -114,6 +118,78 @@ pub struct ServerView {
     /// That somebody works on it, or on its machine.
     #[serde(default)]
     pub maintenance: Option<MaintenanceView>,
+    /// What waits for persons to agree.
+    #[serde(default)]
+    pub proposal: Option<ProposalView>,
+}
+
+/// A failover that waits for persons to agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalView {
+    /// The hash that is approved.
+    pub hash: String,
+    /// The machines that will be cut off.
+    pub from: Vec<String>,
+    /// The spare.
+    pub to: String,
+    /// Since when it waits, milliseconds since 1970.
+    pub since: u64,
+    /// Who has agreed, and whose word still holds.
+    pub agreed: Vec<AgreedView>,
+    /// How many different people have to.
+    pub needed: usize,
+}
+
+/// That somebody agreed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreedView {
+    /// Who.
+    pub principal: String,
+    /// For how long that still holds, milliseconds.
+    pub left_ms: u64,
+}
+
+/// The blast-radius guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardView {
+    /// For how long no canary has answered, milliseconds: nothing is done. `null`: one does.
+    pub blind_ms: Option<u64>,
+    /// How many different people have to agree before a domain goes on.
+    pub needed: usize,
+    /// Every failure domain with suspects.
+    pub domains: Vec<DomainView>,
+}
+
+/// A failure domain with suspects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainView {
+    /// Its name: `rack r1`.
+    pub name: String,
+    /// True if nothing is done about what fails in it.
+    pub held: bool,
+    /// Machines that fail together.
+    pub suspects: Vec<SuspectView>,
+    /// Those of them that persons have let go.
+    pub let_go: Vec<String>,
+    /// How many machines it has.
+    pub machines: usize,
+    /// With so many suspects it is held.
+    pub held_from: usize,
+    /// Within this time, milliseconds.
+    pub window_ms: u64,
+    /// Who agreed that they be let go, where more must agree.
+    pub agreed: Vec<AgreedView>,
+}
+
+/// A suspect machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspectView {
+    /// Which.
+    pub machine: String,
+    /// The server it bears.
+    pub server: Option<String>,
+    /// For how long it has been suspect, milliseconds.
+    pub for_ms: u64,
 }
 
 /// Why with a server is done what is done.

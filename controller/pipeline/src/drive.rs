@@ -16,7 +16,7 @@ use crate::s8_verify::{self, Verification};
 use crate::stage::Stage;
 use crate::state::State;
 use crate::work::{Key, Phase, Task, Work, limits};
-use crate::{s5_rewire_network, s6_rewire_storage, s7_boot, s9_return};
+use crate::{s2_decide, s5_rewire_network, s6_rewire_storage, s7_boot, s9_return};
 use vocabulary::check::CheckOutcome;
 use vocabulary::power::BootTarget;
 use vocabulary::request::{Action, Resource};
@@ -375,6 +375,6 @@ fn verify(state: &mut State, work: &mut Work, out: &mut Out) {
             let since = work.powered_on.unwrap_or(work.since);
             out.wake(since + s8_verify::patience(state, work) + vocabulary::Span::ms(1));
         }
-        Verification::Failed(reason) => give_up(state, work, out, "F0801", reason, true),
+        Verification::Failed(reason) => give_up(state, work, out, s2_decide::NO_SERVICE, reason, true),
     }
 }

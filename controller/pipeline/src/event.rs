@@ -103,6 +103,12 @@ pub enum Intent {
     RestartServer { server: ServerId },
     /// Failover by hand: the verdict is the operator's, the proof is not. With a `hash`, only the plan of that hash is sealed.
     StartFailover { server: ServerId, reason: String, hash: Option<String> },
+    /// Agrees to the plan of that hash, which waits for it in mode `approve`.
+    ApproveFailover { server: ServerId, hash: String, reason: String },
+    /// Gives up a failover that has cut nothing off yet, or one that waits to be approved; the server is held.
+    AbortFailover { server: ServerId, reason: String },
+    /// Agrees that what the guard holds in a failure domain goes on.
+    ResumeGuard { domain: String, reason: String },
     /// Lifts a machine's quarantine and returns it to a pool.
     ReleaseMachine { machine: MachineId },
     /// Stops every new effect for a server, or for the whole estate.

@@ -100,6 +100,16 @@ fn seen_off(state: &State, machine: &MachineId, now: Instant) -> Option<String> 
 
 /// The best fitting machine and why each other one was passed over.
 pub fn choose(state: &State, server: &ServerId, now: Instant) -> (Option<MachineId>, Vec<PassedOver>) {
+    choose_like(state, server, None, now)
+}
+
+/// The same; the one that persons were shown before stays the best as long as it fits.
+pub fn choose_like(
+    state: &State,
+    server: &ServerId,
+    shown: Option<&MachineId>,
+    now: Instant,
+) -> (Option<MachineId>, Vec<PassedOver>) {
     let mut passed_over = Vec::new();
     let mut fitting = Vec::new();
     for machine in candidates(state, server) {
@@ -107,13 +117,13 @@ pub fn choose(state: &State, server: &ServerId, now: Instant) -> (Option<Machine
         if reasons.is_empty() {
             // one that was given up is tried again after those that were not
             let tried = given_up(state, server).filter(|target| **target == machine).count();
-            fitting.push((tried, waste(state, server, &machine), machine));
+            fitting.push((tried, Some(&machine) != shown, waste(state, server, &machine), machine));
         } else {
             passed_over.push(PassedOver { machine, reason: reasons.join("; ") });
         }
     }
     fitting.sort();
-    let mut fitting = fitting.into_iter().map(|(_, _, machine)| machine);
+    let mut fitting = fitting.into_iter().map(|(_, _, _, machine)| machine);
     let best = fitting.next();
     if let Some(best) = &best {
         passed_over.extend(fitting.map(|machine| PassedOver { machine, reason: format!("{best} fits better") }));

@@ -1,6 +1,7 @@
 //! What operators and programs ask for: accepted, with the plan it opens, or refused with the reason. Nothing here touches a device.
 
 pub mod brakes;
+mod consents;
 
 use crate::brake;
 use crate::event::Intent;
@@ -58,6 +59,11 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
             let body = release(state, &machine)?;
             open(state, out, principal, format!("machine release {machine}"), body)
         }
+        Intent::ApproveFailover { server, hash, reason } => {
+            consents::approve(state, out, principal, &server, hash, reason).map(|()| None)
+        }
+        Intent::AbortFailover { server, reason } => consents::abort(state, out, principal, &server, reason),
+        Intent::ResumeGuard { domain, reason } => consents::resume_guard(state, out, principal, domain, reason).map(|()| None),
         Intent::Hold { server, reason } => brakes::hold(state, out, principal, server, true, reason).map(|()| None),
         Intent::Resume { server, reason } => brakes::hold(state, out, principal, server, false, reason).map(|()| None),
         Intent::Maintain { subject, lasts, reason } => {
@@ -75,10 +81,13 @@ fn not_held(state: &State, intent: &Intent) -> Result<(), Fault> {
         Intent::StartServer { server }
         | Intent::StopServer { server }
         | Intent::RestartServer { server }
-        | Intent::StartFailover { server, .. } => Some(server),
+        | Intent::StartFailover { server, .. }
+        | Intent::ApproveFailover { server, .. } => Some(server),
         Intent::EnrolAgent { .. }
         | Intent::ReadoptAgent { .. }
         | Intent::SetTierMode { .. }
+        | Intent::AbortFailover { .. }
+        | Intent::ResumeGuard { .. }
         | Intent::Hold { .. }
         | Intent::Resume { .. }
         | Intent::Maintain { .. }
@@ -101,7 +110,8 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
         Intent::StartServer { server }
         | Intent::StopServer { server }
         | Intent::RestartServer { server }
-        | Intent::StartFailover { server, .. } => {
+        | Intent::StartFailover { server, .. }
+        | Intent::ApproveFailover { server, .. } => {
             let past = state.ledger.servers.get(server).into_iter().flat_map(|row| &row.past);
             let home = state.estate.servers.get(server).map(|profile| &profile.home);
             overrule::overruler(state, past.chain(home), Some(server))
@@ -109,6 +119,8 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
         Intent::EnrolAgent { .. }
         | Intent::ReadoptAgent { .. }
         | Intent::SetTierMode { .. }
+        | Intent::AbortFailover { .. }
+        | Intent::ResumeGuard { .. }
         | Intent::Hold { .. }
         | Intent::Resume { .. }
         | Intent::Maintain { .. }

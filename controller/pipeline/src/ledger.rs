@@ -1,14 +1,14 @@
 //! The durable part of the core's state: what folding the journal yields, and nothing else. `apply` is total; it decides nothing.
 
 use crate::basis::{Basis, MachineBasis, ServerBasis};
-use crate::plan::{Kind, Plan};
-use crate::record::{Ended, Fact, Ownership, Raised, Record, Subject};
+use crate::plan::{Body, Kind, Plan};
+use crate::record::{Consent, Ended, Fact, Ownership, Raised, Record, Subject};
 use crate::stage::Stage;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, MachineId, PlanId, PoolId, ServerId, TierId, VolumeId, WallTime};
+use vocabulary::{AgentId, Epoch, MachineId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
 
 /// Everything that survives a restart.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -39,6 +39,8 @@ pub struct Ledger {
     pub overruled: BTreeMap<String, Overruled>,
     /// What a person holds: servers, or (`None`) the whole estate.
     pub holds: BTreeMap<Option<ServerId>, Hold>,
+    /// What persons have agreed to lately, oldest first. Whether it still holds, `consent` says.
+    pub consents: Vec<Consented>,
     /// What somebody works on.
     pub maintenance: BTreeMap<Subject, Maintenance>,
     /// The estate's counter when an agent was last seeded: a person has vouched for what it kept of before.
@@ -63,6 +65,38 @@ pub struct Hold {
     pub principal: String,
     /// Why.
     pub reason: String,
+    /// Since when.
+    pub since: WallTime,
+}
+
+/// For how long a person's word holds: what was true when it was given may not be true later.
+pub const CONSENT_HOLDS: Span = Span::seconds(900);
+/// So many words are kept at most, the newest.
+const CONSENTS_MAX: usize = 256;
+
+/// Whether a word given then may hold at a later time, by the wall clock: one that is set back makes no word younger.
+pub fn may_hold(given: WallTime, now: WallTime) -> bool {
+    given.0 <= now.0 && now.0 - given.0 < CONSENT_HOLDS.0
+}
+
+/// That a person agreed to something.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Consented {
+    /// To what.
+    pub to: Consent,
+    /// Who.
+    pub principal: String,
+    /// When.
+    pub at: WallTime,
+}
+
+/// What would be done if enough persons agree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proposal {
+    /// The plan.
+    pub body: Body,
+    /// Its hash.
+    pub hash: String,
     /// Since when.
     pub since: WallTime,
 }
@@ -170,6 +204,8 @@ pub struct ServerRow {
     pub held: Option<(String, String, String, WallTime)>,
     /// The hash of the last plan that `observe` reported.
     pub would_have: Option<String>,
+    /// What waits for persons to agree.
+    pub proposed: Option<Proposal>,
 }
 
 /// A plan's row.
@@ -187,6 +223,8 @@ pub struct PlanRow {
     pub owned: bool,
     /// A power-on of the target was sent.
     pub power_on_sent: bool,
+    /// Who had agreed to it when it was sealed.
+    pub agreed: BTreeSet<String>,
     /// How it ended.
     pub closed: Option<Result<String, Ended>>,
     /// When it was sealed and closed.
@@ -289,6 +327,7 @@ impl Ledger {
             brake @ (Fact::Hold { .. } | Fact::Resumed { .. } | Fact::Maintenance { .. } | Fact::MaintenanceEnded { .. }) => {
                 self.apply_brake(brake, record.at);
             }
+            Fact::Consented { to, principal, .. } => self.apply_consented(to, principal, record.at),
             about_server => self.apply_server(about_server, record.at),
         }
     }
@@ -316,6 +355,18 @@ impl Ledger {
         }
     }
 
+    fn apply_consented(&mut self, to: &Consent, principal: &str, at: WallTime) {
+        let fresh = Consented { to: to.clone(), principal: principal.to_owned(), at };
+        let again = |before: &Consented| (&before.to, &before.principal) == (&fresh.to, &fresh.principal);
+        self.consents.retain(|before| !again(before) && may_hold(before.at, at));
+        self.consents.push(fresh);
+        let surplus = self.consents.len().saturating_sub(CONSENTS_MAX);
+        self.consents.drain(..surplus);
+        if matches!(to, Consent::LetGo { .. }) {
+            self.forget_held("F0202");
+        }
+    }
+
     /// The reason for a wait may be gone: if it is not, the next look tells it again.
     fn forget_held(&mut self, code: &str) {
         for row in self.servers.values_mut().filter(|row| row.held.as_ref().is_some_and(|(held, ..)| held == code)) {
@@ -340,14 +391,32 @@ impl Ledger {
                 row.verdict = None;
                 row.held = None;
                 row.would_have = None;
+                row.proposed = None;
+                self.forget_consents(server);
             }
             Fact::Verdict { server, symptom, .. } => self.server(server).verdict = Some((at, symptom.clone())),
             Fact::Held { server, code, reason, ends } => {
                 self.server(server).held = Some((code.clone(), reason.clone(), ends.clone(), at));
             }
             Fact::WouldHave { server, plan, .. } => self.server(server).would_have = Some(plan.hash().to_owned()),
+            Fact::Proposed { server, body, .. } => {
+                let proposal = Proposal { body: (**body).clone(), hash: body.hash(), since: at };
+                let row = self.server(server);
+                row.proposed = Some(proposal);
+                if row.held.as_ref().is_some_and(|(code, ..)| code == "F0204") {
+                    row.held = None;
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Nobody's word outlives what it was about.
+    fn forget_consents(&mut self, about: &ServerId) -> BTreeSet<Consented> {
+        let of = |consented: &Consented| matches!(&consented.to, Consent::Plan { server, .. } if server == about);
+        let (about, others) = std::mem::take(&mut self.consents).into_iter().partition(of);
+        self.consents = others;
+        BTreeSet::from_iter::<Vec<_>>(about)
     }
 
     fn apply_intent(&mut self, plan: &PlanId, stage: Stage, number: u64, what: &str) {
@@ -371,9 +440,14 @@ impl Ledger {
         for (machine, basis) in &basis.machines {
             self.machine(machine).basis = Some(basis.clone());
         }
+        let mut agreed = BTreeSet::new();
         if let Some(server) = plan.server() {
+            let to_this = |to: &Consent| matches!(to, Consent::Plan { hash, .. } if hash == plan.hash());
+            let given = self.forget_consents(server).into_iter();
+            agreed.extend(given.filter(|given| to_this(&given.to)).map(|given| given.principal));
             let row = self.server(server);
             row.held = None;
+            row.proposed = None;
             row.basis = basis.server.clone().or(row.basis.take());
             if plan.body().kind == Kind::Failover {
                 row.failovers.push(at);
@@ -389,6 +463,7 @@ impl Ledger {
             begun: false,
             owned: false,
             power_on_sent: false,
+            agreed,
             closed: None,
             times: (at, None),
         };

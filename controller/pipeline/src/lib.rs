@@ -6,6 +6,7 @@
 
 pub mod basis;
 pub mod brake;
+pub mod consent;
 pub mod effect;
 pub mod event;
 pub mod fit;

@@ -2,9 +2,10 @@
 //! Never routine observations, never secrets. Variants are only ever added.
 
 use crate::basis::Basis;
-use crate::plan::Plan;
+use crate::plan::{Body, Plan};
 use crate::stage::Stage;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
@@ -56,6 +57,10 @@ pub enum Fact {
     Held { server: ServerId, code: String, reason: String, ends: String },
     /// In `observe`: what would have been done.
     WouldHave { server: ServerId, plan: Box<Plan>, reason: String },
+    /// In `approve`: what would be done if enough persons agree. Nothing is reserved by it.
+    Proposed { server: ServerId, body: Box<Body>, reason: String },
+    /// A person agrees.
+    Consented { to: Consent, principal: String, reason: String },
     /// A plan was sealed and its epoch drawn; its machines are reserved. `basis` is what of the documents it rests on: as long as something
     /// of it is in use, the documents may not move it.
     Sealed {
@@ -139,6 +144,26 @@ pub struct Ownership {
     pub epoch: Epoch,
     /// Its volumes.
     pub volumes: Vec<VolumeId>,
+}
+
+/// What a person agrees to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consent {
+    /// This plan for this server, and no other.
+    Plan {
+        /// Which server.
+        server: ServerId,
+        /// The plan's hash.
+        hash: String,
+    },
+    /// That these machines of a failure domain have failed, and that the guard lets them go.
+    LetGo {
+        /// The domain, as the guard names it: `rack r1`.
+        domain: String,
+        /// Machines of it.
+        machines: BTreeSet<MachineId>,
+    },
 }
 
 /// What somebody works on.

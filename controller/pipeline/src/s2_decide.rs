@@ -1,25 +1,21 @@
-//! Stage 2: symptoms become verdicts, or reasons why not. The guard lives here: a mass of suspicions is an outage of something else,
-//! and a controller whose own gateways are silent is blind and does nothing.
+//! Stage 2: symptoms become verdicts, or reasons why not: what a person holds, what the guard holds, what mode and limits say. A controller
+//! whose own gateways are silent is blind and does nothing.
+
+pub mod guard;
 
 use crate::brake;
+use crate::consent;
+use crate::ledger::PlanRow;
 use crate::overrule;
-use crate::s1_detect::{Kind, Symptom, is_suspicion, symptom};
+use crate::plan;
+use crate::s1_detect::{Kind, Symptom, symptom};
 use crate::state::State;
-use crate::watch::Suspicion;
-use std::collections::{BTreeMap, BTreeSet};
+use guard::guard;
 use vocabulary::estate::Mode;
-use vocabulary::{Instant, MachineId, ServerId, Span, StorageId, WallTime};
+use vocabulary::{Instant, MachineId, ServerId, Span, WallTime};
 
 /// A day, for the limit of failovers.
 const DAY: Span = Span::seconds(86_400);
-/// A rack or feed is held from this many suspects on, if they are also this share of its machines.
-const RACK_COUNT: usize = 2;
-/// See `RACK_COUNT`; also the share of a switch or storage target.
-const DOMAIN_PERCENT: usize = 20;
-/// A switch or storage target is held above this many suspects.
-const SWITCH_COUNT: usize = 3;
-/// A suspicion that pauses for less is one: a dead machine whose BMC misses a reading has not died anew.
-const SAME_SUSPICION: Span = Span::seconds(30);
 
 /// Why nothing is done although something is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +45,8 @@ pub enum Decision {
     Failed(Symptom),
     /// Failed or ill, and held.
     Held(Symptom, Hold),
+    /// Failed: persons are to agree to what would be done.
+    Asks(Symptom),
     /// Failed; in this mode it is only said what would be done.
     WouldHave(Symptom),
 }
@@ -80,18 +78,39 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
         return Decision::Held(symptom, hold);
     }
     match mode(state, server) {
-        Mode::Auto => Decision::Failed(symptom),
         Mode::Observe => Decision::WouldHave(symptom),
-        mode @ (Mode::Manual | Mode::Approve) => {
-            let word = if mode == Mode::Manual { "manual" } else { "approve" };
+        Mode::Auto => Decision::Failed(symptom),
+        // whoever wanted it moved wants it served: one more spare is the same failover
+        Mode::Approve | Mode::Manual if symptom.kind == Kind::SpareFailed => Decision::Failed(symptom),
+        Mode::Approve => Decision::Asks(symptom),
+        Mode::Manual => {
             let hold = Hold::new(
                 "F0204",
-                format!("{server} failed, and its tier's mode is `{word}`"),
+                format!("{server} failed, and its tier's mode is `manual`"),
                 format!("`understudy failover start {server}`"),
             );
             Decision::Held(symptom, hold)
         }
     }
+}
+
+/// Whether enough persons have agreed to this plan for the server.
+pub fn is_approved(state: &State, server: &ServerId, hash: &str, now: Instant) -> bool {
+    consent::to_plan(state, server, hash, now).len() >= consent::needed(state)
+}
+
+/// What is told while persons are to agree.
+pub fn unapproved(state: &State, server: &ServerId, target: &MachineId, hash: &str) -> Hold {
+    let short: String = hash.chars().take(12).collect();
+    let people = match consent::needed(state) {
+        1 => "a person".to_owned(),
+        people => format!("{people} people"),
+    };
+    Hold::new(
+        "F0204",
+        format!("{server} failed, and its tier's mode is `approve`: {people} must agree to move it to {target} (plan {short})"),
+        format!("`understudy failover approve {server}`"),
+    )
 }
 
 /// The mode that acts: the most cautious of ceiling, tier and server.
@@ -126,12 +145,19 @@ pub fn stands(state: &State, server: &ServerId, now: Instant) -> Result<(), Stri
     if let Some(hold) = blind(state, now) {
         return Err(hold.reason);
     }
-    if mode(state, server) != Mode::Auto {
-        return Err(format!("the mode of {server} is no longer `auto`"));
-    }
     let Some(symptom) = symptom(state, server, now) else { return Err("the server was seen alive again".to_owned()) };
     if !symptom.failed {
         return Err(format!("the verdict no longer stands: {}", symptom.evidence.join("; ")));
+    }
+    let agreed = || state.ledger.open_plan_of(server).is_some_and(|row| row.agreed.len() >= consent::needed(state));
+    let may = match mode(state, server) {
+        Mode::Auto => true,
+        Mode::Approve => symptom.kind == Kind::SpareFailed || agreed(),
+        Mode::Manual => symptom.kind == Kind::SpareFailed,
+        Mode::Observe => false,
+    };
+    if !may {
+        return Err(format!("the mode of {server} is `{}` now", mode(state, server).word()));
     }
     match braked(state, server, &symptom.machine).or_else(|| guard(state, &symptom.machine, now)) {
         Some(hold) => Err(hold.reason),
@@ -143,8 +169,36 @@ fn hold(state: &State, server: &ServerId, symptom: &Symptom, now: Instant, wall:
     blind(state, now)
         .or_else(|| overruled(state, server))
         .or_else(|| braked(state, server, &symptom.machine))
+        .or_else(|| poisonous(state, server, symptom))
         .or_else(|| guard(state, &symptom.machine, now))
         .or_else(|| rate(state, server, wall))
+}
+
+/// So many spares that come up without the service, one after the other, say that it is the image, and no spare.
+const POISONED: usize = 2;
+
+/// An image that no spare brings into service uses up no more of them.
+fn poisonous(state: &State, server: &ServerId, symptom: &Symptom) -> Option<Hold> {
+    if symptom.kind != Kind::SpareFailed {
+        return None;
+    }
+    let failovers = state.ledger.plans.values().rev().filter(|row| is_failover(row, server) && row.owned);
+    let in_vain = |row: &&PlanRow| matches!(&row.closed, Some(Err(ended)) if ended.code == NO_SERVICE);
+    let spares: Vec<String> = failovers.take_while(in_vain).map(|row| row.plan.target().to_string()).collect();
+    (spares.len() >= POISONED).then(|| {
+        let text = format!(
+            "{server} came into service on none of {}, one after the other: it is its image or its data, and no more spares are used up",
+            spares.join(", ")
+        );
+        Hold::new("F0212", text, format!("when the image is mended: `understudy failover start {server}`"))
+    })
+}
+
+/// As what a plan ends whose target was powered on and did not serve.
+pub const NO_SERVICE: &str = "F0801";
+
+fn is_failover(row: &PlanRow, server: &ServerId) -> bool {
+    row.plan.server() == Some(server) && row.plan.body().kind == plan::Kind::Failover
 }
 
 fn blind(state: &State, now: Instant) -> Option<Hold> {
@@ -213,116 +267,4 @@ fn counts(state: &State, server: &ServerId, at: WallTime) -> bool {
         Some(Err(ended)) => row.begun && !ended.target_failed && (row.owned || ended.code != "F0302"),
         Some(Ok(_)) | None => true,
     })
-}
-
-/// The machines of a domain that fail together with this one, itself included: suspect within the window, and each since within the
-/// window of when another of them began. One that has been dead for weeks is no part of what happens now.
-fn together<'a>(state: &State, machine: &'a MachineId, members: &BTreeSet<&'a MachineId>, window: Span, now: Instant) -> usize {
-    let own = state.watch.suspicions.get(machine).map_or(now, |suspicion| suspicion.first);
-    let others = state.watch.suspicions.iter().filter(|(id, _)| *id != machine && members.contains(id));
-    let mut begun: Vec<Instant> =
-        others.filter(|(_, s)| now.since(s.last) <= window).map(|(_, s)| s.first).chain([own]).collect();
-    begun.sort();
-    let near = |pair: &&[Instant]| matches!(pair, [before, after] if after.since(*before) <= window);
-    let at = begun.partition_point(|first| *first < own);
-    let (earlier, later) = (begun.get(..=at).unwrap_or_default(), begun.get(at..).unwrap_or_default());
-    let before = earlier.windows(2).rev().take_while(near).count();
-    before + 1 + later.windows(2).take_while(near).count()
-}
-
-/// How a failure domain of a machine stands.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Domain {
-    /// What it is: `rack r1`.
-    pub name: String,
-    /// Machines of it that fail together with this one, itself included.
-    pub suspects: usize,
-    /// All its machines.
-    pub machines: usize,
-    /// With so many suspects it is held.
-    pub held_from: usize,
-    /// Within this time.
-    pub window: Span,
-}
-
-impl Domain {
-    /// True if what fails in it is held.
-    pub fn is_held(&self) -> bool {
-        self.suspects >= self.held_from
-    }
-}
-
-/// Every failure domain of a suspect machine, the smallest first.
-pub fn domains(state: &State, machine: &MachineId, now: Instant) -> Vec<Domain> {
-    let settings = &state.estate.settings.guard;
-    let counted = |(name, members): (String, BTreeSet<&MachineId>)| {
-        let machines = members.len();
-        let shared = name.starts_with("rack") || name.starts_with("feed");
-        let held_from = if shared {
-            RACK_COUNT.max((machines * DOMAIN_PERCENT).div_ceil(100))
-        } else {
-            SWITCH_COUNT.max(machines * DOMAIN_PERCENT / 100) + 1
-        };
-        let suspects = together(state, machine, &members, settings.window, now);
-        Domain { name, suspects, machines, held_from, window: settings.window }
-    };
-    let mut domains: Vec<Domain> = members(state, machine).into_iter().map(counted).collect();
-    domains.extend(state.estate.machines.get(machine).map(|document| {
-        let of_site = state.estate.machines.iter().filter(|(_, other)| other.site == document.site);
-        let members: BTreeSet<&MachineId> = of_site.map(|(id, _)| id).collect();
-        let (machines, window) = (members.len(), settings.site_window);
-        let held_from = (settings.site_count as usize).max(machines * settings.site_percent as usize / 100) + 1;
-        let suspects = together(state, machine, &members, window, now);
-        Domain { name: format!("site {}", document.site), suspects, machines, held_from, window }
-    }));
-    domains
-}
-
-/// The blast-radius guard: counts suspicions per failure domain within the window. `None` lets pass.
-pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
-    let held = domains(state, machine, now).into_iter().find(Domain::is_held)?;
-    let Domain { name, suspects, machines, window, .. } = held;
-    let text = format!("{suspects} of {machines} machines of {name} are suspects within {window}: it is held");
-    Some(Hold::new("F0202", text, "by itself, when fewer are suspects"))
-}
-
-/// The feeds, the rack, the storage targets and the switches that a machine hangs on, in this order, with all machines that do.
-fn members<'a>(state: &'a State, machine: &MachineId) -> Vec<(String, BTreeSet<&'a MachineId>)> {
-    let Some(own) = state.estate.machines.get(machine) else { return Vec::new() };
-    let all = |member: &dyn Fn(&vocabulary::estate::Machine) -> bool| -> BTreeSet<&'a MachineId> {
-        state.estate.machines.iter().filter(|(_, other)| member(other)).map(|(id, _)| id).collect()
-    };
-    let mut domains = Vec::new();
-    for feed in own.feeds.iter().collect::<BTreeSet<_>>() {
-        domains.push((format!("feed {feed}"), all(&|other| other.feeds.contains(feed))));
-    }
-    domains.push((format!("rack {}", own.rack), all(&|other| other.rack == own.rack)));
-    let mut storages: BTreeMap<&StorageId, BTreeSet<&MachineId>> = BTreeMap::new();
-    for (server, row) in &state.ledger.servers {
-        let (Some(placement), Some(profile)) = (&row.placement, state.estate.servers.get(server)) else { continue };
-        let Some((bearer, _)) = state.estate.machines.get_key_value(&placement.machine) else { continue };
-        for volume in &profile.volumes {
-            storages.entry(&volume.storage).or_default().insert(bearer);
-        }
-    }
-    let on_its = storages.into_iter().filter(|(_, members)| members.contains(machine));
-    domains.extend(on_its.map(|(storage, members)| (format!("storage {storage}"), members)));
-    for switch in own.nics.iter().map(|nic| &nic.switch).collect::<BTreeSet<_>>() {
-        domains.push((format!("switch {switch}"), all(&|other| other.nics.iter().any(|nic| nic.switch == *switch))));
-    }
-    domains
-}
-
-/// Keeps the guard's memory: who is suspect since when, and was last. A suspicion is renewed as long as the symptom lasts, so that a hold
-/// of a dark domain does not end by itself; it is forgotten the longest window after its end.
-pub fn remember(state: &mut State, found: Option<&Symptom>, now: Instant) {
-    let longest = state.estate.settings.guard.window.max(state.estate.settings.guard.site_window);
-    state.watch.suspicions.retain(|_, suspicion| now.since(suspicion.last) <= longest);
-    // what somebody works on falls silent for that reason
-    let counts = |symptom: &&Symptom| is_suspicion(symptom.kind) && brake::worked_on(&state.ledger, &symptom.machine).is_none();
-    if let Some(symptom) = found.filter(counts) {
-        let before = state.watch.suspicions.get(&symptom.machine).filter(|before| now.since(before.last) <= SAME_SUSPICION);
-        let first = before.map_or(now, |before| before.first);
-        state.watch.suspicions.insert(symptom.machine.clone(), Suspicion { first, last: now });
-    }
 }

@@ -17,6 +17,11 @@ use vocabulary::{Epoch, Fault, Instant, MachineId, ServerId};
 
 /// The plan of a failover as it would be sealed now; nothing is reserved.
 pub fn failover(state: &State, server: &ServerId, now: Instant) -> Result<Body, Fault> {
+    failover_like(state, server, None, now)
+}
+
+/// The same, onto the spare that persons were shown before as long as it fits.
+pub fn failover_like(state: &State, server: &ServerId, shown: Option<&MachineId>, now: Instant) -> Result<Body, Fault> {
     supported(state, server)?;
     let row = state.ledger.servers.get(server);
     if row.and_then(|row| row.placement.as_ref()).is_none() {
@@ -39,7 +44,7 @@ pub fn failover(state: &State, server: &ServerId, now: Instant) -> Result<Body, 
             format!("when that plan is closed; `understudy watch --until-closed {}` waits for it", open.plan.id()),
         ));
     }
-    let (target, passed_over) = fit::choose(state, server, now);
+    let (target, passed_over) = fit::choose_like(state, server, shown, now);
     let target = target.ok_or_else(|| no_spare(server, &passed_over))?;
     let fence: Vec<MachineId> = row.map(|row| row.past.iter().filter(|m| **m != target).cloned().collect()).unwrap_or_default();
     Ok(body(state, Kind::Failover, Some(server), fence, target, passed_over))

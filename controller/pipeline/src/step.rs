@@ -1,18 +1,18 @@
 //! The only door of the core: `step(State, Event) -> (State, Vec<Effect>)`.
 
 use crate::effect::Effect;
-use crate::event::{Event, Observation, What};
+use crate::event::{Event, Intent, Observation, What};
 use crate::ledger::Standing;
 use crate::out::Out;
-use crate::plan::Plan;
+use crate::plan::{Body, Plan};
 use crate::record::Fact;
 use crate::s1_detect;
-use crate::s2_decide::{self, Decision, Hold};
+use crate::s2_decide::{self, Decision, Hold, guard};
 use crate::stage::Stage;
 use crate::state::{Life, State};
 use crate::watch::vantages;
 use crate::work::Phase;
-use crate::{drive, intents, memory, recover, s3_fence, s4_place, s9_return};
+use crate::{consent, drive, intents, memory, recover, s3_fence, s4_place, s9_return};
 use std::collections::BTreeSet;
 use vocabulary::{Epoch, MachineId, PlanId, ServerId, Span};
 
@@ -31,6 +31,7 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
         What::Started { key, lab } => {
             state.life = Some(Life { key, lab });
             state.watch.drawn_before = state.ledger.epoch;
+            consent::notice(&mut state, out.now, out.wall);
             recover::recover(&mut state, &mut out);
             run_all(&mut state, &mut out);
         }
@@ -42,14 +43,21 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
         What::Observed(observation) => observed(&mut state, &mut out, &observation),
         What::Completed { op, outcome, took } => completed(&mut state, &mut out, op, &outcome, took),
         What::Intent { ticket, principal, intent } => {
-            let answer = intents::accept(&mut state, &mut out, &principal, intent);
+            let approves = if let Intent::ApproveFailover { server, .. } = &intent { Some(server.clone()) } else { None };
+            let mut answer = intents::accept(&mut state, &mut out, &principal, intent);
             if let Ok(Some(plan)) = &answer {
                 run(&mut state, &mut out, *plan);
+            }
+            if let (Ok(None), Some(server)) = (&answer, approves) {
+                // whoever agreed last learns of the plan
+                conclude(&mut state, &mut out, &server);
+                answer = Ok(state.ledger.open_plan_of(&server).map(|row| row.plan.id()));
             }
             out.effects.push(Effect::Reply { ticket, answer });
         }
         What::Tick => {
             intents::brakes::expire(&mut state, &mut out);
+            consent::notice(&mut state, out.now, out.wall);
             run_all(&mut state, &mut out);
             let servers: Vec<ServerId> = state.ledger.servers.keys().cloned().collect();
             for server in servers {
@@ -169,11 +177,13 @@ fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
     let decision = s2_decide::decide(state, server, out.now, out.wall);
     let symptom = match &decision {
         Decision::Fine => None,
-        Decision::Suspect(symptom) | Decision::Failed(symptom) | Decision::Held(symptom, _) | Decision::WouldHave(symptom) => {
-            Some(symptom.clone())
-        }
+        Decision::Suspect(symptom)
+        | Decision::Failed(symptom)
+        | Decision::Held(symptom, _)
+        | Decision::Asks(symptom)
+        | Decision::WouldHave(symptom) => Some(symptom.clone()),
     };
-    s2_decide::remember(state, symptom.as_ref(), out.now);
+    guard::remember(state, symptom.as_ref(), out.now);
     let open = state.ledger.open_plan_of(server).is_some();
     suspicion(state, out, server, symptom.as_ref().filter(|_| !open), open);
     match decision {
@@ -187,6 +197,10 @@ fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
         Decision::Failed(symptom) => {
             verdict(state, out, server, &symptom);
             fail_over(state, out, server);
+        }
+        Decision::Asks(symptom) => {
+            verdict(state, out, server, &symptom);
+            propose(state, out, server, &symptom);
         }
         Decision::WouldHave(symptom) => {
             verdict(state, out, server, &symptom);
@@ -241,18 +255,44 @@ fn held(state: &mut State, out: &mut Out, server: &ServerId, hold: &Hold) {
 
 fn fail_over(state: &mut State, out: &mut Out, server: &ServerId) {
     match s4_place::failover(state, server, out.now) {
-        Ok(body) => {
-            let mut work = s4_place::seal(state, out, body, true);
-            s3_fence::begin(state, &mut work, out.now);
-            let id = intents::keep(state, work);
-            run(state, out, id);
-        }
-        Err(fault) => {
-            let ends = format!("by itself, {}", fault.remedy);
-            let hold = Hold { code: code_name(&fault), reason: fault.message, ends };
-            held(state, out, server, &hold);
-        }
+        Ok(body) => seal(state, out, body),
+        Err(fault) => not_placed(state, out, server, fault),
     }
+}
+
+fn seal(state: &mut State, out: &mut Out, body: Body) {
+    let mut work = s4_place::seal(state, out, body, true);
+    s3_fence::begin(state, &mut work, out.now);
+    let id = intents::keep(state, work);
+    run(state, out, id);
+}
+
+fn not_placed(state: &mut State, out: &mut Out, server: &ServerId, fault: vocabulary::Fault) {
+    let ends = format!("by itself, {}", fault.remedy);
+    let hold = Hold { code: code_name(&fault), reason: fault.message, ends };
+    held(state, out, server, &hold);
+}
+
+/// Persons are shown what would be done; what enough of them have agreed to is done, if it is still the same plan.
+fn propose(state: &mut State, out: &mut Out, server: &ServerId, symptom: &s1_detect::Symptom) {
+    let before = state.ledger.servers.get(server).and_then(|row| row.proposed.as_ref());
+    let before = before.map(|proposal| (proposal.body.target.clone(), proposal.hash.clone()));
+    let shown = before.as_ref().map(|(target, _)| target);
+    let body = match s4_place::failover_like(state, server, shown, out.now) {
+        Ok(body) => body,
+        Err(fault) => return not_placed(state, out, server, fault),
+    };
+    let hash = body.hash();
+    if s2_decide::is_approved(state, server, &hash, out.now) {
+        return seal(state, out, body);
+    }
+    let same = before.as_ref().is_some_and(|(_, shown)| *shown == hash);
+    if !same && (before.is_none() || state.watch.may_tell(server, out.now)) {
+        let reason = symptom.evidence.join("; ");
+        let fact = Fact::Proposed { server: server.clone(), body: Box::new(body.clone()), reason };
+        out.record(&mut state.ledger, fact);
+    }
+    held(state, out, server, &s2_decide::unapproved(state, server, &body.target, &hash));
 }
 
 /// The codes that stop a failover before it is sealed.

@@ -1,8 +1,8 @@
 //! A record as a sentence: the same words in `watch`, the demo, the log and the golden scenarios.
 
 use crate::plan::Plan;
-use crate::record::Fact;
-use vocabulary::ServerId;
+use crate::record::{Consent, Fact};
+use vocabulary::{MachineId, ServerId};
 
 fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -38,6 +38,17 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Held { server, reason, ends, code } => format!("{server} is held ({code}): {reason}. Ends {ends}"),
         Fact::WouldHave { server, plan, .. } => {
             format!("in this mode nothing is done: {server} would have moved to {}", plan.target())
+        }
+        Fact::Proposed { server, body, .. } => {
+            let hash: String = body.hash().chars().take(12).collect();
+            format!("{server} is to move to {}, if it is approved (plan {hash})", body.target)
+        }
+        Fact::Consented { to: Consent::Plan { server, hash }, principal, .. } => {
+            format!("{principal} approves plan {} of {server}", hash.chars().take(12).collect::<String>())
+        }
+        Fact::Consented { to: Consent::LetGo { domain, machines }, principal, reason } => {
+            let machines: Vec<&MachineId> = machines.iter().collect();
+            format!("{principal} lets go {} of {domain}{}", list(&machines), because(reason))
         }
         Fact::Sealed { plan, .. } => sealed(plan),
         Fact::Entered { plan, stage } => format!("{plan} enters {stage}"),

@@ -1,5 +1,6 @@
 //! What is being seen: the newest observation of each thing and since when it has been so. Volatile: empty after a restart.
 
+use crate::ledger::Consented;
 use crate::record::Subject;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vocabulary::boot::BootStep;
@@ -58,6 +59,8 @@ pub struct Watch {
     pub told: BTreeMap<ServerId, VecDeque<Instant>>,
     /// When what is in maintenance, until that wall-clock time, ends by this life's own clock.
     pub maintained: BTreeMap<(Subject, WallTime), Instant>,
+    /// Until when the word of those who agreed holds, by this life's own clock.
+    pub consents: BTreeMap<Consented, Instant>,
     /// Alarms that were raised and whose cause lasts, so that each is raised once.
     pub alarms: BTreeSet<String>,
 }

@@ -2,9 +2,10 @@
 //! conclude anything by its own rules.
 
 use crate::brake;
+use crate::consent;
 use crate::fit;
 use crate::s1_detect::{self, FRESH_POLLS};
-use crate::s2_decide::{self, Decision};
+use crate::s2_decide::{self, Decision, guard};
 use crate::state::State;
 use crate::watch::{MachineWatch, VantageWatch, VolumeWatch, vantages};
 use std::collections::BTreeSet;
@@ -150,9 +151,11 @@ fn concluded(state: &State, server: &ServerId, now: Instant, wall: WallTime, cha
     let decision = s2_decide::decide(state, server, now, wall);
     let symptom = match &decision {
         Decision::Fine => None,
-        Decision::Suspect(symptom) | Decision::Failed(symptom) | Decision::Held(symptom, _) | Decision::WouldHave(symptom) => {
-            Some(symptom)
-        }
+        Decision::Suspect(symptom)
+        | Decision::Failed(symptom)
+        | Decision::Held(symptom, _)
+        | Decision::Asks(symptom)
+        | Decision::WouldHave(symptom) => Some(symptom),
     };
     if let Some(symptom) = symptom {
         let state_of = if symptom.failed { "failed" } else { "suspected" };
@@ -177,6 +180,7 @@ fn concluded(state: &State, server: &ServerId, now: Instant, wall: WallTime, cha
         Decision::Fine => None,
         Decision::Suspect(_) => Some("it is watched on".to_owned()),
         Decision::Failed(_) => Some(format!("it is failed over (mode `{mode}`)")),
+        Decision::Asks(_) => Some(asked(state, server, now)),
         Decision::WouldHave(_) => Some(format!("nothing is done in mode `{mode}`")),
         Decision::Held(_, hold) => Some(format!("nothing is done ({}): {}. Ends {}", hold.code, hold.reason, hold.ends)),
     };
@@ -190,14 +194,33 @@ fn guarded(state: &State, symptom: &s1_detect::Symptom, now: Instant, chain: &mu
     if !s1_detect::is_suspicion(symptom.kind) {
         return;
     }
-    for domain in s2_decide::domains(state, &symptom.machine, now) {
-        let held = if domain.is_held() { "held" } else { "free" };
+    for domain in guard::domains(state, &symptom.machine, now) {
+        if domain.let_go.contains(&symptom.machine) {
+            chain.push((Link::Guarded, format!("{} holds it no more: persons have let it go", domain.shared)));
+            continue;
+        }
+        let held = if domain.holds(&symptom.machine) { "held" } else { "free" };
         let text = format!(
             "{} is {held}: {} of its {} machines suspect within {}, and it is held from {} on",
-            domain.name, domain.suspects, domain.machines, domain.window, domain.held_from
+            domain.shared,
+            domain.suspects.len(),
+            domain.machines,
+            domain.window,
+            domain.held_from
         );
         chain.push((Link::Guarded, text));
     }
+}
+
+/// What is waited for in mode `approve`.
+fn asked(state: &State, server: &ServerId, now: Instant) -> String {
+    let needed = consent::needed(state);
+    let Some(proposal) = state.ledger.servers.get(server).and_then(|row| row.proposed.as_ref()) else {
+        return format!("{needed} must agree to what would be done, and nothing could be shown yet");
+    };
+    let given: Vec<String> = consent::to_plan(state, server, &proposal.hash, now).into_iter().collect();
+    let given = if given.is_empty() { "nobody has yet".to_owned() } else { format!("{} did", given.join(", ")) };
+    format!("{needed} must agree to move it to {} (mode `approve`); {given}", proposal.body.target)
 }
 
 fn would(state: &State, server: &ServerId, now: Instant, chain: &mut Chain) {

@@ -27,6 +27,11 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
         if setup.over_ipmi.contains(&number) {
             change(&path, over_ipmi)?;
         }
+        if setup.one_rack.contains(&number) {
+            let own =
+                |text: String| text.replace(&format!("rack: r{number}"), "rack: r1").replace(&format!("[f{number}]"), "[f1]");
+            change(&path, own)?;
+        }
         if setup.firmware == Firmware::Uefi {
             change(&path, |text| text.replace("memory: 384MiB", &format!("memory: {UEFI_MEMORY}")))?;
         }

@@ -23,6 +23,9 @@ const FILES: &[(&str, &str)] = files![
     "ipmi",
     "held",
     "maintenance",
+    "approved",
+    "late-approval",
+    "rack-dark",
 ];
 
 /// The names.

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 use vocabulary::boot::{BootMethod, Firmware};
+use vocabulary::estate::Mode;
 use vocabulary::{MachineId, ServerId};
 
 /// A whole scenario.
@@ -43,6 +44,8 @@ pub struct Setup {
     pub over_ipmi: BTreeSet<u8>,
     /// How long the boot service leases addresses, if not as long as usual.
     pub address_lease: Option<Duration>,
+    /// Machines that stand in one rack, on one feed; the others have one of their own.
+    pub one_rack: BTreeSet<u8>,
 }
 
 /// A step with the line it stands on.
@@ -94,6 +97,12 @@ pub enum Step {
     Maintain(MachineId, Duration),
     /// The work is done.
     EndMaintenance(MachineId),
+    /// How far the controller may go by itself.
+    Mode(Mode),
+    /// A person agrees to the failover that waits; with `true` there is none that waits, and he is told so.
+    Approve(ServerId, bool),
+    /// A person has looked at what the guard holds in this failure domain, and lets it go.
+    LetGo(String),
     /// The controller is killed.
     KillController,
     /// The controller is started again; with a stage, it dies when a failover enters that.

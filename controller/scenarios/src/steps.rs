@@ -10,7 +10,7 @@ use crate::rig::SERVE;
 use crate::run::{Run, until};
 use crate::script::{Numbered, Step};
 use crate::signals;
-use crate::trouble::Done;
+use crate::trouble::{Done, Trouble};
 
 /// Does one step of a scenario.
 pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done {
@@ -50,10 +50,36 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
             run.rig.product.command(&words).map(drop)
         }
         Step::EndMaintenance(machine) => run.rig.product.command(&["maintenance", "end", "machine", machine.as_str()]).map(drop),
+        Step::Mode(mode) => {
+            let view: api::view::StatusView = run.rig.product.view("/v1/status")?;
+            let tiers: std::collections::BTreeSet<String> = view.servers.into_iter().map(|server| server.tier).collect();
+            tiers.iter().try_for_each(|tier| run.rig.product.command(&["tier", "mode", tier, mode.word(), "--yes"]).map(drop))
+        }
+        Step::Approve(server, in_vain) => {
+            let said = run.rig.product.command(&["failover", "approve", server.as_str(), "--yes", "--no-wait"]);
+            if *in_vain { refused(said, NOTHING_WAITS) } else { said.map(drop) }
+        }
+        Step::LetGo(domain) => {
+            let words: Vec<&str> = ["guard", "resume"].into_iter().chain(domain.split(' ')).collect();
+            let words: Vec<&str> = words.into_iter().chain(["--reason", REASON, "--yes"]).collect();
+            run.rig.product.command(&words).map(drop)
+        }
         Step::KillController => Ok(run.rig.hand()?.kill(SERVE).map(drop)?),
         Step::RestartController(stage) => run.restart_controller(stage.map(|stage| stage.name())),
         Step::Reboot(server) => run.reboot(server),
         Step::ByHand { server, to } => run.by_hand(server, to),
         Step::Expect(expectation) => expect::check(run, expectation),
+    }
+}
+
+/// What is said to somebody who agrees to what does not wait.
+pub const NOTHING_WAITS: &str = "F0211";
+
+/// A command that has to be refused, for this reason and no other.
+pub fn refused<T>(said: Done<T>, code: &str) -> Done {
+    match said {
+        Err(Trouble::Command { told, .. }) if told.contains(code) => Ok(()),
+        Err(other) => Err(other),
+        Ok(_) => Err(Trouble::Wrong(format!("a command was taken that has to be refused with {code}"))),
     }
 }

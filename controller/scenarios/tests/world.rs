@@ -67,6 +67,9 @@ passes! {
     ipmi = "ipmi",
     held = "held",
     maintenance = "maintenance",
+    approved = "approved",
+    late_approval = "late-approval",
+    rack_dark = "rack-dark",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.

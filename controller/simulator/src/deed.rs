@@ -209,6 +209,12 @@ pub enum Button {
     Maintain(MachineId, Duration),
     /// Has done that work.
     EndMaintenance(MachineId),
+    /// Agrees to the failover of a server that waits for it.
+    Approve(ServerId),
+    /// Gives a server's failover up.
+    Abort(ServerId),
+    /// Agrees that all goes on that the guard holds.
+    LetGo,
     /// Sets how far the controller may go by itself, in every tier.
     SetMode(Mode),
     /// Edits the documents.
@@ -382,6 +388,9 @@ impl fmt::Display for Button {
             Button::Resume(Some(server)) => write!(f, "resumes {server}"),
             Button::Maintain(machine, time) => write!(f, "maintains {machine} {}", span(*time)),
             Button::EndMaintenance(machine) => write!(f, "has-done {machine}"),
+            Button::Approve(server) => write!(f, "approves {server}"),
+            Button::Abort(server) => write!(f, "aborts {server}"),
+            Button::LetGo => write!(f, "lets-go"),
             Button::SetMode(mode) => write!(f, "sets-mode {}", mode.word()),
             Button::Edit(edit) => write!(f, "edits-estate {edit}"),
         }
@@ -534,6 +543,9 @@ fn button(words: &[&str]) -> Option<Button> {
         ["resumes", server] => Button::Resume(Some(server.parse().ok()?)),
         ["maintains", machine, time] => Button::Maintain(machine.parse().ok()?, read_span(time)?),
         ["has-done", machine] => Button::EndMaintenance(machine.parse().ok()?),
+        ["approves", server] => Button::Approve(server.parse().ok()?),
+        ["aborts", server] => Button::Abort(server.parse().ok()?),
+        ["lets-go"] => Button::LetGo,
         ["sets-mode", mode] => Button::SetMode(Mode::ALL.into_iter().find(|known| known.word() == *mode)?),
         ["edits-estate", what @ ..] => Button::Edit(edit::read(what)?),
         _ => return None,

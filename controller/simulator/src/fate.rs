@@ -12,7 +12,7 @@ use world::Dice;
 
 /// Kinds of mishaps that the product cannot be held to yet, and what makes it able to. Those with a deed in quotation marks can be written
 /// into a world's file already; the others are not in the world yet, but for the first, which is two quirks at once.
-pub const LATER: [(&str, &str); 7] = [
+pub const LATER: [(&str, &str); 6] = [
     ("a BMC that reads Off on every reading while its machine runs", "contrary signs of life veto P (4 of 6)"),
     ("`serve doubled`, `serve rolled-back`: a second controller on a copy, a restored store", "lineages and `adopt` (4 of 6)"),
     (
@@ -23,10 +23,6 @@ pub const LATER: [(&str, &str); 7] = [
     (
         "`serve another-estate`, `agent A asked-by-another-estate`: a second estate at the same devices",
         "marks of an estate at BMCs (4 of 6)",
-    ),
-    (
-        "an approval hours late; `operator sets-mode approve` is there",
-        "approval by two people (4 of 6): nothing can be approved yet",
     ),
     ("`outlet M off`, `outlet M has ...`: power distribution units, their delays and lies", "proof O, drivers of outlets"),
 ];

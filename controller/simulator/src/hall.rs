@@ -25,6 +25,8 @@ pub const SWITCH: &str = "sw1";
 pub const SERVICE: u16 = 8080;
 /// Of a million machines so many are spoken to over IPMI: in most worlds all, in some all but none, in the rest half.
 const OVER_IPMI: [u32; 8] = [1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 500_000, 0];
+/// Of a million machines so many stand in one rack: in most worlds none.
+const IN_ONE_RACK: [u32; 4] = [0, 0, 0, 700_000];
 
 /// What a hall has.
 #[derive(Clone, PartialEq, Debug)]
@@ -45,6 +47,8 @@ pub struct Hall {
     pub settings: Settings,
     /// For how long the boot service leases addresses, if not for as long as usual.
     pub address_lease: Option<Span>,
+    /// The numbers of the machines that stand in one rack, on one feed; each of the others has its own.
+    pub one_rack: BTreeSet<usize>,
 }
 
 /// What a seed draws of a hall: enough to raise it again, whatever later halls draw.
@@ -60,6 +64,9 @@ pub struct Drawn {
     method: BootMethod,
     firmware: Firmware,
     temper: Temper,
+    /// The numbers of the machines that stand in one rack.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    one_rack: BTreeSet<usize>,
 }
 
 impl Drawn {
@@ -72,7 +79,9 @@ impl Drawn {
         let over_ipmi = (1..=bearing + spares).filter(|_| dice.in_a_million(share)).collect();
         let method = if dice.in_a_million(500_000) { BootMethod::Kernel } else { BootMethod::San };
         let firmware = if dice.in_a_million(300_000) { Firmware::Uefi } else { Firmware::Bios };
-        Drawn { bearing, spares, over_ipmi, method, firmware, temper: Temper::of(seed) }
+        let share = dice.pick(&IN_ONE_RACK).copied().unwrap_or_default();
+        let one_rack = (1..=bearing + spares).filter(|_| dice.in_a_million(share)).collect();
+        Drawn { bearing, spares, over_ipmi, method, firmware, temper: Temper::of(seed), one_rack }
     }
 
     /// All machines.
@@ -86,7 +95,8 @@ impl From<&Drawn> for Hall {
         let over_ipmi = (1..=drawn.machines()).map(|number| drawn.over_ipmi.contains(&number)).collect();
         let plain = Hall::with(drawn.bearing, drawn.spares);
         let times = drawn.temper.times();
-        let mut hall = Hall { over_ipmi, method: drawn.method, firmware: drawn.firmware, times, ..plain };
+        let one_rack = drawn.one_rack.clone();
+        let mut hall = Hall { over_ipmi, one_rack, method: drawn.method, firmware: drawn.firmware, times, ..plain };
         drawn.temper.set(&mut hall.settings);
         hall
     }
@@ -125,6 +135,7 @@ impl Hall {
             times: Times::default(),
             settings,
             address_lease: None,
+            one_rack: BTreeSet::new(),
         }
     }
 
@@ -190,13 +201,15 @@ impl Hall {
             nics.push(Nic { role: id(role)?, mac, switch: id(SWITCH)?, port, speed: None });
         }
         let over_ipmi = self.over_ipmi.get(usize::from(number) - 1).copied().unwrap_or_default();
+        let first = self.one_rack.first().and_then(|first| u16::try_from(*first).ok());
+        let place = first.filter(|_| self.one_rack.contains(&usize::from(number))).unwrap_or(number);
         let (protocol, port) = if over_ipmi { (BmcProtocol::Ipmi, 623) } else { (BmcProtocol::Redfish, 443) };
         Some(Machine {
             serial: format!("S-{name}"),
             uuid: format!("00000000-0000-4000-8000-{number:012x}"),
             site: id("hall")?,
-            rack: id(&format!("r{number}"))?,
-            feeds: vec![id(&format!("f{number}"))?],
+            rack: id(&format!("r{place}"))?,
+            feeds: vec![id(&format!("f{place}"))?],
             bmc: Bmc {
                 protocol,
                 address: SocketAddr::from((address(254, number), port)),

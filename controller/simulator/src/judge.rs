@@ -3,6 +3,7 @@
 //! what was intended and that a machine was released. It must never believe what an agent or a controller says of equipment, nor change anything in the world.
 
 mod after;
+mod blast;
 mod gate;
 mod laws;
 mod wiring;
@@ -27,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use vocabulary::request::{Request, Resource};
-use vocabulary::{AgentId, Epoch, MachineId, OpId, PlanId, ServerId};
+use vocabulary::{AgentId, Epoch, MachineId, OpId, PlanId, RackId, ServerId};
 use world::bmc::Bmc;
 use world::target::Target;
 
@@ -67,6 +68,13 @@ pub struct Judge(Arc<Mutex<Inner>>);
 #[derive(Clone)]
 pub struct Ear(Weak<Mutex<Inner>>);
 
+/// A machine whose server has gone elsewhere.
+struct Lost {
+    server: ServerId,
+    /// Its ports that were out of every server's VLAN since: what cut them off must hold.
+    barred: BTreeSet<String>,
+}
+
 struct Inner {
     begun: Instant,
     last_ns: Ns,
@@ -84,7 +92,7 @@ struct Inner {
     /// Machines that were effective as a server and were not released since.
     bearers: BTreeMap<ServerId, BTreeSet<MachineId>>,
     /// Those of them whose server has gone elsewhere.
-    lost: BTreeMap<MachineId, ServerId>,
+    lost: BTreeMap<MachineId, Lost>,
     /// Up to where the store was read for releases.
     read: u64,
     /// The last record that each machine found when it mounted.
@@ -103,6 +111,10 @@ struct Inner {
     last: BTreeMap<AgentId, Request>,
     /// Power commands that were asked for and have not come to the BMC yet.
     wanted: BTreeMap<(MachineId, &'static str), BTreeSet<OpId>>,
+    /// How many records there were when a controller of this store was started.
+    lives: Vec<usize>,
+    /// Where each machine stands.
+    racks: BTreeMap<MachineId, RackId>,
     /// When a foreign hand did something last.
     hand_ns: Option<Ns>,
     violations: Vec<Violation>,
@@ -126,6 +138,13 @@ impl Judge {
         let mut inner = self.inner();
         inner.settle();
         inner.violations.clone()
+    }
+
+    /// A controller of the store is started: it has seen nothing yet.
+    pub fn begins_anew(&self) {
+        let mut inner = self.inner();
+        let records = inner.store.len();
+        inner.lives.push(records);
     }
 
     /// Overlaps that foreign hands made and that ended in time.
@@ -182,6 +201,7 @@ impl Judge {
         let at_ns = inner.now_ns();
         inner.permits(at_ns);
         inner.settle();
+        inner.still_open();
         inner.after(&logs);
         inner.violations.clone()
     }
@@ -325,7 +345,7 @@ impl Inner {
             }
             let bearers = self.bearers.entry(server.clone()).or_default();
             for other in bearers.iter().filter(|other| !now.contains(other.as_str())) {
-                self.lost.insert(other.clone(), server.clone());
+                self.lost.insert(other.clone(), Lost { server: server.clone(), barred: BTreeSet::new() });
             }
             bearers.insert(machine.clone());
         }

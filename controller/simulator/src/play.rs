@@ -17,6 +17,7 @@ use contract::wire::enrol::Authority;
 use pipeline::event::Intent;
 use pipeline::ledger::PlanRow;
 use pipeline::record::Subject;
+use pipeline::s2_decide::guard::{self, Domain};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,8 @@ const REST: Duration = Duration::from_secs(1_800);
 const STILL: Duration = Duration::from_secs(10);
 /// The same where one is blocked: what blocks it may only be waiting for a window.
 const STILL_BLOCKED: Duration = Duration::from_secs(180);
+/// How often somebody looks at what the guard holds.
+const LOOKS_AGAIN: Duration = Duration::from_secs(30);
 /// How long a person takes from the end of a mishap to the next step.
 const PERSON: Duration = Duration::from_secs(2);
 
@@ -243,14 +246,15 @@ impl Play {
         for agent in self.untrusted().await {
             self.act(&Deed::Operator(Button::Readopt(agent))).await;
         }
-        for button in self.brakes().await {
+        for button in self.brakes().await.into_iter().chain([Button::SetMode(Mode::Auto)]) {
             self.act(&Deed::Operator(button)).await;
         }
         let until = world::clock::now() + REST;
         let mut since: Option<(Instant, BTreeMap<ServerId, Rest>)> = None;
+        let mut looked = None;
         loop {
             let rests = self.rests().await;
-            let all = rests.values().all(|rest| !matches!(rest, Rest::Not(_)));
+            let all = rests.values().all(|rest| !matches!(rest, Rest::Not(_))) && !self.cuts_off().await;
             let now = world::clock::now();
             match &since {
                 Some((from, same)) if all && *same == rests => {
@@ -262,6 +266,11 @@ impl Play {
                 _ if all => since = Some((now, rests)),
                 _ if now > until => return self.rested(&rests),
                 _ => since = None,
+            }
+            if looked.is_none_or(|at: Instant| now - at > LOOKS_AGAIN) && self.is_guarded().await {
+                // what is still dead when all mishaps are over is dead indeed
+                looked = Some(now);
+                self.act(&Deed::Operator(Button::LetGo)).await;
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -319,6 +328,21 @@ impl Play {
             holds.chain(works).collect()
         });
         told.await.unwrap_or_default()
+    }
+
+    /// Whether something is still to be cut off. What only a dead BMC could say is waited for by nobody.
+    async fn cuts_off(&self) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        let told = controller.handle.query(|state| state.ledger.orders.keys().any(|(_, _, what)| !what.starts_with("power")));
+        told.await.unwrap_or(false)
+    }
+
+    /// Whether the guard holds anything.
+    async fn is_guarded(&self) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        let now = controller.handle.clock().now();
+        let told = controller.handle.query(move |state| guard::troubled(state, now).iter().any(Domain::is_held));
+        told.await.unwrap_or(false)
     }
 
     async fn rests(&self) -> BTreeMap<ServerId, Rest> {

@@ -153,7 +153,8 @@ impl Site {
         let store = Platter::new(meta);
         let Plant { bridge, target, fabric, stands, .. } = &plant;
         let machines = stands.iter().map(|(name, stand)| (name.clone(), stand.machine.clone(), stand.bmc.clone())).collect();
-        let door = Door { bridge, target, fabric, machines, store: &store, objects: plant.objects() };
+        let racks = estate.machines.iter().map(|(name, machine)| (name.clone(), machine.rack.clone())).collect();
+        let door = Door { bridge, target, fabric, machines, store: &store, objects: plant.objects(), racks };
         let judge = Judge::attach(roster(&estate, object), door);
         hosts.values_mut().for_each(|host| host.judge = Some(judge.clone()));
         let mut site = Site {
@@ -203,6 +204,7 @@ impl Site {
 
     /// The same; with a stage, it dies when a failover enters that.
     pub fn start_controller_until(&mut self, crash_after: Option<Stage>) -> Result<Controller, Fault> {
+        self.judge.begins_anew();
         self.start_on(&self.store.clone(), &self.disk.clone(), crash_after)
     }
 

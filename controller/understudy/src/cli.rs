@@ -13,10 +13,12 @@ use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId, Span, TierId};
 
 mod brakes;
 mod discover;
+mod failover;
 mod probe;
 
 pub use brakes::{Hold, Maintenance, Resume, Worked, WorkedKind};
 pub use discover::{Discover, IPMI_PORT, REDFISH_PORT};
+pub use failover::{ApproveFailover, Failover, Guard, Report, StartFailover};
 pub use probe::{BmcKey, PrivilegeWord, Probe, ProbeAddress};
 
 const EXIT_CODES: &str = "\
@@ -90,6 +92,12 @@ pub enum Command {
     /// Failovers
     #[command(subcommand)]
     Failover(Failover),
+    /// The guard: what it holds because too much of it failed at once
+    #[command(subcommand)]
+    Guard(Guard),
+    /// Reports
+    #[command(subcommand)]
+    Report(Report),
     /// Device agents of switches, storage targets and boot services
     #[command(subcommand)]
     Agent(Agent),
@@ -340,44 +348,6 @@ pub enum Plan {
         #[arg(value_parser = plan_id)]
         plan: PlanId,
     },
-}
-
-/// `failover ...`.
-#[derive(Debug, Subcommand)]
-pub enum Failover {
-    /// Move a server off its machine onto a spare, though nothing is wrong or it is held
-    #[command(after_help = "Examples:
-  understudy failover start web1 --dry-run
-  understudy failover start web1 --reason 'disk warning on m1'
-  understudy failover start web1 --yes --deadline 10m")]
-    Start(StartFailover),
-    /// All failovers
-    List,
-    /// One failover with its evidence, its proof and its seconds
-    Show {
-        /// Its plan's id, such as P12
-        #[arg(value_parser = plan_id, add = ArgValueCompleter::new(names::failovers))]
-        plan: PlanId,
-    },
-}
-
-/// `failover start`.
-#[derive(Debug, Args)]
-pub struct StartFailover {
-    /// The server's name
-    #[arg(add = ArgValueCompleter::new(names::servers))]
-    pub server: ServerId,
-    /// Only show the plan that would be sealed
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Why; it is recorded
-    #[arg(long, default_value = "")]
-    pub reason: String,
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-    #[command(flatten)]
-    pub wait: Wait,
 }
 
 /// `agent ...`.

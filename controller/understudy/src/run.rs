@@ -5,8 +5,8 @@ use crate::exit::{Exit, Failure};
 use crate::forms::Output;
 use crate::session::Session;
 use crate::{
-    agent, complete, estate, explain, failover, hold, limits, machine, maintenance, out, plan, serve, server, spare, status,
-    tier, watch,
+    agent, complete, estate, explain, failover, guard, hold, limits, machine, maintenance, out, plan, report, serve, server,
+    spare, status, tier, watch,
 };
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -93,6 +93,8 @@ async fn asked(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Spare(verb) => spare::run(session, verb).await,
         Command::Plan(verb) => plan::run(session, verb).await,
         Command::Failover(verb) => failover::run(session, verb).await,
+        Command::Guard(verb) => guard::run(session, verb).await,
+        Command::Report(verb) => report::run(session, verb).await,
         Command::Agent(verb) => agent::run(session, verb).await,
         Command::Tier(verb) => tier::run(session, verb).await,
         Command::Serve(_) | Command::Explain { .. } | Command::Estate(_) | Command::Completions { .. } => Ok(()),

@@ -1,9 +1,9 @@
 //! `understudy tier mode`: how far a tier may act. What acts is the more cautious of this ceiling and the documents' mode.
 
 use crate::cli::Tier;
-use crate::confirm;
 use crate::exit::Failure;
 use crate::session::Session;
+use crate::{confirm, out, report};
 use api::request::SetMode;
 use api::view::AcceptedView;
 use vocabulary::estate::Mode;
@@ -12,6 +12,13 @@ use vocabulary::estate::Mode;
 pub async fn run(session: &Session, verb: Tier) -> Result<(), Failure> {
     let Tier::Mode { tier, mode, yes } = verb;
     let mode = Mode::from(mode);
+    if mode != Mode::Observe {
+        // a tier leaves `observe` only with what it would have done before one's eyes
+        let observed = report::observed(session, report::SINCE, Some(&tier)).await?.view;
+        if !observed.observed.is_empty() {
+            out::talk(&report::text(&observed, session.look));
+        }
+    }
     if mode == Mode::Auto {
         confirm::typed(
             tier.as_str(),

@@ -53,6 +53,8 @@ pub struct World {
     pub spares: usize,
     /// The wall clock stands so much ahead of `now`: for limits of hours.
     pub wall_ahead: u64,
+    /// Whether the core is told that this is a lab's estate.
+    pub lab: bool,
     /// The documents that the core is started with.
     pub estate: vocabulary::estate::Estate,
     names: estate::Names,
@@ -114,6 +116,7 @@ impl World {
         let mut world = World {
             spares,
             wall_ahead: 0,
+            lab: true,
             estate: estate.clone(),
             names: estate::Names::of(&estate),
             now: 0,
@@ -167,7 +170,7 @@ impl World {
         self.wake = None;
         self.lives.clear();
         self.tell(What::EstateLoaded(std::sync::Arc::new(self.estate.clone())));
-        self.tell(What::Started { key: Secret::new("0123456789abcdef"), lab: true });
+        self.tell(What::Started { key: Secret::new("0123456789abcdef"), lab: self.lab });
         for agent in [Agent::Bmc, Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))] {
             if !self.dead_agents.contains(&agent) {
                 self.greet(&agent);
@@ -184,9 +187,14 @@ impl World {
     }
 
     pub fn intent(&mut self, intent: Intent) -> u64 {
+        self.intent_of("uid 0", intent)
+    }
+
+    /// The same, asked for by somebody.
+    pub fn intent_of(&mut self, principal: &str, intent: Intent) -> u64 {
         self.ticket += 1;
         let ticket = self.ticket;
-        self.tell(What::Intent { ticket, principal: "uid 0".into(), intent });
+        self.tell(What::Intent { ticket, principal: principal.into(), intent });
         ticket
     }
 

@@ -6,6 +6,7 @@ use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
 use lab::names::{MACHINES, MACHINES_MAX, Machine};
 use std::collections::BTreeSet;
 use vocabulary::boot::{BootMethod, Firmware};
+use vocabulary::estate::Mode;
 use vocabulary::{MachineId, ServerId};
 
 /// A fault of a scenario's text.
@@ -33,6 +34,7 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         settings: Vec::new(),
         over_ipmi: BTreeSet::new(),
         address_lease: None,
+        one_rack: BTreeSet::new(),
     };
     let (mut title, mut steps, mut faults) = (None, Vec::<Numbered>::new(), Vec::new());
     for (index, whole) in text.lines().enumerate() {
@@ -103,6 +105,20 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         "release" => Step::Release(words.parsed("a machine")?),
         "hold" => Step::Hold(everything_or(&mut words)?),
         "resume" => Step::Resume(everything_or(&mut words)?),
+        "mode" => {
+            let word = words.need("a mode")?;
+            let known = Mode::ALL.into_iter().find(|mode| mode.word() == word);
+            Step::Mode(known.ok_or_else(|| format!("`{word}` is no mode: write observe, manual, approve or auto"))?)
+        }
+        "approve" => {
+            let server = words.parsed("a server")?;
+            Step::Approve(server, words.take(&["in", "vain"]))
+        }
+        "let" => {
+            words.word("go")?;
+            let (kind, name) = (words.need("a kind of failure domain, such as rack")?, words.need("its name")?);
+            Step::LetGo(format!("{kind} {name}"))
+        }
         "maintenance" if words.take(&["of"]) => {
             let machine = words.parsed("a machine")?;
             words.word("ends")?;
@@ -127,15 +143,15 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
     Ok(Some(step))
 }
 
-const STEPS: &str =
-    "there are up, wait, kill, freeze, thaw, press, bmc, release, hold, resume, maintenance, restart, reboot, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, release, hold, resume, maintenance, mode, approve, let go, restart, reboot, by hand, expect";
 
 fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
     if words.take(&["everything"]) { Ok(None) } else { words.parsed("a server, or `everything`").map(Some) }
 }
 
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
-    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "set") || (verb == "lease" && words.clone().take(&["addresses"]))
+    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "set")
+        || (verb == "lease" && words.clone().take(&["addresses"]))
 }
 
 fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Complaint> {
@@ -162,9 +178,13 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
             setup.machines = count;
         }
         "ipmi" => {
-            let machine: MachineId = words.parsed("a machine")?;
-            let known = (1..=MACHINES_MAX).map(Machine).find(|one| one.name() == machine.as_str());
-            setup.over_ipmi.insert(known.ok_or_else(|| format!("`{machine}` is no machine of a data centre"))?.0);
+            setup.over_ipmi.insert(number_of(words)?);
+        }
+        "rack" => {
+            words.word("r1")?;
+            while words.clone().need("").is_ok() {
+                setup.one_rack.insert(number_of(words)?);
+            }
         }
         "lease" => {
             words.word("addresses")?;
@@ -180,6 +200,12 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
         }
     }
     Ok(())
+}
+
+fn number_of(words: &mut Words<'_>) -> Result<u8, Complaint> {
+    let machine: MachineId = words.parsed("a machine")?;
+    let known = (1..=MACHINES_MAX).map(Machine).find(|one| one.name() == machine.as_str());
+    Ok(known.ok_or_else(|| format!("`{machine}` is no machine of a data centre"))?.0)
 }
 
 fn wait(words: &mut Words<'_>) -> Result<Step, Complaint> {

@@ -21,6 +21,7 @@ pub fn hall(setup: &Setup) -> Done<Hall> {
     let machines = usize::from(setup.machines);
     let mut hall = Hall::with(bearing, machines.saturating_sub(bearing));
     hall.over_ipmi = (1..=setup.machines).map(|number| setup.over_ipmi.contains(&number)).collect();
+    hall.one_rack = setup.one_rack.iter().copied().map(usize::from).collect();
     hall.method = setup.method;
     hall.firmware = setup.firmware;
     hall.times = times(setup.firmware);

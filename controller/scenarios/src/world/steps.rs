@@ -7,7 +7,8 @@ use vocabulary::Span;
 
 use crate::limits::{COMMAND, REASON};
 use crate::script::{Numbered, Step};
-use crate::trouble::Done;
+use crate::steps::{NOTHING_WAITS, refused};
+use crate::trouble::{Done, Trouble};
 use crate::world::expect;
 use crate::world::run::{Act, Run};
 use crate::world::wait::until;
@@ -51,6 +52,25 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         }
         Step::EndMaintenance(machine) => {
             run.rig.command(Intent::EndMaintenance { subject: Subject::Machine(machine.clone()) }).await.map(drop)
+        }
+        Step::Mode(mode) => {
+            for tier in run.rig.site.estate.tiers.keys().cloned().collect::<Vec<_>>() {
+                run.rig.command(Intent::SetTierMode { tier, mode: *mode }).await?;
+            }
+            Ok(())
+        }
+        Step::Approve(server, in_vain) => {
+            let asked = server.clone();
+            let waiting = move |state: &pipeline::State| api::present::proposed(state, &asked).map(|plan| plan.hash);
+            let hash = run.rig.handle()?.query(waiting).await.map_err(|fault| Trouble::Api(fault.to_string()))?;
+            // who agrees to what nobody has shown him is refused as well
+            let hash = hash.unwrap_or_default();
+            let intent = Intent::ApproveFailover { server: server.clone(), hash, reason: REASON.to_owned() };
+            let said = run.rig.command(intent).await;
+            if *in_vain { refused(said, NOTHING_WAITS) } else { said.map(drop) }
+        }
+        Step::LetGo(domain) => {
+            run.rig.command(Intent::ResumeGuard { domain: domain.clone(), reason: REASON.to_owned() }).await.map(drop)
         }
         Step::KillController => {
             run.rig.kill_controller();

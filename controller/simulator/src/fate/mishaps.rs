@@ -4,6 +4,7 @@ use super::{Drawing, LONG, SHORT};
 use crate::deed::{Button, Deed, Place, Road, ToBmc, ToController, ToMachine, ToProcess, ToSwitch, ToTarget, When};
 use pipeline::stage::Stage;
 use std::time::Duration;
+use vocabulary::estate::Mode;
 use vocabulary::{AgentId, MachineId};
 
 /// When a machine that hangs has been given up for another, if all goes well.
@@ -254,7 +255,7 @@ pub(super) fn target(drawing: &mut Drawing<'_>, at: Duration) {
 pub(super) fn operator(drawing: &mut Drawing<'_>, at: Duration) {
     let (machine, server) = (drawing.one(&drawing.targets.machines), drawing.one(&drawing.targets.servers));
     let Some((machine, server)) = machine.zip(server) else { return };
-    let deed = match drawing.dice.between(0, 9) {
+    let deed = match drawing.dice.between(0, 12) {
         0 => Deed::Operator(Button::Release(machine)),
         1 => Deed::Operator(Button::Start(server)),
         2 => {
@@ -281,6 +282,22 @@ pub(super) fn operator(drawing: &mut Drawing<'_>, at: Duration) {
                 drawing.add(done, Deed::Operator(Button::EndMaintenance(machine.clone())));
             }
             Deed::Operator(Button::Maintain(machine, lasts))
+        }
+        8 => Deed::Operator(Button::LetGo),
+        9 => Deed::Operator(Button::Abort(server)),
+        10 => {
+            let mode = if drawing.half() { Mode::Approve } else { Mode::Manual };
+            // whoever looks agrees, and may come late
+            for _ in 0..drawing.number(0, 4) {
+                let looks = at + drawing.span(LONG);
+                let server = drawing.one(&drawing.targets.servers).unwrap_or_else(|| server.clone());
+                drawing.add(looks, Deed::Operator(Button::Approve(server)));
+            }
+            if drawing.half() {
+                let back = at + drawing.span(LONG);
+                drawing.add(back, Deed::Operator(Button::SetMode(Mode::Auto)));
+            }
+            Deed::Operator(Button::SetMode(mode))
         }
         _ => Deed::Machine(machine, ToMachine::Press),
     };

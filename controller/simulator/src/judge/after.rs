@@ -64,7 +64,7 @@ impl Inner {
             self.violated(invariant, at_ns, "store".to_owned(), sentence);
         }
         let (mut head, mut state) = (Head::default(), State::new());
-        for entry in entries {
+        for entry in &entries {
             let text = serde_json::to_string(&entry.record).unwrap_or_default();
             match head.verify(entry.number, &entry.hash, &text) {
                 Ok((_, next)) => head = next,
@@ -75,6 +75,9 @@ impl Inner {
             }
             let what = What::Replayed(Box::new(entry.record.clone()));
             state = step(state, Event { now: Instant(0), wall: entry.record.at, what }).0;
+        }
+        for sentence in super::blast::beyond(&entries, &self.lives, &self.racks) {
+            self.violated("I11", at_ns, "store".to_owned(), sentence);
         }
         for sentence in invariants::breaches(&state) {
             self.violated("I9", at_ns, "store".to_owned(), sentence);

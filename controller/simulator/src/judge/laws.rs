@@ -2,11 +2,11 @@
 //! server is cut off until it is released (I8), and who mounts finds what was acknowledged (I10). They must never look at anything but facts
 //! and, for I8, at the releases that the store records.
 
-use super::Inner;
+use super::{Inner, Lost};
 use oracle::fact::{Atom, Change, Key, Ns};
 use oracle::judge::Clause;
 use oracle::limits::FOREIGN_OVERLAP_MAX_NS;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::{MachineId, ServerId};
 
 /// A state that breaks a law and lasts.
@@ -76,18 +76,27 @@ impl Inner {
         self.broken("I7", server.to_string(), who, sentence, false, at_ns);
     }
 
-    /// I8: a machine that lost its server is in no server's VLAN, writes nothing and may boot as nobody, until it is released.
+    /// I8: a machine that lost its server writes nothing and may boot as nobody, until it is released; and it is in no server's VLAN. Where its
+    /// power and its storage were proven, its ports may be barred later, by a standing order: a port counts from when it was barred, or if
+    /// the machine could send as the server there.
     fn quarantine(&mut self, by_hand: bool, at_ns: Ns) {
         let before: Vec<MachineId> = self.lost.keys().cloned().collect();
         for machine in &before {
-            let why = self.not_cut_off(machine);
+            let ports = self.ports_in_vlans(machine);
+            let sends = self.could_send(machine);
+            let Some(lost) = self.lost.get_mut(machine) else { continue };
+            let nics = self.roster.machines.get(machine).into_iter().flat_map(|machine| machine.nics.values());
+            lost.barred.extend(nics.map(|nic| nic.port.clone()).filter(|port| !ports.contains_key(port)));
+            let counts = |port: &String| sends || lost.barred.contains(port);
+            let mut why: BTreeSet<String> = ports.iter().filter(|(port, _)| counts(port)).map(told).collect();
+            why.extend(self.writes_or_boots(machine));
             if why.is_empty() {
                 self.holds("I8", machine.as_str(), at_ns);
                 continue;
             }
             // it may have been released since this was last looked at
             self.read_store();
-            let Some(server) = self.lost.get(machine).cloned() else {
+            let Some(server) = self.lost.get(machine).map(|lost| lost.server.clone()) else {
                 self.holds("I8", machine.as_str(), at_ns);
                 continue;
             };
@@ -97,22 +106,50 @@ impl Inner {
         }
     }
 
-    fn not_cut_off(&self, machine: &MachineId) -> BTreeSet<String> {
-        let (state, mut why) = (self.book.state(), BTreeSet::new());
-        let Some(nics) = self.roster.machines.get(machine).map(|machine| &machine.nics) else { return why };
-        for nic in nics.values() {
-            let atoms = state.get(&Key::Port(nic.port.clone()));
-            for vlan in self.roster.servers.values().flat_map(|server| server.vlans.values()) {
-                if atoms.is_some_and(|atoms| atoms.contains(&Atom::Vlan(*vlan))) {
-                    why.insert(format!("its port {} is in VLAN {vlan}", nic.port));
-                }
-            }
+    /// I8 at the end: no port has been left for later.
+    pub(super) fn still_open(&mut self) {
+        self.read_store();
+        let at_ns = self.now_ns();
+        let open = |(machine, lost): (&MachineId, &Lost)| {
+            let mut ports = self.ports_in_vlans(machine);
+            ports.retain(|port, _| !lost.barred.contains(port));
+            let texts: Vec<String> = ports.iter().map(told).collect();
+            let sentence = || format!("{machine}, which lost {}, was never cut off: {}", lost.server, texts.join("; "));
+            (!texts.is_empty()).then(|| (machine.to_string(), sentence()))
+        };
+        let open: Vec<(String, String)> = self.lost.iter().filter_map(open).collect();
+        for (subject, sentence) in open {
+            self.violated("I8", at_ns, subject, sentence);
         }
+    }
+
+    /// The machine's ports that are in a server's VLAN, and in which.
+    fn ports_in_vlans(&self, machine: &MachineId) -> BTreeMap<String, BTreeSet<u16>> {
+        let state = self.book.state();
+        let servers: BTreeSet<u16> = self.roster.servers.values().flat_map(|server| server.vlans.values().copied()).collect();
+        let nics = self.roster.machines.get(machine).into_iter().flat_map(|machine| machine.nics.values());
+        let ports = nics.map(|nic| {
+            let atoms = state.get(&Key::Port(nic.port.clone()));
+            let of_server = |vlan: &u16| atoms.is_some_and(|atoms| atoms.contains(&Atom::Vlan(*vlan)));
+            (nic.port.clone(), servers.iter().copied().filter(of_server).collect::<BTreeSet<u16>>())
+        });
+        ports.filter(|(_, vlans)| !vlans.is_empty()).collect()
+    }
+
+    /// Whether it is powered and has run a server's image since.
+    fn could_send(&self, machine: &MachineId) -> bool {
+        let state = self.book.state();
+        let on = state.get(&Key::Power(machine.clone())).is_some_and(|atoms| atoms.contains(&Atom::On));
+        on && state.get(&Key::Ran(machine.clone())).is_some_and(|atoms| !atoms.is_empty())
+    }
+
+    fn writes_or_boots(&self, machine: &MachineId) -> BTreeSet<String> {
+        let mut why = BTreeSet::new();
         for course in self.courses.values() {
             let reasons = course.now().get(machine.as_str()).into_iter().flatten();
             why.extend(reasons.filter(|reason| reason.clause == Clause::Volume).map(|reason| reason.text.clone()));
         }
-        let permits = state.get(&Key::Permit(machine.clone())).into_iter().flatten();
+        let permits = self.book.state().get(&Key::Permit(machine.clone())).into_iter().flatten();
         why.extend(permits.filter_map(|atom| match atom {
             Atom::MayBoot(server) => Some(format!("a permit of {server} stands")),
             _ => None,
@@ -199,4 +236,9 @@ impl Inner {
             self.violated(invariant, until_ns, subject, sentence);
         }
     }
+}
+
+fn told((port, vlans): (&String, &BTreeSet<u16>)) -> String {
+    let vlans: Vec<String> = vlans.iter().map(ToString::to_string).collect();
+    format!("its port {port} is in VLAN {}", vlans.join(", "))
 }

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use vocabulary::estate::Estate;
 use vocabulary::storage::{Access, InitiatorName};
-use vocabulary::{MachineId, ServerId};
+use vocabulary::{MachineId, RackId, ServerId};
 use world::bmc::Bmc;
 use world::bridge::{Bridge, Forwards};
 use world::machine::{Event, Machine};
@@ -34,6 +34,8 @@ pub struct Door<'a> {
     pub store: &'a Platter,
     /// The target of the volume in each object.
     pub objects: BTreeMap<String, String>,
+    /// Where each machine stands.
+    pub racks: BTreeMap<MachineId, RackId>,
 }
 
 /// Who is who in an estate whose volume `v` lies in the object `object(v)`.
@@ -88,6 +90,8 @@ impl Judge {
             handed_out: BTreeSet::new(),
             last: BTreeMap::new(),
             bmcs: door.machines.iter().map(|(name, _, bmc)| (name.clone(), bmc.clone())).collect(),
+            lives: Vec::new(),
+            racks: door.racks,
             hand_ns: None,
             violations: Vec::new(),
             foreign: Vec::new(),

@@ -34,6 +34,8 @@ impl Play {
             Deed::Outlet(cords, what) => self.strike_outlet(cords, *what).await,
             Deed::Operator(Button::Edit(edit)) => self.edit_estate(edit),
             Deed::Operator(Button::SetMode(mode)) => self.set_mode(*mode),
+            Deed::Operator(Button::Approve(server)) => self.approve(server),
+            Deed::Operator(Button::LetGo) => self.let_go(),
             Deed::Operator(button) => self.press_button(button),
         };
         if done {
@@ -286,7 +288,8 @@ impl Play {
             }
             Button::EndMaintenance(machine) => (Intent::EndMaintenance { subject: Subject::Machine(machine) }, None),
             // not at the controller, or not one alone
-            Button::Edit(_) | Button::SetMode(_) => return false,
+            Button::Edit(_) | Button::SetMode(_) | Button::Approve(_) | Button::LetGo => return false,
+            Button::Abort(server) => (Intent::AbortFailover { server, reason: "a person thinks it over".into() }, None),
             Button::Readopt(agent) => {
                 let handle = controller.handle.clone();
                 tokio::spawn(async move {

@@ -4,11 +4,13 @@
 use super::Play;
 use crate::deed::Edit;
 use engine::Handle;
+use pipeline::State;
 use pipeline::event::Intent;
+use pipeline::s2_decide::guard::{self, Domain};
 use std::sync::Arc;
 use std::time::Duration;
 use vocabulary::estate::{Estate, Mode};
-use vocabulary::{AgentId, BootServiceId, StorageId, SwitchId};
+use vocabulary::{AgentId, BootServiceId, ServerId, StorageId, SwitchId};
 
 /// How long its operator waits for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -77,6 +79,39 @@ impl Play {
         tokio::spawn(async move {
             for tier in estate.tiers.keys().cloned() {
                 press(&handle, Intent::SetTierMode { tier, mode }).await;
+            }
+        });
+        true
+    }
+}
+
+impl Play {
+    /// Agrees to what waits for it, as it is when somebody looks.
+    pub(super) fn approve(&self, server: &ServerId) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        let (handle, server) = (controller.handle.clone(), server.clone());
+        tokio::spawn(async move {
+            let asked = server.clone();
+            let hash = handle.query(move |state| Some(state.ledger.servers.get(&asked)?.proposed.as_ref()?.hash.clone())).await;
+            if let Ok(Some(hash)) = hash {
+                press(&handle, Intent::ApproveFailover { server, hash, reason: String::new() }).await;
+            }
+        });
+        true
+    }
+
+    /// Agrees that everything goes on that the guard holds.
+    pub(super) fn let_go(&self) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        let handle = controller.handle.clone();
+        tokio::spawn(async move {
+            let now = handle.clock().now();
+            let held = move |state: &State| -> Vec<String> {
+                let held = guard::troubled(state, now).into_iter().filter(Domain::is_held);
+                held.map(|domain| domain.shared.to_string()).collect()
+            };
+            for domain in handle.query(held).await.unwrap_or_default() {
+                press(&handle, Intent::ResumeGuard { domain, reason: "somebody has looked".into() }).await;
             }
         });
         true

@@ -1,6 +1,9 @@
 //! `understudy failover`: moves off a machine, begun by hand or by verdict.
 
+mod abort;
+mod approve;
 mod list;
+mod report;
 mod show;
 mod start;
 
@@ -12,6 +15,9 @@ use crate::session::Session;
 pub async fn run(session: &Session, verb: Failover) -> Result<(), Failure> {
     match verb {
         Failover::Start(arguments) => start::start(session, &arguments).await,
+        Failover::Approve(arguments) => approve::approve(session, &arguments).await,
+        Failover::Abort { server, reason } => abort::abort(session, server, reason).await,
+        Failover::Report { plan } => report::report(session, plan).await,
         Failover::List => list::list(session).await,
         Failover::Show { plan } => show::show(session, plan).await,
     }

@@ -15,7 +15,7 @@ pub async fn show(session: &Session, id: PlanId) -> Result<(), Failure> {
 }
 
 /// Times count from the first suspicion; where a person began it, from the sealing of the plan.
-fn text(view: &FailoverView, look: Look) -> String {
+pub fn text(view: &FailoverView, look: Look) -> String {
     let base = view.suspected.unwrap_or(view.plan.summary.sealed);
     let heading = |text: &str| look.paint(Style::new().bold(), text);
     let mut lines = vec![plan::text(&view.plan, look)];

@@ -22,6 +22,7 @@ pub(crate) fn server(name: &str, machine: Option<&str>, state: &str) -> ServerVi
         held: None,
         plan: None,
         maintenance: None,
+        proposal: None,
     }
 }
 

@@ -30,6 +30,8 @@ const FRESH: (Span, Span) = (Span::seconds(5), Span::seconds(600));
 const LEASE: (Span, Span) = (Span::seconds(60), Span::seconds(30 * 86_400));
 /// Longest time between two failovers of one server that can be asked for.
 const INTERVAL_MAX: Span = Span::seconds(7 * 86_400);
+/// How many people may have to agree.
+const PEOPLE: std::ops::RangeInclusive<u32> = 1..=2;
 /// Ethernet's range of MTUs that equipment takes.
 const MTU: std::ops::RangeInclusive<u16> = 576..=9216;
 /// x86-64 levels; 0 where they have no meaning.
@@ -86,6 +88,12 @@ fn guard(desk: &mut Desk<'_>) {
             let word = Word::error(codes::RANGE, format!("{key} is {value}"), format!("write a number from {least} to {most}"));
             desk.tell_settings(&[field("guard"), field(key)], word);
         }
+    }
+    let people = desk.estate.settings.consent.people;
+    if !PEOPLE.contains(&people) {
+        let remedy = format!("write a number from {} to {}", PEOPLE.start(), PEOPLE.end());
+        let word = Word::error(codes::RANGE, format!("people is {people}"), remedy);
+        desk.tell_settings(&[field("consent"), field("people")], word);
     }
     if guard.canaries.is_empty() && desk.settings_sound() {
         let message = "there is no canary: the controller cannot tell whether it is the isolated one";

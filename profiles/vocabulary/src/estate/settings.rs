@@ -19,6 +19,8 @@ pub struct Settings {
     pub guard: Guard,
     /// What a proof needs.
     pub fencing: Fencing,
+    /// What persons have to agree to.
+    pub consent: Consent,
     /// How long a boot service serves a permit without hearing from a controller.
     pub permit_lease: PermitLease,
     /// Servers that the controller itself needs in order to work. Must be empty: `estate check` refuses the loop.
@@ -114,6 +116,20 @@ impl Default for Guard {
             server_per_day: 2,
             canaries: Vec::new(),
         }
+    }
+}
+
+/// What persons have to agree to: a plan in mode `approve`, and that what the guard holds goes on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Consent {
+    /// How many different people have to agree: 1 or 2. In a lab estate one counts as two.
+    pub people: u32,
+}
+
+impl Default for Consent {
+    fn default() -> Self {
+        Consent { people: 1 }
     }
 }
 

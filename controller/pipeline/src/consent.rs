@@ -1,0 +1,51 @@
+//! What persons agree to, and for how long their word holds: a plan in mode `approve`, and that what the guard holds goes on. A word is about one
+//! thing as it was shown, and never about what comes after.
+
+use crate::ledger::{CONSENT_HOLDS, Consented, may_hold};
+use crate::record::Consent;
+use crate::state::State;
+use std::collections::BTreeSet;
+use vocabulary::{Instant, MachineId, ServerId, Span, WallTime};
+
+/// How many different people have to agree.
+pub fn needed(state: &State) -> usize {
+    let lab = state.life.as_ref().is_some_and(|life| life.lab);
+    if lab { 1 } else { state.estate.settings.consent.people.max(1) as usize }
+}
+
+/// Who agreed to this plan, and whose word still holds.
+pub fn to_plan(state: &State, server: &ServerId, hash: &str, now: Instant) -> BTreeSet<String> {
+    let to = Consent::Plan { server: server.clone(), hash: hash.to_owned() };
+    holding(state, now).filter(|given| given.to == to).map(|given| given.principal.clone()).collect()
+}
+
+/// Whether enough persons have looked at this machine and let it go: as a suspect of this domain, or (`None`) of any.
+pub fn lets_go(state: &State, domain: Option<&str>, machine: &MachineId, now: Instant) -> bool {
+    let meant = |to: &Consent| match to {
+        Consent::LetGo { domain: of, machines } => domain.is_none_or(|domain| of == domain) && machines.contains(machine),
+        Consent::Plan { .. } => false,
+    };
+    let people: BTreeSet<&str> =
+        holding(state, now).filter(|given| meant(&given.to)).map(|given| given.principal.as_str()).collect();
+    people.len() >= needed(state)
+}
+
+/// For how long a word still holds; nothing if it does not.
+pub fn left(state: &State, given: &Consented, now: Instant) -> Option<Span> {
+    let until = *state.watch.consents.get(given)?;
+    (now < until).then(|| until.since(now))
+}
+
+fn holding(state: &State, now: Instant) -> impl Iterator<Item = &Consented> {
+    state.ledger.consents.iter().filter(move |given| left(state, given, now).is_some())
+}
+
+/// Begins the time of every new word by this life's own clock, which no change of the time of day moves.
+pub fn notice(state: &mut State, now: Instant, wall: WallTime) {
+    let (ledger, noticed) = (&state.ledger.consents, &mut state.watch.consents);
+    noticed.retain(|given, _| ledger.contains(given));
+    for given in ledger {
+        let left = if may_hold(given.at, wall) { Span(CONSENT_HOLDS.0 - (wall.0 - given.at.0)) } else { Span(0) };
+        noticed.entry(given.clone()).or_insert(now + left);
+    }
+}
