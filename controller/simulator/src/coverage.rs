@@ -3,7 +3,7 @@
 
 mod floors;
 
-use pipeline::record::Fact;
+use pipeline::record::{Consent, Fact};
 use std::collections::BTreeMap;
 
 /// How often each thing was met.
@@ -29,6 +29,9 @@ impl Coverage {
                 Fact::Closed { result: Err(ended), .. } => self.met(format!("plan ended {}", ended.code)),
                 Fact::Owned(ownership) if ownership.from.is_some() => self.met("failover"),
                 Fact::StandingOrder { what, .. } => self.met(format!("standing order {}", first(what))),
+                Fact::Proposed { .. } => self.met("proposed"),
+                Fact::Consented { to: Consent::Plan { .. }, .. } => self.met("approved"),
+                Fact::Consented { to: Consent::LetGo { .. }, .. } => self.met("let go"),
                 Fact::OlderMemory { .. } => self.met("older memory"),
                 Fact::Overruled { .. } => self.met("overruled"),
                 Fact::Readopted { .. } => self.met("readopted"),

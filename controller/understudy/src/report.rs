@@ -34,13 +34,15 @@ pub fn text(view: &ObserveReportView, look: Look) -> String {
     let moved = view.outages.iter().filter(|outage| outage.to.is_some()).count();
     let by_itself = |outage: &&ObservedView| outage.to.is_some() && outage.end.as_deref() == Some("by-itself");
     let in_vain = view.outages.iter().filter(by_itself).count();
-    let mut lines = vec![
-        format!("{} only observed: {}", count(view.observed.len(), "server"), view.observed.join(", ")),
-        format!(
-            "in {length_of_it} {}: {moved} would have been failed over, {in_vain} of them came back by themselves",
-            count(view.outages.len(), "outage")
-        ),
-    ];
+    let mut lines = vec![format!("{} only observed: {}", count(view.observed.len(), "server"), view.observed.join(", "))];
+    if view.outages.is_empty() {
+        lines.push(format!("in {length_of_it} no outage was concluded"));
+        return lines.join("\n");
+    }
+    lines.push(format!(
+        "in {length_of_it} {}: {moved} would have been failed over, {in_vain} of them came back by themselves",
+        count(view.outages.len(), "outage")
+    ));
     if view.cut_short {
         lines.push("there were more; these are the newest".to_owned());
     }

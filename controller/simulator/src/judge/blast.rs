@@ -1,10 +1,12 @@
 //! The bound of the blast (I11), by the records: while another machine of the same rack is suspect, and became so together with this one, no failover
-//! is begun by itself unless a person has let the rack go. Must never use the guard's own counting.
+//! is begun by itself unless a person has let the rack go; and none where a person has to agree, or to begin it. Must never use the guard's own
+//! counting, nor what the core takes for agreed.
 
 use journal::Entry;
 use pipeline::plan::Kind;
 use pipeline::record::{Consent, Fact, Subject};
 use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::estate::Mode;
 use vocabulary::{MachineId, RackId, ServerId, WallTime};
 
 /// What fails within this time of each other fails together: the guard's window, less what a record may come late.
@@ -17,7 +19,12 @@ const FLAPS: usize = 6;
 /// A suspicion that stands.
 struct Suspect {
     machine: MachineId,
-    since: WallTime,
+    /// When anything was suspected of it first.
+    first: WallTime,
+    /// When that became a symptom of a machine that may be gone, the last time; `None` while it is none.
+    gone: Option<WallTime>,
+    /// It is a spare that failed: one more spare is the same failover.
+    spare: bool,
 }
 
 #[derive(Default)]
@@ -27,6 +34,10 @@ struct Reader {
     works: BTreeSet<MachineId>,
     let_go: bool,
     asked: bool,
+    /// How far the tiers may go. All of a hall are set together.
+    mode: Option<Mode>,
+    /// Hashes that somebody has agreed to.
+    agreed: BTreeSet<String>,
 }
 
 /// Failovers that began beyond it.
@@ -50,10 +61,11 @@ impl Reader {
             Fact::Suspected { server, machine, symptom, .. } => {
                 *self.told.entry(server.clone()).or_default() += 1;
                 let before = self.suspects.remove(server).filter(|before| before.machine == *machine);
-                if GONE.contains(&symptom.as_str()) {
-                    let since = before.map_or(at, |before| before.since);
-                    self.suspects.insert(server.clone(), Suspect { machine: machine.clone(), since });
-                }
+                let first = before.as_ref().map_or(at, |before| before.first);
+                let since = before.and_then(|before| before.gone).unwrap_or(at);
+                let gone = GONE.contains(&symptom.as_str()).then_some(since);
+                let spare = symptom == "spare-failed";
+                self.suspects.insert(server.clone(), Suspect { machine: machine.clone(), first, gone, spare });
             }
             Fact::Cleared { server } => {
                 *self.told.entry(server.clone()).or_default() += 1;
@@ -61,18 +73,29 @@ impl Reader {
             }
             Fact::Maintenance { subject: Subject::Machine(machine), .. } => drop(self.works.insert(machine.clone())),
             Fact::Consented { to: Consent::LetGo { .. }, .. } => self.let_go = true,
+            Fact::Consented { to: Consent::Plan { hash, .. }, .. } => drop(self.agreed.insert(hash.clone())),
+            Fact::Ceiling { mode, .. } => self.mode = Some(*mode),
             Fact::Intended { .. } => self.asked = true,
             Fact::Sealed { plan, .. } => {
                 let own = self.suspects.remove(plan.server()?)?;
-                let by_itself = plan.body().kind == Kind::Failover && !by_hand && !self.let_go;
-                if by_itself && !self.works.contains(&own.machine) {
+                let by_itself = plan.body().kind == Kind::Failover && !by_hand;
+                let agreed = self.agreed.remove(plan.hash());
+                match self.mode {
+                    Some(Mode::Auto) | None => {}
+                    Some(Mode::Approve) if agreed => {}
+                    Some(mode) if by_itself && !own.spare => {
+                        return Some(format!("{} of {} began by itself in mode `{}`", plan.id(), own.machine, mode.word()));
+                    }
+                    Some(_) => {}
+                }
+                if by_itself && !self.let_go && !self.works.contains(&own.machine) {
                     let (server, other) = self.beside(&own, racks)?;
                     return Some(format!(
                         "{} of {} began by itself while {} with {server} in the same rack was suspect as well, since {} ms",
                         plan.id(),
                         own.machine,
                         other.machine,
-                        at.0.saturating_sub(other.since.0)
+                        at.0.saturating_sub(other.first.0)
                     ));
                 }
             }
@@ -81,11 +104,12 @@ impl Reader {
         None
     }
 
-    /// Another suspect of the same rack, since about the same time.
+    /// Another suspect of the same rack, since about the same time, whichever of a suspicion's beginnings counts.
     fn beside(&self, own: &Suspect, racks: &BTreeMap<MachineId, RackId>) -> Option<(&ServerId, &Suspect)> {
         let rack = racks.get(&own.machine)?;
         self.suspects.iter().find(|(server, other)| {
-            let near = other.since.0.abs_diff(own.since.0) <= TOGETHER_MS;
+            let Some((one, two)) = own.gone.zip(other.gone) else { return false };
+            let near = one.max(two).0.saturating_sub(own.first.min(other.first).0) <= TOGETHER_MS;
             let shared = racks.get(&other.machine) == Some(rack) && other.machine != own.machine;
             let steady = self.told.get(*server).is_none_or(|told| *told <= FLAPS);
             near && shared && steady && !self.works.contains(&other.machine)

@@ -126,6 +126,35 @@ fn brakes_are_pulled_shown_and_let_go_and_outlive_the_controller() {
 }
 
 #[test]
+fn what_persons_agree_to_is_refused_where_nothing_waits_and_reports_are_told() {
+    let controller = Controller::start();
+    for (words, code, fault) in [
+        (&["failover", "approve", "web1", "--yes"][..], 5, "F0211"),
+        (&["failover", "approve", "web9", "--yes"], 4, "F0056"),
+        (&["failover", "abort", "web1", "--reason", "x"], 5, "F0211"),
+        (&["guard", "resume", "rack", "r1", "--reason", "x", "--yes"], 5, "F0213"),
+        (&["failover", "report", "P99"], 4, "F0056"),
+    ] {
+        let told = controller.run(words).expect(code).stderr;
+        assert!(told.contains(fault), "{words:?}: {told}");
+    }
+    assert_eq!(controller.run(&["guard", "show"]).expect(0).stdout.trim(), "no machine is suspect");
+    let view = controller.run(&["guard", "show", "--output", "json"]).expect(0).json();
+    assert_eq!((&view["needed"], &view["domains"]), (&1.into(), &serde_json::json!([])), "{view}");
+    assert_eq!(controller.run(&["report", "observe"]).expect(0).stdout.trim(), "no server is only observed");
+    controller.run(&["tier", "mode", "gold", "observe"]).expect(0);
+    let told = controller.run(&["report", "observe", "--since", "7d", "--tier", "gold"]).expect(0).stdout;
+    assert!(
+        told.starts_with("2 servers only observed: web1, web2") && told.contains("in 7d 0h no outage was concluded"),
+        "{told}"
+    );
+    // a tier leaves `observe` with its report before one's eyes
+    let raised = controller.run(&["tier", "mode", "gold", "approve"]).expect(0);
+    assert!(raised.stderr.contains("2 servers only observed") && raised.stdout.contains("is approve now"), "{}", raised.stderr);
+    assert!(controller.run(&["report", "observe", "--since", "7"]).expect(2).stderr.contains("--since"));
+}
+
+#[test]
 fn agents_are_enrolled_into_files_of_their_owner_alone() {
     let controller = Controller::start();
     let file = controller.path("store1.json");
