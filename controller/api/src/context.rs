@@ -4,6 +4,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use engine::Handle;
 use tokio::net::UnixListener;
+use vocabulary::Instant;
 
 /// Largest request body, bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -18,6 +19,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// This instant, by the engine's clock.
+    pub fn now(&self) -> Instant {
+        self.engine.clock().now()
+    }
+
     /// The number of the newest entry that was told to watchers.
     pub fn revision(&self) -> u64 {
         self.engine.revision()

@@ -7,8 +7,8 @@ mod observe;
 pub use failover::{failover, failover_report};
 pub use observe::observe;
 
+use crate::answer::PAGE;
 use crate::problem::Problem;
-use crate::routes::PAGE;
 use engine::history::History;
 use journal::Entry;
 

@@ -1,5 +1,6 @@
 //! The routes: each adds an intent or reads a view.
 
+use crate::answer::{Answer, PAGE, missing, name};
 use crate::bmc::{BmcView, LightView, MachineFullView, ScopeWord, SurveyView};
 use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
 use crate::present;
@@ -22,12 +23,8 @@ use pipeline::s4_place;
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use vocabulary::{AgentId, Fault, Instant, MachineId, PlanId, ServerId, TierId};
+use vocabulary::{AgentId, Fault, MachineId, PlanId, ServerId, TierId};
 
-/// Most entries in one answer.
-pub(crate) const PAGE: usize = 1000;
-
-pub(crate) type Answer<T> = Result<Json<T>, Problem>;
 type Peer = ConnectInfo<Caller>;
 
 /// All routes.
@@ -65,21 +62,6 @@ pub fn router(context: Context) -> axum::Router {
         .fallback(|| async { Problem(missing("path")) })
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(context)
-}
-
-pub(crate) fn missing(what: &str) -> Fault {
-    Fault::new(56, format!("there is no such {what}"), "the `list` verbs of the command line show what there is")
-}
-
-/// A name in a path: a bad one is a name that does not exist.
-pub(crate) fn name<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| Problem(missing(what)))
-}
-
-impl Context {
-    pub(crate) fn now(&self) -> Instant {
-        self.engine.clock().now()
-    }
 }
 
 async fn status(Extension(context): Extension<Context>) -> Answer<StatusView> {

@@ -18,6 +18,7 @@ use vocabulary::{Fault, MachineId, PlanId, PoolId, ServerId, TierId};
 
 /// Accepts or refuses an intent.
 pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent) -> Result<Option<PlanId>, Fault> {
+    brief(&intent)?;
     not_overruled(state, &intent)?;
     not_held(state, &intent)?;
     match intent {
@@ -72,6 +73,38 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
         Intent::EndMaintenance { subject } => brakes::end(state, out, principal, subject).map(|()| None),
         Intent::SetTierMode { tier, mode } => set_mode(state, out, principal, &tier, mode),
     }
+}
+
+/// Longest reason that a person can give, bytes: it is recorded, and shown in one line.
+const REASON_MAX: usize = 1_000;
+
+fn brief(intent: &Intent) -> Result<(), Fault> {
+    let reason = match intent {
+        Intent::StartFailover { reason, .. }
+        | Intent::ApproveFailover { reason, .. }
+        | Intent::AbortFailover { reason, .. }
+        | Intent::ResumeGuard { reason, .. }
+        | Intent::Hold { reason, .. }
+        | Intent::Resume { reason, .. }
+        | Intent::Maintain { reason, .. } => reason,
+        Intent::EnrolAgent { .. }
+        | Intent::ReadoptAgent { .. }
+        | Intent::EnrolMachine { .. }
+        | Intent::StartServer { .. }
+        | Intent::StopServer { .. }
+        | Intent::RestartServer { .. }
+        | Intent::ReleaseMachine { .. }
+        | Intent::EndMaintenance { .. }
+        | Intent::SetTierMode { .. } => return Ok(()),
+    };
+    if reason.len() <= REASON_MAX {
+        return Ok(());
+    }
+    Err(Fault::new(
+        73,
+        format!("the reason has {} bytes, and {REASON_MAX} at most are recorded", reason.len()),
+        "say it in a sentence, and where the rest stands: a ticket, a page",
+    ))
 }
 
 /// What a person holds is not begun by another one's command either.

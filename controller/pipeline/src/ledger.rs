@@ -444,7 +444,7 @@ impl Ledger {
         if let Some(server) = plan.server() {
             let to_this = |to: &Consent| matches!(to, Consent::Plan { hash, .. } if hash == plan.hash());
             let given = self.forget_consents(server).into_iter();
-            agreed.extend(given.filter(|given| to_this(&given.to)).map(|given| given.principal));
+            agreed.extend(given.filter(|given| to_this(&given.to) && may_hold(given.at, at)).map(|given| given.principal));
             let row = self.server(server);
             row.held = None;
             row.proposed = None;

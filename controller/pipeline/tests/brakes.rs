@@ -74,6 +74,14 @@ fn what_fails_in_a_hold_is_told_and_waits_for_its_end() {
 }
 
 #[test]
+fn a_reason_is_a_sentence() {
+    let mut world = up();
+    let reason = |bytes: usize| Intent::Hold { server: None, reason: "x".repeat(bytes) };
+    assert_eq!(said(&mut world, reason(1_001)), Err(73));
+    assert_eq!(said(&mut world, reason(1_000)), Ok(()));
+}
+
+#[test]
 fn the_hold_of_one_server_is_nothing_to_another() {
     let mut world = up();
     said(&mut world, hold(Some("web2"))).unwrap();

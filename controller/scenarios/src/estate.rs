@@ -36,6 +36,8 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
             change(&path, |text| text.replace("memory: 384MiB", &format!("memory: {UEFI_MEMORY}")))?;
         }
     }
+    let spares: Vec<String> = (lab::names::MACHINES..=setup.machines).map(|number| format!("m{number}")).collect();
+    change(&folder.join("pool.yaml"), |text| text.replace("[m3]", &format!("[{}]", spares.join(", "))))?;
     for server in ["web1", "web2"] {
         change(&folder.join(format!("servers/{server}.yaml")), |text| {
             let text = match setup.firmware {

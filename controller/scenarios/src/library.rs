@@ -26,6 +26,8 @@ const FILES: &[(&str, &str)] = files![
     "approved",
     "late-approval",
     "rack-dark",
+    "two-at-once",
+    "spare-dies",
 ];
 
 /// The names.

@@ -70,6 +70,8 @@ passes! {
     approved = "approved",
     late_approval = "late-approval",
     rack_dark = "rack-dark",
+    two_at_once = "two-at-once",
+    spare_dies = "spare-dies",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.

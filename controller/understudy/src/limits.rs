@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const ANSWER: Duration = Duration::from_secs(30);
 /// A question that makes the controller ask every agent of the estate may take this long.
 pub const AGENTS_ANSWER: Duration = Duration::from_secs(120);
+/// A report that is read from weeks of records may take this long.
+pub const REPORT_ANSWER: Duration = Duration::from_secs(120);
 /// Names for the shell's completion are there within this, or there are none.
 pub const COMPLETION: Duration = Duration::from_millis(400);
 /// Who follows a plan waits this long for a controller that went away.

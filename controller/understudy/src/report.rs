@@ -3,6 +3,7 @@
 
 use crate::cli::Report;
 use crate::exit::Failure;
+use crate::limits;
 use crate::render::{Look, count, length, on, utc};
 use crate::session::{Seen, Session};
 use api::view::{ObserveReportView, ObservedView};
@@ -22,7 +23,7 @@ pub async fn run(session: &Session, verb: Report) -> Result<(), Failure> {
 /// Asks for it.
 pub async fn observed(session: &Session, since: Span, tier: Option<&TierId>) -> Result<Seen<ObserveReportView>, Failure> {
     let tier = tier.map(|tier| format!("&tier={tier}")).unwrap_or_default();
-    session.view::<ObserveReportView>(&format!("/v1/reports/observe?since={since}{tier}")).await
+    session.slow_view(&format!("/v1/reports/observe?since={since}{tier}"), limits::REPORT_ANSWER).await
 }
 
 /// On one page.

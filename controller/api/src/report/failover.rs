@@ -1,9 +1,9 @@
 //! One failover from the one chain: verdict, proof, commands; and as a pack, every entry with its hash and where the time went.
 
 use super::read;
+use crate::answer::{Answer, missing, name};
 use crate::context::Context;
 use crate::problem::Problem;
-use crate::routes::{Answer, missing, name};
 use crate::view::*;
 use crate::{present, story};
 use axum::Json;

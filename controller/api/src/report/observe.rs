@@ -2,9 +2,9 @@
 //! and in how many seconds. By this a person decides whether the tier may act.
 
 use super::read;
+use crate::answer::Answer;
 use crate::context::Context;
 use crate::problem::Problem;
-use crate::routes::Answer;
 use crate::view::{ObserveReportView, ObservedView, PredictionView};
 use axum::Json;
 use axum::extract::{Query, State as Extension};

@@ -7,6 +7,7 @@ use pipeline::event::Intent;
 use pipeline::ledger::Standing;
 use pipeline::record::Subject;
 use proptest::prelude::*;
+use vocabulary::estate::Mode;
 use vocabulary::*;
 
 #[derive(Clone, Debug)]
@@ -40,6 +41,10 @@ pub enum Act {
     Hold(Option<usize>),
     Resume(Option<usize>),
     Maintain(usize, u64),
+    SetMode(usize),
+    Approve(usize),
+    Abort(usize),
+    LetGo(usize),
 }
 
 pub fn act() -> impl Strategy<Value = Act> {
@@ -73,10 +78,19 @@ pub fn act() -> impl Strategy<Value = Act> {
         (0..4usize).prop_map(Act::DiskFull),
         (0..3usize).prop_map(Act::ForeignStore),
         proptest::option::of(server.clone()).prop_map(Act::Hold),
-        proptest::option::of(server).prop_map(Act::Resume),
+        proptest::option::of(server.clone()).prop_map(Act::Resume),
         (machine, 1_000..60_000u64).prop_map(|(n, ms)| Act::Maintain(n, ms)),
+        (0..MODES.len()).prop_map(Act::SetMode),
+        server.clone().prop_map(Act::Approve),
+        server.prop_map(Act::Abort),
+        (0..DOMAINS.len()).prop_map(Act::LetGo),
     ]
 }
+
+/// How far the tier may go.
+const MODES: [Mode; 3] = [Mode::Auto, Mode::Approve, Mode::Manual];
+/// What the guard can hold here.
+const DOMAINS: [&str; 3] = ["switch sw1", "storage store1", "site lab"];
 
 /// Those whose gate files can be restored.
 pub const GATES: [&str; 4] = ["sw1", "store1", "boot1", "bmc"];
@@ -153,6 +167,7 @@ pub fn apply(world: &mut World, act: &Act) {
             world.gates.lineages.insert(GATES[*n].into(), 7);
         }
         Act::Hold(_) | Act::Resume(_) | Act::Maintain(..) => brake(world, act),
+        Act::SetMode(_) | Act::Approve(_) | Act::Abort(_) | Act::LetGo(_) => agree(world, act),
     }
 }
 
@@ -172,6 +187,22 @@ fn brake(world: &mut World, act: &Act) {
         }
         _ => {}
     }
+}
+
+fn agree(world: &mut World, act: &Act) {
+    let server = |n: usize| id::<ServerId>(&format!("web{n}"));
+    let intent = match act {
+        Act::SetMode(n) => Intent::SetTierMode { tier: id("gold"), mode: MODES[*n] },
+        Act::Approve(n) => {
+            let row = world.state().ledger.servers.get(&server(*n));
+            let hash = row.and_then(|row| row.proposed.as_ref()).map(|proposal| proposal.hash.clone());
+            Intent::ApproveFailover { server: server(*n), hash: hash.unwrap_or_default(), reason: "mayhem".into() }
+        }
+        Act::Abort(n) => Intent::AbortFailover { server: server(*n), reason: "mayhem".into() },
+        Act::LetGo(n) => Intent::ResumeGuard { domain: DOMAINS[*n].into(), reason: "mayhem".into() },
+        _ => return,
+    };
+    world.intent(intent);
 }
 
 /// An agent is found to have an older memory only if it has one, and `agent list` finds each that has.
@@ -209,6 +240,7 @@ pub fn calm(world: &mut World) {
     for subject in works {
         world.intent(Intent::EndMaintenance { subject });
     }
+    world.intent(Intent::SetTierMode { tier: id("gold"), mode: Mode::Auto });
     world.dead_agents.clear();
     world.lost_answers = 0;
     world.canaries = true;

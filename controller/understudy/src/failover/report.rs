@@ -2,6 +2,7 @@
 
 use super::show;
 use crate::exit::Failure;
+use crate::limits;
 use crate::render::{Look, length, offset, table, utc};
 use crate::session::Session;
 use api::view::FailoverReportView;
@@ -10,7 +11,7 @@ use vocabulary::PlanId;
 
 /// Prints it.
 pub async fn report(session: &Session, id: PlanId) -> Result<(), Failure> {
-    let seen = session.view::<FailoverReportView>(&format!("/v1/failovers/{id}/report")).await?;
+    let seen = session.slow_view::<FailoverReportView>(&format!("/v1/failovers/{id}/report"), limits::REPORT_ANSWER).await?;
     session.show(&seen, |view| text(view, session.look))
 }
 

@@ -35,6 +35,13 @@ fn text(server: &ServerView, now: u64) -> String {
         add("held", format!("{} {}: {}", held.code, since(held.since), held.reason));
         add("ends", held.ends.clone());
     }
+    if let Some(waits) = &server.proposal {
+        let plan: String = waits.hash.chars().take(12).collect();
+        add("waits", format!("to move to {} (plan {plan}), {}; {} must agree", waits.to, since(waits.since), waits.needed));
+        for agreed in &waits.agreed {
+            add("agreed", format!("{}, for another {}", agreed.principal, length(agreed.left_ms)));
+        }
+    }
     for (vantage, outcome) in &server.checks {
         add("check", format!("from {vantage}: {outcome}"));
     }
@@ -45,11 +52,18 @@ fn text(server: &ServerView, now: u64) -> String {
 mod tests {
     use super::*;
     use crate::status::tests::{NOW, server};
+    use api::view::{AgreedView, ProposalView};
 
     #[test]
     fn since_when_it_serves() {
         let serving = ServerView { serving_ms: Some(245_000), ..server("web1", Some("m1"), "running") };
         insta::assert_snapshot!(text(&serving, NOW));
+        let agreed = vec![AgreedView { principal: "uid 7".into(), left_ms: 61_000 }];
+        let (hash, from, to) = ("4be1".repeat(16), vec!["m1".to_owned()], "m3".to_owned());
+        let proposal = Some(ProposalView { hash, from, to, since: NOW - 5_000, agreed, needed: 2 });
+        let waiting = text(&ServerView { proposal, ..serving.clone() }, NOW);
+        assert!(waiting.contains("to move to m3 (plan 4be14be14be1), since ") && waiting.contains("2 must agree"), "{waiting}");
+        assert!(waiting.contains("uid 7, for another 1m 01s"), "{waiting}");
         let silent = ServerView { serving_ms: None, ..serving };
         assert!(!text(&silent, NOW).contains("serves"));
     }
