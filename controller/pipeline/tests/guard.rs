@@ -6,6 +6,8 @@ mod common;
 
 use common::{World, id};
 use pipeline::record::Fact;
+use pipeline::s2_decide::guard::guard;
+use pipeline::watch::Suspicion;
 use vocabulary::estate::Mode;
 use vocabulary::*;
 
@@ -44,6 +46,22 @@ fn one_that_is_long_dead_holds_nobody_else() {
     world.run(60_000);
     world.power_off(&id("m1"));
     world.run_until_served("web1", "m8", 30_000);
+}
+
+/// m1 was suspect long ago, and now dies beside m2 with all windows full at the first look: what counts is now.
+#[test]
+fn a_suspicion_of_long_ago_is_no_part_of_this_one() {
+    let mut world = racked();
+    let now = Instant(world.now + 300_000);
+    let ago = |ms: u64| Instant(now.0 - ms);
+    let suspicions = &mut world.state.as_mut().unwrap().watch.suspicions;
+    suspicions.insert(id("m1"), Suspicion { first: ago(250_000), last: ago(200_000) });
+    suspicions.insert(id("m2"), Suspicion { first: ago(3_000), last: ago(0) });
+    assert!(guard(world.state(), &id("m1"), now).is_some());
+    // one that has lasted since then is no part of what befalls m2
+    let suspicions = &mut world.state.as_mut().unwrap().watch.suspicions;
+    suspicions.insert(id("m1"), Suspicion { first: ago(250_000), last: ago(500) });
+    assert!(guard(world.state(), &id("m1"), now).is_none());
 }
 
 #[test]

@@ -143,7 +143,9 @@ fn together<'a>(
     window: Span,
     now: Instant,
 ) -> BTreeSet<&'a MachineId> {
-    let own = state.watch.suspicions.get(machine).map_or(now, |suspicion| suspicion.first);
+    // one that paused is over: what is suspected now began now
+    let own = state.watch.suspicions.get(machine).filter(|suspicion| now.since(suspicion.last) <= SAME_SUSPICION);
+    let own = own.map_or(now, |suspicion| suspicion.first);
     let others = state.watch.suspicions.iter().filter(|(id, _)| *id != machine && members.contains(id));
     let lately = others.filter(|(_, suspicion)| now.since(suspicion.last) <= window);
     let mut begun: Vec<(Instant, &MachineId)> = lately.map(|(id, suspicion)| (suspicion.first, id)).collect();

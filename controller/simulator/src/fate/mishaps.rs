@@ -288,10 +288,11 @@ pub(super) fn operator(drawing: &mut Drawing<'_>, at: Duration) {
         10 => {
             let mode = if drawing.half() { Mode::Approve } else { Mode::Manual };
             // whoever looks agrees, and may come late
-            for _ in 0..drawing.number(0, 4) {
+            for _ in 0..drawing.number(1, 8) {
                 let looks = at + drawing.span(LONG);
-                let server = drawing.one(&drawing.targets.servers).unwrap_or_else(|| server.clone());
-                drawing.add(looks, Deed::Operator(Button::Approve(server)));
+                for server in &drawing.targets.servers {
+                    drawing.add(looks, Deed::Operator(Button::Approve(server.clone())));
+                }
             }
             if drawing.half() {
                 let back = at + drawing.span(LONG);

@@ -7,12 +7,14 @@ use pipeline::plan::Kind;
 use pipeline::record::{Consent, Fact, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
-use vocabulary::{MachineId, RackId, ServerId, WallTime};
+use vocabulary::{MachineId, PlanId, RackId, ServerId, WallTime};
 
 /// What fails within this time of each other fails together: the guard's window, less what a record may come late.
 const TOGETHER_MS: u64 = 100_000;
 /// Symptoms that say a machine may be gone.
 const GONE: [&str; 4] = ["unexpected-off", "hung", "power-suspected", "spare-failed"];
+/// As what a failover ends whose verdict, or whose leave, fell before its first fencing effect.
+const NOT_BEGUN: &str = "F0303";
 /// So often may a server's suspicion begin or end before its records may be told late.
 const FLAPS: usize = 6;
 
@@ -43,19 +45,27 @@ struct Reader {
 /// Failovers that began beyond it.
 pub(super) fn beyond(entries: &[Entry], lives: &[usize], racks: &BTreeMap<MachineId, RackId>) -> Vec<String> {
     let mut reader = Reader::default();
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for (place, entry) in entries.iter().enumerate() {
         if lives.contains(&place) {
             // windows begin empty
             reader.suspects.clear();
         }
-        found.extend(reader.take(&entry.record.fact, entry.record.at, racks));
+        if let Fact::Closed { plan, result: Err(ended) } = &entry.record.fact
+            && ended.code == NOT_BEGUN
+        {
+            // it was thought better of before anything was touched
+            found.remove(plan);
+        }
+        if let Some((plan, sentence)) = reader.take(&entry.record.fact, entry.record.at, racks) {
+            found.insert(plan, sentence);
+        }
     }
-    found
+    found.into_values().collect()
 }
 
 impl Reader {
-    fn take(&mut self, fact: &Fact, at: WallTime, racks: &BTreeMap<MachineId, RackId>) -> Option<String> {
+    fn take(&mut self, fact: &Fact, at: WallTime, racks: &BTreeMap<MachineId, RackId>) -> Option<(PlanId, String)> {
         let by_hand = std::mem::take(&mut self.asked);
         match fact {
             Fact::Suspected { server, machine, symptom, .. } => {
@@ -84,19 +94,21 @@ impl Reader {
                     Some(Mode::Auto) | None => {}
                     Some(Mode::Approve) if agreed => {}
                     Some(mode) if by_itself && !own.spare => {
-                        return Some(format!("{} of {} began by itself in mode `{}`", plan.id(), own.machine, mode.word()));
+                        let text = format!("{} of {} began by itself in mode `{}`", plan.id(), own.machine, mode.word());
+                        return Some((plan.id(), text));
                     }
                     Some(_) => {}
                 }
                 if by_itself && !self.let_go && !self.works.contains(&own.machine) {
                     let (server, other) = self.beside(&own, racks)?;
-                    return Some(format!(
+                    let text = format!(
                         "{} of {} began by itself while {} with {server} in the same rack was suspect as well, since {} ms",
                         plan.id(),
                         own.machine,
                         other.machine,
                         at.0.saturating_sub(other.first.0)
-                    ));
+                    );
+                    return Some((plan.id(), text));
                 }
             }
             _ => {}
