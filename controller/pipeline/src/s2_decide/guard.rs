@@ -112,7 +112,7 @@ pub fn guard(state: &State, machine: &MachineId, now: Instant) -> Option<Hold> {
     let held = domains(state, machine, now).into_iter().find(|domain| domain.holds(machine))?;
     let Domain { shared, suspects, machines, window, .. } = held;
     let text = format!("{} of {machines} machines of {shared} are suspects within {window}: it is held", suspects.len());
-    let ends = format!("by itself, when fewer are suspects, or `understudy guard resume {shared}`");
+    let ends = format!("by itself, when fewer are suspects, or `understudy guard resume {shared} --reason TEXT`");
     Some(Hold::new("F0202", text, ends))
 }
 
