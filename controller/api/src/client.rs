@@ -12,8 +12,8 @@ use vocabulary::Fault;
 
 /// Largest answer taken, bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Longest line of a watch, bytes.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest line of what is followed, bytes.
+const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! decides nothing and touches no device.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod answer;
 pub mod bmc;
 pub mod client;

@@ -19,6 +19,7 @@ pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> Statu
         estate: estate.to_owned(),
         revision,
         blind: state.watch.blind_since.is_some(),
+        restored: state.ledger.unadopted(),
         holds: holds(state),
         servers: state.estate.servers.keys().filter_map(|id| server(state, id, now)).collect(),
         machines: state.estate.machines.keys().filter_map(|id| machine(state, id, now)).collect(),
@@ -144,7 +145,7 @@ fn proposal(state: &State, id: &ServerId, proposal: &Proposal, now: Instant) -> 
 }
 
 /// Whose word still holds.
-fn agreed(state: &State, now: Instant, meant: impl Fn(&Consent) -> bool) -> Vec<AgreedView> {
+pub(crate) fn agreed(state: &State, now: Instant, meant: impl Fn(&Consent) -> bool) -> Vec<AgreedView> {
     let given = state.ledger.consents.iter().filter(|given| meant(&given.to));
     let view = |given: &Consented| {
         let left = consent::left(state, given, now)?;

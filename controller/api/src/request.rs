@@ -36,6 +36,17 @@ pub struct ApproveFailover {
     pub reason: String,
 }
 
+/// `POST /v1/adoption`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopt {
+    /// The hash of what was shown: refused (412) if the agents say something else by now.
+    pub hash: String,
+    /// Why; recorded.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// `POST /v1/failovers/abort`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

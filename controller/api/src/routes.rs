@@ -1,5 +1,6 @@
 //! The routes: each adds an intent or reads a view.
 
+use crate::adopt;
 use crate::answer::{Answer, PAGE, missing, name};
 use crate::bmc::{BmcView, LightView, MachineFullView, ScopeWord, SurveyView};
 use crate::context::{BODY_BYTES_MAX, Context, Peer as Caller};
@@ -53,6 +54,8 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/agents", get(agents))
         .route("/v1/agents/{id}/enroll", post(enroll_agent))
         .route("/v1/agents/{id}/readopt", post(readopt_agent))
+        .route("/v1/backup", get(adopt::backup))
+        .route("/v1/adoption", get(adopt::adoption).post(adopt::take))
         .route("/v1/tiers/{id}/mode", post(tier_mode))
         .route("/v1/hold", post(hold))
         .route("/v1/resume", post(resume))

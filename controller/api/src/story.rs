@@ -41,6 +41,7 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::Consented { to, .. } => match to {
             Consent::Plan { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
             Consent::LetGo { domain, .. } => (None, Some("decide".into()), Some(domain.clone())),
+            Consent::Adopt { .. } => (None, None, None),
         },
         Fact::Proposed { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
         Fact::WouldHave { server, .. } => (None, None, Some(server.to_string())),
@@ -54,6 +55,6 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::Alarm { subject, .. } => (None, None, Some(subject.clone())),
         Fact::Hold { server, .. } | Fact::Resumed { server, .. } => (None, None, server.as_ref().map(ToString::to_string)),
         Fact::Maintenance { subject, .. } | Fact::MaintenanceEnded { subject, .. } => (None, None, Some(subject.to_string())),
-        Fact::Intended { .. } | Fact::Estate { .. } => (None, None, None),
+        Fact::Intended { .. } | Fact::Estate { .. } | Fact::Restored { .. } | Fact::Adopted { .. } => (None, None, None),
     }
 }

@@ -1,7 +1,9 @@
 //! What the API shows. `--output json` prints exactly these. Fields are only ever added.
 
+mod adopt;
 mod report;
 
+pub use adopt::{AbsentView, AdoptedView, AdoptionView, BarredView, PlacedView, SeededView, UndecidedView};
 pub use report::{ChainView, EntryView, FailoverReportView, ObserveReportView, ObservedView, PredictionView, StageView};
 
 use pipeline::plan::{PassedOver, Step};
@@ -17,6 +19,9 @@ pub struct StatusView {
     pub revision: u64,
     /// True while no canary answers: nothing is done.
     pub blind: bool,
+    /// Why this store only observes until `understudy adopt`: it came from a backup.
+    #[serde(default)]
+    pub restored: Option<String>,
     /// What persons hold: no new effect leaves.
     #[serde(default)]
     pub holds: Vec<HoldView>,

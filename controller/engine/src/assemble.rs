@@ -4,7 +4,7 @@
 use crate::agents::{Agents, BMC_AGENT, Ear};
 use crate::clock::{Chance, Clock};
 use crate::core::{Core, Crash, fold};
-use crate::handle::Handle;
+use crate::handle::{Handle, Origin};
 use crate::history::History;
 use crate::limits;
 use crate::message::Message;
@@ -115,7 +115,17 @@ where
     core.event(What::EstateLoaded(estate.clone()));
     core.event(What::Started { key: meta.key.clone(), lab: meta.lab });
     let (dropped, polls) = (Arc::default(), Arc::default());
-    let handle = Handle { queue, entries, agents, authority, revision, history, dropped, polls, clock, estate: meta.estate };
+    let files = authority.files().map_err(|error| {
+        Fault::new(
+            1006,
+            format!("the certificate authority cannot be read: {error}"),
+            "look at the state directory's `authority` folder",
+        )
+    })?;
+    let estate_uuid = meta.estate.clone();
+    let origin = Arc::new(Origin { meta, files });
+    let handle =
+        Handle { queue, entries, agents, authority, revision, history, dropped, polls, clock, estate: estate_uuid, origin };
     Ok(Assembled { handle, core, receiver, estate, chance, canary })
 }
 

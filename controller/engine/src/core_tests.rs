@@ -3,6 +3,7 @@
 use super::*;
 use crate::agents::{BMC_AGENT, Ear};
 use contract::gate::{Gate, Identity};
+use journal::chain::Line;
 use journal::conformance::{sample, sample_meta};
 use journal::sled_store::SledStore;
 use journal::{Meta, Reader};
@@ -15,8 +16,8 @@ struct Unflushed {
 }
 
 impl Store for Unflushed {
-    fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error> {
-        let head = self.store.append(expected, records)?;
+    fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error> {
+        let head = self.store.append_lines(expected, lines)?;
         if self.fails == 0 {
             return Ok(head);
         }

@@ -6,16 +6,25 @@ use crate::history::History;
 use crate::message::Message;
 use crate::polls::{Counted, Polls};
 use contract::wire::enrol::{Authority, Bundle};
-use journal::Entry;
+use journal::{Entry, Meta};
 use pipeline::State;
 use pipeline::effect::Agent;
 use pipeline::event::{Intent, What};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vocabulary::light::{Light, LightReading};
 use vocabulary::request::{Action, AgentHello, Answer};
-use vocabulary::{AgentId, EstateUuid, Fault, MachineId, PlanId};
+use vocabulary::{AgentId, EstateUuid, Fault, MachineId, PlanId, Secret};
+
+/// What makes a store this one, besides its entries.
+pub struct Origin {
+    /// What it is about.
+    pub meta: Meta,
+    /// The keys of the estate's authority.
+    pub files: BTreeMap<String, Secret>,
+}
 
 /// A running engine. Clones share it.
 #[derive(Clone)]
@@ -30,6 +39,7 @@ pub struct Handle {
     pub(crate) polls: Arc<Polls>,
     pub(crate) clock: Clock,
     pub(crate) estate: EstateUuid,
+    pub(crate) origin: Arc<Origin>,
 }
 
 fn dark(machine: &MachineId, why: &str) -> Fault {
@@ -165,6 +175,11 @@ impl Handle {
     /// Seeds an agent whose memory was lost from the ledger. Who wanted it is durable before it happens.
     pub async fn readopt(&self, principal: String, agent: AgentId) -> Result<AgentHello, Fault> {
         self.intent(principal.clone(), Intent::ReadoptAgent { agent: agent.clone() }).await?;
+        self.seed(principal, agent).await
+    }
+
+    /// The same, where what was recorded before says who wanted it.
+    pub(crate) async fn seed(&self, principal: String, agent: AgentId) -> Result<AgentHello, Fault> {
         let asked = agent.clone();
         let seed =
             move |state: &State| (pipeline::memory::seed(state, asked.as_str()), pipeline::reseed::ports(state, asked.as_str()));

@@ -37,10 +37,15 @@ impl History {
         self.stories.lock().unwrap_or_else(PoisonError::into_inner).plans.get(&plan).copied()
     }
 
+    /// Reads from the store; blocks on the disk.
+    pub(crate) fn with_reader<T>(&self, read: impl FnOnce(&mut dyn Reader) -> T) -> T {
+        read(self.reader.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
+    }
+
     /// At most `limit` entries after a number.
     pub async fn page(&self, after: u64, limit: usize) -> Result<Vec<Entry>, Fault> {
-        let reader = self.reader.clone();
-        let read = move || reader.lock().unwrap_or_else(PoisonError::into_inner).page(after, limit);
+        let history = self.clone();
+        let read = move || history.with_reader(|reader| reader.page(after, limit));
         let fault = |error: String| Fault::new(1104, error, "look at the disk: space, permissions, file system errors");
         let page = tokio::task::spawn_blocking(read).await.map_err(|error| fault(error.to_string()))?;
         page.map_err(|error| fault(error.to_string()))

@@ -2,6 +2,7 @@
 //! sockets that the core may not have, and decides nothing.
 #![forbid(unsafe_code)]
 
+pub mod adopt;
 pub mod agents;
 pub mod assemble;
 pub mod clock;

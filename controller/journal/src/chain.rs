@@ -20,6 +20,24 @@ pub struct Entry {
     pub record: Record,
 }
 
+/// An entry as a store keeps it: with the exact text that was hashed, which an older version may have written.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Line {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: String,
+    /// The record's JSON text.
+    pub text: String,
+}
+
+impl Line {
+    /// The head that this line makes.
+    pub fn head(&self) -> Head {
+        Head { number: self.number, hash: self.hash.clone() }
+    }
+}
+
 /// Where a chain ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
@@ -36,27 +54,48 @@ impl Default for Head {
 }
 
 impl Head {
-    /// The entry that comes after this head, with the exact text that is hashed and stored.
-    pub fn next(&self, record: &Record) -> Result<(Entry, String), serde_json::Error> {
+    /// The entry that comes after this head, and the line that is stored for it.
+    pub fn next(&self, record: &Record) -> Result<(Entry, Line), serde_json::Error> {
         let text = serde_json::to_string(record)?;
         let number = self.number + 1;
         let hash = hash(number, &self.hash, &text);
-        let entry = Entry { number, previous: self.hash.clone(), hash, record: record.clone() };
-        Ok((entry, text))
+        let entry = Entry { number, previous: self.hash.clone(), hash: hash.clone(), record: record.clone() };
+        Ok((entry, Line { number, hash, text }))
     }
 
-    /// Checks a stored entry against this head and moves on to it.
-    pub fn verify(&self, number: u64, stored_hash: &str, text: &str) -> Result<(Entry, Head), String> {
-        if number != self.number + 1 {
+    /// The lines of records that come after this head.
+    pub fn lines(&self, records: &[Record]) -> Result<Vec<Line>, serde_json::Error> {
+        let (mut at, mut lines) = (self.clone(), Vec::with_capacity(records.len()));
+        for record in records {
+            let text = serde_json::to_string(record)?;
+            let number = at.number + 1;
+            let line = Line { number, hash: hash(number, &at.hash, &text), text };
+            at = line.head();
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    /// Checks that a stored line follows this head. The head that it makes.
+    pub fn check(&self, line: &Line) -> Result<Head, String> {
+        let Line { number, hash: stored, text } = line;
+        if *number != self.number + 1 {
             return Err(format!("entry {} is missing: {number} comes after {}", self.number + 1, self.number));
         }
-        if hash(number, &self.hash, text) != stored_hash {
+        if hash(*number, &self.hash, text) != *stored {
             return Err(format!("entry {number} does not match its hash: it, or one before it, was changed"));
         }
-        let record =
-            serde_json::from_str(text).map_err(|error| format!("entry {number} is not a record of this version: {error}"))?;
-        let entry = Entry { number, previous: self.hash.clone(), hash: stored_hash.to_owned(), record };
-        Ok((entry, Head { number, hash: stored_hash.to_owned() }))
+        Ok(line.head())
+    }
+
+    /// Checks a stored line against this head, reads it, and moves on to it.
+    pub fn verify(&self, line: &Line) -> Result<(Entry, Head), String> {
+        let head = self.check(line)?;
+        let number = line.number;
+        let record = serde_json::from_str(&line.text)
+            .map_err(|error| format!("entry {number} is not a record of this version: {error}"))?;
+        let entry = Entry { number, previous: self.hash.clone(), hash: line.hash.clone(), record };
+        Ok((entry, head))
     }
 }
 

@@ -2,6 +2,7 @@
 //! It never interprets a record and never forgets one; a chain that does not verify is an error, not a guess.
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod chain;
 pub mod conformance;
 pub mod lock;

@@ -1,9 +1,8 @@
 //! The `store: sled` option, on sled 1.0 alpha under the same conformance suite. One append is one key, so that it is there as a whole
 //! or not at all; `flush` returns before the append does.
 
-use crate::chain::{Entry, Head};
+use crate::chain::{Entry, Head, Line};
 use crate::store::{Error, Meta, Reader, Store};
-use pipeline::Record;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -90,27 +89,22 @@ fn settle(directory: &Path) -> Result<(), Error> {
 }
 
 impl Store for SledStore {
-    fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error> {
-        let mut at = self.head()?;
+    fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error> {
+        let at = self.head()?;
         if at != *expected {
             return Err(Error::HeadMoved { expected: expected.number, found: at.number });
         }
-        if records.is_empty() {
+        let Some(last) = lines.last() else {
             // what an append that failed has left in memory is made durable here
             self.database.flush().map_err(io)?;
             return Ok(at);
-        }
+        };
         let first = at.number + 1;
-        let mut batch = Vec::with_capacity(records.len());
-        for record in records {
-            let (entry, text) = at.next(record).map_err(io)?;
-            at = Head { number: entry.number, hash: entry.hash.clone() };
-            batch.push((entry.number, entry.hash, text));
-        }
+        let batch = lines.iter().map(|line| (line.number, line.hash.clone(), line.text.clone())).collect();
         let value = serde_json::to_vec(&Batch(batch)).map_err(io)?;
         self.database.insert(first.to_be_bytes(), value).map_err(io)?;
         self.database.flush().map_err(io)?;
-        Ok(at)
+        Ok(last.head())
     }
 
     fn head(&self) -> Result<Head, Error> {
@@ -124,7 +118,7 @@ impl Store for SledStore {
             let (_, value) = pair.map_err(io)?;
             let Batch(entries) = serde_json::from_slice(&value).map_err(|error| Error::Broken(error.to_string()))?;
             for (number, hash, text) in entries.into_iter().filter(|(number, ..)| *number > after.number) {
-                let (entry, next) = at.verify(number, &hash, &text).map_err(Error::Broken)?;
+                let (entry, next) = at.verify(&Line { number, hash, text }).map_err(Error::Broken)?;
                 each(entry);
                 at = next;
             }
@@ -145,32 +139,30 @@ impl Store for SledStore {
 struct Pages(sled::Db<FANOUT>);
 
 impl Reader for Pages {
-    fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+    fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error> {
         let mut found = Vec::new();
         // the append that holds the entry before, whose hash is what the first one is verified against
         let first = self.0.get_lt(after.saturating_add(1).to_be_bytes()).map_err(io)?.map(|(key, _)| key);
         let pairs = match (&first, after) {
             (Some(key), _) => self.0.range(key.clone()..),
             (None, 0) => self.0.iter(),
-            (None, _) => return Ok(found),
+            (None, _) => return Ok((Head::default(), found)),
         };
-        let mut at = (after == 0).then(Head::default);
+        let mut before = (after == 0).then(Head::default);
         for pair in pairs {
             let (_, value) = pair.map_err(io)?;
             let Batch(entries) = serde_json::from_slice(&value).map_err(|error| Error::Broken(error.to_string()))?;
             for (number, hash, text) in entries {
-                if found.len() >= limit {
-                    return Ok(found);
-                }
                 if number == after {
-                    at = Some(Head { number, hash });
-                } else if let Some(head) = at.as_ref().filter(|_| number > after) {
-                    let (entry, next) = head.verify(number, &hash, &text).map_err(Error::Broken)?;
-                    found.push(entry);
-                    at = Some(next);
+                    before = Some(Head { number, hash });
+                } else if number > after && before.is_some() && found.len() < limit {
+                    found.push(Line { number, hash, text });
                 }
             }
+            if found.len() >= limit {
+                break;
+            }
         }
-        Ok(found)
+        Ok((before.unwrap_or_default(), found))
     }
 }

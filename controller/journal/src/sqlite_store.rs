@@ -1,8 +1,7 @@
 //! The default store: SQLite in WAL mode with full synchronisation.
 
-use crate::chain::{Entry, Head};
+use crate::chain::{Entry, Head, Line};
 use crate::store::{Error, Meta, Reader, Store};
-use pipeline::Record;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,19 +100,18 @@ fn head(connection: &Connection) -> Result<Head, Error> {
 }
 
 impl Store for SqliteStore {
-    fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error> {
+    fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error> {
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(io)?;
         let mut at = head(&transaction)?;
         if at != *expected {
             return Err(Error::HeadMoved { expected: expected.number, found: at.number });
         }
-        for record in records {
-            let (entry, text) = at.next(record).map_err(|error| Error::Io(error.to_string()))?;
+        for line in lines {
             transaction
                 .prepare_cached("INSERT INTO entry (number, hash, record) VALUES (?1, ?2, ?3)")
-                .and_then(|mut insert| insert.execute(params![entry.number.cast_signed(), entry.hash, text]))
+                .and_then(|mut insert| insert.execute(params![line.number.cast_signed(), line.hash, line.text]))
                 .map_err(io)?;
-            at = Head { number: entry.number, hash: entry.hash };
+            at = line.head();
         }
         transaction.commit().map_err(io)?;
         Ok(at)
@@ -124,7 +122,14 @@ impl Store for SqliteStore {
     }
 
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
-        walk(&self.connection, after, i64::MAX, each)
+        let mut at = after.clone();
+        walk(&self.connection, after.number, i64::MAX, &mut |line| {
+            let (entry, next) = at.verify(&line).map_err(Error::Broken)?;
+            each(entry);
+            at = next;
+            Ok(())
+        })?;
+        Ok(at)
     }
 
     fn meta(&self) -> &Meta {
@@ -139,7 +144,7 @@ impl Store for SqliteStore {
 }
 
 impl Reader for Pages {
-    fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+    fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error> {
         let hash = match after {
             0 => Some(Head::default().hash),
             _ => self
@@ -149,28 +154,25 @@ impl Reader for Pages {
                 .map_err(io)?,
         };
         // after a number that is not there yet comes nothing
-        let Some(hash) = hash else { return Ok(Vec::new()) };
-        let mut entries = Vec::new();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        walk(&self.0, &Head { number: after, hash }, limit, &mut |entry| entries.push(entry))?;
-        Ok(entries)
+        let Some(hash) = hash else { return Ok((Head::default(), Vec::new())) };
+        let mut lines = Vec::new();
+        walk(&self.0, after, i64::try_from(limit).unwrap_or(i64::MAX), &mut |line| {
+            lines.push(line);
+            Ok(())
+        })?;
+        Ok((Head { number: after, hash }, lines))
     }
 }
 
-/// Verified entries after a head, at most `limit`.
-fn walk(connection: &Connection, after: &Head, limit: i64, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
+/// Lines after a number, at most `limit`.
+fn walk(connection: &Connection, after: u64, limit: i64, each: &mut dyn FnMut(Line) -> Result<(), Error>) -> Result<(), Error> {
     let mut select = connection
         .prepare_cached("SELECT number, hash, record FROM entry WHERE number > ?1 ORDER BY number LIMIT ?2")
         .map_err(io)?;
-    let mut rows = select.query(params![after.number.cast_signed(), limit]).map_err(io)?;
-    let mut at = after.clone();
+    let mut rows = select.query(params![after.cast_signed(), limit]).map_err(io)?;
     while let Some(row) = rows.next().map_err(io)? {
         let number = row.get::<_, i64>(0).map_err(io)?.cast_unsigned();
-        let hash: String = row.get(1).map_err(io)?;
-        let text: String = row.get(2).map_err(io)?;
-        let (entry, next) = at.verify(number, &hash, &text).map_err(Error::Broken)?;
-        each(entry);
-        at = next;
+        each(Line { number, hash: row.get(1).map_err(io)?, text: row.get(2).map_err(io)? })?;
     }
-    Ok(at)
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a store must do.
 
-use crate::chain::{Entry, Head};
+use crate::chain::{Entry, Head, Line};
 use pipeline::Record;
 use serde::{Deserialize, Serialize};
 use vocabulary::{EstateUuid, Lineage, Secret};
@@ -53,8 +53,13 @@ pub enum Error {
 /// Laws: after `append` returns Ok, its records survive a power cut; they are all there or none is; numbers have no gaps;
 /// `append` fails with `HeadMoved`, and changes nothing, if somebody else appended since `expected`.
 pub trait Store: Send {
-    /// Appends in one transaction, after the head `expected`. The new head.
-    fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error>;
+    /// Appends lines that follow the head `expected`, in one transaction. The new head.
+    fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error>;
+    /// Appends records in one transaction, after the head `expected`. The new head.
+    fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error> {
+        let lines = expected.lines(records).map_err(|error| Error::Io(error.to_string()))?;
+        self.append_lines(expected, &lines)
+    }
     /// The end of the chain.
     fn head(&self) -> Result<Head, Error>;
     /// Calls `each` for every entry after `after`, in order, verified against the chain. The head reached.
@@ -67,6 +72,18 @@ pub trait Store: Send {
 
 /// Reads what is durable, a page at a time, beside the writer.
 pub trait Reader: Send {
+    /// At most `limit` entries after a number as they are stored, in order. The first comes with the hash of the entry before it. Reads no
+    /// others, and verifies none.
+    fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error>;
     /// At most `limit` entries after a number, in order, each verified against the one before it. Reads no others.
-    fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error>;
+    fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+        let (mut at, lines) = self.lines(after, limit)?;
+        let mut entries = Vec::with_capacity(lines.len());
+        for line in &lines {
+            let (entry, next) = at.verify(line).map_err(Error::Broken)?;
+            entries.push(entry);
+            at = next;
+        }
+        Ok(entries)
+    }
 }

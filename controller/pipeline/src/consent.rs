@@ -13,17 +13,27 @@ pub fn needed(state: &State) -> usize {
     if lab { 1 } else { state.estate.settings.consent.people.max(1) as usize }
 }
 
+/// How many different people have to agree to what a restored store takes upon itself: whatever the documents say, which may be as old.
+pub fn needed_to_adopt(state: &State) -> usize {
+    let lab = state.life.as_ref().is_some_and(|life| life.lab);
+    if lab { 1 } else { 2 }
+}
+
 /// Who agreed to this plan, and whose word still holds.
 pub fn to_plan(state: &State, server: &ServerId, hash: &str, now: Instant) -> BTreeSet<String> {
-    let to = Consent::Plan { server: server.clone(), hash: hash.to_owned() };
-    holding(state, now).filter(|given| given.to == to).map(|given| given.principal.clone()).collect()
+    to(state, &Consent::Plan { server: server.clone(), hash: hash.to_owned() }, now)
+}
+
+/// Who agreed to this, and whose word still holds.
+pub fn to(state: &State, to: &Consent, now: Instant) -> BTreeSet<String> {
+    holding(state, now).filter(|given| given.to == *to).map(|given| given.principal.clone()).collect()
 }
 
 /// Whether enough persons have looked at this machine and let it go: as a suspect of this domain, or (`None`) of any.
 pub fn lets_go(state: &State, domain: Option<&str>, machine: &MachineId, now: Instant) -> bool {
     let meant = |to: &Consent| match to {
         Consent::LetGo { domain: of, machines } => domain.is_none_or(|domain| of == domain) && machines.contains(machine),
-        Consent::Plan { .. } => false,
+        Consent::Plan { .. } | Consent::Adopt { .. } => false,
     };
     let people: BTreeSet<&str> =
         holding(state, now).filter(|given| meant(&given.to)).map(|given| given.principal.as_str()).collect();

@@ -109,6 +109,8 @@ pub enum Intent {
     AbortFailover { server: ServerId, reason: String },
     /// Agrees that what the guard holds in a failure domain goes on.
     ResumeGuard { domain: String, reason: String },
+    /// Agrees that a restored store takes from the agents what was shown under that hash.
+    Adopt { hash: String, reason: String },
     /// Lifts a machine's quarantine and returns it to a pool.
     ReleaseMachine { machine: MachineId },
     /// Stops every new effect for a server, or for the whole estate.

@@ -1,5 +1,6 @@
 //! What operators and programs ask for: accepted, with the plan it opens, or refused with the reason. Nothing here touches a device.
 
+mod adopt;
 pub mod brakes;
 mod consents;
 
@@ -19,6 +20,7 @@ use vocabulary::{Fault, MachineId, PlanId, PoolId, ServerId, TierId};
 /// Accepts or refuses an intent.
 pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent) -> Result<Option<PlanId>, Fault> {
     brief(&intent)?;
+    adopt::is_first(state, &intent)?;
     not_overruled(state, &intent)?;
     not_held(state, &intent)?;
     match intent {
@@ -64,6 +66,7 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
             consents::approve(state, out, principal, &server, hash, reason).map(|()| None)
         }
         Intent::AbortFailover { server, reason } => consents::abort(state, out, principal, &server, reason),
+        Intent::Adopt { hash, reason } => adopt::adopt(state, out, principal, &hash, reason).map(|()| None),
         Intent::ResumeGuard { domain, reason } => consents::resume_guard(state, out, principal, domain, reason).map(|()| None),
         Intent::Hold { server, reason } => brakes::hold(state, out, principal, server, true, reason).map(|()| None),
         Intent::Resume { server, reason } => brakes::hold(state, out, principal, server, false, reason).map(|()| None),
@@ -84,6 +87,7 @@ fn brief(intent: &Intent) -> Result<(), Fault> {
         | Intent::ApproveFailover { reason, .. }
         | Intent::AbortFailover { reason, .. }
         | Intent::ResumeGuard { reason, .. }
+        | Intent::Adopt { reason, .. }
         | Intent::Hold { reason, .. }
         | Intent::Resume { reason, .. }
         | Intent::Maintain { reason, .. } => reason,
@@ -121,6 +125,7 @@ fn not_held(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::SetTierMode { .. }
         | Intent::AbortFailover { .. }
         | Intent::ResumeGuard { .. }
+        | Intent::Adopt { .. }
         | Intent::Hold { .. }
         | Intent::Resume { .. }
         | Intent::Maintain { .. }
@@ -154,6 +159,7 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::SetTierMode { .. }
         | Intent::AbortFailover { .. }
         | Intent::ResumeGuard { .. }
+        | Intent::Adopt { .. }
         | Intent::Hold { .. }
         | Intent::Resume { .. }
         | Intent::Maintain { .. }

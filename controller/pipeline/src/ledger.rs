@@ -1,5 +1,7 @@
 //! The durable part of the core's state: what folding the journal yields, and nothing else. `apply` is total; it decides nothing.
 
+mod adopted;
+
 use crate::basis::{Basis, MachineBasis, ServerBasis};
 use crate::plan::{Body, Kind, Plan};
 use crate::record::{Consent, Ended, Fact, Ownership, Raised, Record, Subject};
@@ -45,6 +47,17 @@ pub struct Ledger {
     pub maintenance: BTreeMap<Subject, Maintenance>,
     /// The estate's counter when an agent was last seeded: a person has vouched for what it kept of before.
     pub seeded: BTreeMap<String, Epoch>,
+    /// The backup that this store was made from, until what happened since was adopted.
+    pub restored: Option<Restored>,
+}
+
+/// A backup.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restored {
+    /// How many entries it had.
+    pub entries: u64,
+    /// When it was taken.
+    pub taken: WallTime,
 }
 
 /// What an agent's gate knows more than this store.
@@ -56,6 +69,8 @@ pub struct Overruled {
     pub store: Option<String>,
     /// What it said.
     pub evidence: String,
+    /// True if nothing that it says later ends this, but its being seeded.
+    pub until_seeded: bool,
 }
 
 /// A hold.
@@ -146,6 +161,8 @@ pub struct MachineRow {
     pub pool: Option<PoolId>,
     /// Its last recorded time from power on to service.
     pub boot_ms: Option<u64>,
+    /// The epoch at which its agents barred it by a plan that this store does not have, while it bears a server.
+    pub cut: Option<Epoch>,
 }
 
 /// What enrolment found.
@@ -285,7 +302,8 @@ impl Ledger {
                 self.seeded.insert(agent.clone(), self.epoch);
             }
             Fact::Overruled { agent, drawn, store, evidence } => {
-                let row = Overruled { drawn: *drawn, store: store.clone(), evidence: evidence.clone() };
+                let (drawn, store, evidence) = (*drawn, store.clone(), evidence.clone());
+                let row = Overruled { drawn, store, evidence, until_seeded: false };
                 self.overruled.insert(agent.clone(), row);
             }
             Fact::OverruledNoMore { agent } => {
@@ -328,6 +346,8 @@ impl Ledger {
                 self.apply_brake(brake, record.at);
             }
             Fact::Consented { to, principal, .. } => self.apply_consented(to, principal, record.at),
+            Fact::Restored { entries, taken, .. } => self.restored = Some(Restored { entries: *entries, taken: *taken }),
+            Fact::Adopted { adoption, .. } => self.apply_adopted(adoption),
             about_server => self.apply_server(about_server, record.at),
         }
     }
@@ -475,7 +495,8 @@ impl Ledger {
         let Ownership { plan, server, to, epoch, volumes, .. } = ownership;
         let previous: Vec<MachineId> = self.server(server).past.iter().filter(|old| *old != to).cloned().collect();
         for old in previous {
-            self.machine(&old).standing = Standing::Quarantined { server: Some(server.clone()), plan: *plan };
+            let row = self.machine(&old);
+            (row.standing, row.cut) = (Standing::Quarantined { server: Some(server.clone()), plan: *plan }, None);
         }
         self.machine(to).standing = Standing::Bearing(server.clone());
         let row = self.server(server);
@@ -520,7 +541,7 @@ impl Ledger {
         }
         self.orders.retain(|(_, ordered, _), _| ordered != machine);
         let row = self.machine(machine);
-        row.standing = Standing::Free;
+        (row.standing, row.cut) = (Standing::Free, None);
         row.pool = Some(pool.clone());
     }
 }

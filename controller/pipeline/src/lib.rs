@@ -4,6 +4,8 @@
 //! The nine stages are files, in order; a stage may import only a smaller number and the foot.
 #![forbid(unsafe_code)]
 
+pub mod adopt;
+pub mod adoption;
 pub mod basis;
 pub mod brake;
 pub mod consent;

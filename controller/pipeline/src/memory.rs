@@ -8,7 +8,7 @@ use crate::overrule;
 use crate::record::Fact;
 use crate::reseed;
 use crate::state::State;
-use crate::watch::{Kept, Rise, Watch};
+use crate::watch::{Gate, Kept, Rise, Watch};
 use std::collections::BTreeMap;
 use vocabulary::estate::Estate;
 use vocabulary::request::{AgentHello, GateEntry, Holder, Resource};
@@ -63,6 +63,16 @@ fn forgotten(state: &State, agent: &str, asked: Instant, hello: &AgentHello) -> 
 /// Folds a hello in. One that has forgotten something is recorded once, and stands until the agent is seeded anew.
 pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hello: &AgentHello) {
     // what was asked for before it was seeded says nothing of what it knows since
+    if state.ledger.has_to_adopt() {
+        let forgotten = forgotten(state, agent, asked, hello);
+        state.watch.gates.insert(agent.to_owned(), Gate { asked, hello: hello.clone(), forgotten });
+    } else {
+        state.watch.gates.clear();
+    }
+    if state.ledger.restored.is_some() {
+        // who knows better than a backup is no rival: it is asked what happened since
+        return;
+    }
     let seeded = state.watch.readopted.get(agent).is_some_and(|at| *at >= asked);
     if !seeded {
         overrule::measure(state, out, agent, hello);
@@ -86,6 +96,7 @@ pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hell
 /// An operator had the agent seeded: from here on it is believed again.
 pub fn readopted(state: &mut State, out: &mut Out, agent: String, principal: String) {
     state.watch.readopted.insert(agent.clone(), out.now);
+    state.watch.gates.remove(&agent);
     out.record(&mut state.ledger, Fact::Readopted { agent, principal });
 }
 

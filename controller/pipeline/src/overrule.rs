@@ -48,6 +48,7 @@ pub(crate) fn measure(state: &mut State, out: &mut Out, agent: &str, hello: &Age
     let seeded = state.watch.readopted.contains_key(agent);
     let drawn = if first && !seeded { state.watch.drawn_before } else { state.ledger.epoch };
     match state.ledger.overruled.get(agent) {
+        Some(row) if row.until_seeded => {}
         Some(row) if row.store.as_ref() != Some(&store) && beyond(&state.ledger, agent, hello, row.drawn).is_none() => {
             out.record(&mut state.ledger, Fact::OverruledNoMore { agent: agent.to_owned() });
         }

@@ -1,6 +1,7 @@
 //! What the journal keeps: verdicts with evidence, sealed plans, intents, outcomes, proofs, ownership, bars, operators' intents.
 //! Never routine observations, never secrets. Variants are only ever added.
 
+use crate::adoption::Adoption;
 use crate::basis::Basis;
 use crate::plan::{Body, Plan};
 use crate::stage::Stage;
@@ -105,6 +106,10 @@ pub enum Fact {
     OverruledNoMore { agent: String },
     /// An operator had an agent's memory seeded from the ledger.
     Readopted { agent: String, principal: String },
+    /// This store was made from a backup that ended at that entry. It only observes until it is adopted.
+    Restored { entries: u64, hash: String, taken: WallTime },
+    /// What a restored store has taken from the agents, and who agreed. Its unfinished plans and orders are at an end.
+    Adopted { adoption: Box<Adoption>, principals: BTreeSet<String> },
     /// Something a person should know, which changes nothing.
     Alarm { subject: String, code: String, text: String },
 }
@@ -163,6 +168,11 @@ pub enum Consent {
         domain: String,
         /// Machines of it.
         machines: BTreeSet<MachineId>,
+    },
+    /// That a restored store takes this, and nothing else, from the agents.
+    Adopt {
+        /// The hash of what is taken.
+        hash: String,
     },
 }
 

@@ -19,6 +19,10 @@ pub fn since_enrolment(ledger: &Ledger, estate: &Estate, machine: &MachineId) ->
 /// an open plan works on, that is in quarantine, or that holds a grant. Whatever is not in use may change freely; so may checks,
 /// contacts and credentials of all.
 pub fn accept(ledger: &Ledger, estate: &Estate) -> Result<(), Fault> {
+    if ledger.restored.is_some() {
+        // what is in use is what the agents say when it is adopted, and not what an old store says
+        return Ok(());
+    }
     let mut changes = Vec::new();
     for (id, row) in &ledger.machines {
         let Some(role) = machine_in_use(ledger, id) else { continue };

@@ -29,7 +29,9 @@ pub(crate) fn bearing(ledger: &Ledger, machine: &MachineId) -> (Option<Holder>, 
 /// The newest failover that has begun to cut the machine off, of those since this epoch: whatever became of it, its bars stand.
 fn cut_after(ledger: &Ledger, machine: &MachineId, since: Epoch) -> Option<PlanId> {
     let cuts = ledger.plans.values().filter(|row| row.begun && row.plan.body().kind == Kind::Failover);
-    cuts.filter(|row| row.plan.epoch() > since && row.plan.body().fence.contains(machine)).map(|row| row.plan.id()).max()
+    let by_plan = cuts.filter(|row| row.plan.epoch() > since && row.plan.body().fence.contains(machine)).map(|row| row.plan.id());
+    let adopted = ledger.machines.get(machine).and_then(|row| row.cut).filter(|epoch| *epoch > since).map(PlanId);
+    by_plan.chain(adopted).max()
 }
 
 /// How the ports of an agent are to stand, each as the command that sets it so. A port that only a plan under way can tell is left out.

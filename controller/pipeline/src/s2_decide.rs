@@ -224,6 +224,9 @@ fn braked(state: &State, server: &ServerId, machine: &MachineId) -> Option<Hold>
 
 /// An agent that the failover would need knows more than this store: no epoch is drawn against it.
 fn overruled(state: &State, server: &ServerId) -> Option<Hold> {
+    if let Some(why) = state.ledger.unadopted() {
+        return Some(Hold::new("F1105", why, "`understudy adopt`"));
+    }
     let row = state.ledger.servers.get(server)?;
     let (agent, evidence) = overrule::overruler(state, &row.past, Some(server))?;
     Some(Hold::new(

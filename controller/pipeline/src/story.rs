@@ -1,8 +1,10 @@
 //! A record as a sentence: the same words in `watch`, the demo, the log and the golden scenarios.
 
+use crate::adoption::Adoption;
 use crate::plan::Plan;
 use crate::record::{Consent, Fact};
-use vocabulary::{MachineId, ServerId};
+use std::collections::BTreeSet;
+use vocabulary::{MachineId, PlanId, ServerId};
 
 fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -43,13 +45,7 @@ pub fn sentence(fact: &Fact) -> String {
             let hash: String = body.hash().chars().take(12).collect();
             format!("{server} is to move to {}, if it is approved (plan {hash})", body.target)
         }
-        Fact::Consented { to: Consent::Plan { server, hash }, principal, .. } => {
-            format!("{principal} approves plan {} of {server}", hash.chars().take(12).collect::<String>())
-        }
-        Fact::Consented { to: Consent::LetGo { domain, machines }, principal, reason } => {
-            let machines: Vec<&MachineId> = machines.iter().collect();
-            format!("{principal} lets go {} of {domain}{}", list(&machines), because(reason))
-        }
+        Fact::Consented { to, principal, reason } => consented(to, principal, reason),
         Fact::Sealed { plan, .. } => sealed(plan),
         Fact::Entered { plan, stage } => format!("{plan} enters {stage}"),
         Fact::Intent { plan, agent, what, .. } => format!("{plan} asks {agent}: {what}"),
@@ -73,8 +69,47 @@ pub fn sentence(fact: &Fact) -> String {
         }
         Fact::OverruledNoMore { agent } => format!("agent {agent} says something else now, and may be asked again"),
         Fact::Readopted { agent, principal } => format!("{principal} had the memory of agent {agent} seeded from the ledger"),
+        Fact::Restored { entries, .. } => {
+            format!("this store was restored from a backup of {entries} entries; it only observes until it is adopted")
+        }
+        Fact::Adopted { adoption, principals } => adopted(adoption, principals),
         Fact::Alarm { code, text, .. } => format!("ALARM {code}: {text}"),
     }
+}
+
+fn consented(to: &Consent, principal: &str, reason: &str) -> String {
+    let short = |hash: &str| hash.chars().take(12).collect::<String>();
+    match to {
+        Consent::Plan { server, hash } => format!("{principal} approves plan {} of {server}", short(hash)),
+        Consent::Adopt { hash } => {
+            format!("{principal} agrees to what is to be adopted ({}){}", short(hash), because(reason))
+        }
+        Consent::LetGo { domain, machines } => {
+            let machines: Vec<&MachineId> = machines.iter().collect();
+            format!("{principal} lets go {} of {domain}{}", list(&machines), because(reason))
+        }
+    }
+}
+
+fn adopted(adoption: &Adoption, principals: &BTreeSet<String>) -> String {
+    let by: Vec<&str> = principals.iter().map(String::as_str).collect();
+    let mut text = format!("{} had this store adopted: the counter stands at {}", by.join(" and "), adoption.counter);
+    for placed in &adoption.placed {
+        text.push_str(&format!("; {} is on {} ({})", placed.server, placed.machine, placed.epoch));
+    }
+    for barred in &adoption.barred {
+        text.push_str(&format!("; {} is barred since {}", barred.machine, PlanId(barred.epoch)));
+    }
+    for machine in adoption.freed.keys() {
+        text.push_str(&format!("; {machine} was released"));
+    }
+    for (server, why) in &adoption.undecided {
+        text.push_str(&format!("; nobody can say where {server} is: {why}"));
+    }
+    for (agent, why) in &adoption.absent {
+        text.push_str(&format!("; agent {agent} was not heard: {why}"));
+    }
+    text
 }
 
 fn everything_of(server: Option<&ServerId>) -> String {

@@ -22,6 +22,9 @@ pub fn refusal(ledger: &Ledger, agent: &Agent, action: &Action) -> Option<AgentE
     if action.is_read() {
         return None;
     }
+    if let Some(why) = ledger.unadopted() {
+        return Some(AgentError::Refused { reason: format!("F1105: {why}") });
+    }
     if let Some(row) = ledger.overruled.get(&agent.to_string()) {
         return Some(AgentError::Refused { reason: format!("F0302: agent {agent} is only observed: {}", row.evidence) });
     }

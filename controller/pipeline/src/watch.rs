@@ -8,7 +8,7 @@ use vocabulary::check::CheckOutcome;
 use vocabulary::estate::Estate;
 use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
-use vocabulary::request::Resource;
+use vocabulary::request::{AgentHello, Resource};
 use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, Span, VolumeId, WallTime};
 
 /// How many boot contacts are kept per machine.
@@ -49,6 +49,8 @@ pub struct Watch {
     pub drawn_before: Epoch,
     /// Which store each agent obeys, by its last hello; empty until its first one in this life.
     pub stores: BTreeMap<String, String>,
+    /// What each agent said last, while it is to be adopted.
+    pub gates: BTreeMap<String, Gate>,
     /// When agents were seeded from the ledger in this life.
     pub readopted: BTreeMap<String, Instant>,
     /// Since when no canary answers.
@@ -63,6 +65,17 @@ pub struct Watch {
     pub consents: BTreeMap<Consented, Instant>,
     /// Alarms that were raised and whose cause lasts, so that each is raised once.
     pub alarms: BTreeSet<String>,
+}
+
+/// What an agent's gate keeps, as it says, and what of it the store knows better.
+#[derive(Debug)]
+pub struct Gate {
+    /// When it was asked.
+    pub asked: Instant,
+    /// Its hello.
+    pub hello: AgentHello,
+    /// What it has forgotten, in sentences.
+    pub forgotten: Vec<String>,
 }
 
 impl Watch {

@@ -28,6 +28,7 @@ const FILES: &[(&str, &str)] = files![
     "rack-dark",
     "two-at-once",
     "spare-dies",
+    "restored-backup",
 ];
 
 /// The names.

@@ -16,7 +16,7 @@ use crate::places::Places;
 use crate::rig::{Rig, SERVE, servers};
 use crate::script::Scenario;
 use crate::signals;
-use crate::trouble::{Done, Trouble};
+use crate::trouble::{Done, Trouble, at};
 
 /// A scenario under way.
 pub struct Run<'a> {
@@ -115,6 +115,25 @@ impl Run<'_> {
         }
         let more: Vec<&str> = crash_after.into_iter().flat_map(|stage| ["--crash-after", stage]).collect();
         self.rig.start_controller(self.places, &more)
+    }
+
+    /// A backup, instead of the last one.
+    pub fn back_up(&self) -> Done {
+        let file = self.rig.run.join("backup");
+        // there may be none
+        let _ = std::fs::remove_file(&file);
+        self.rig.product.command(&["backup", &file.display().to_string()]).map(drop)
+    }
+
+    /// The state folder is lost with the controller; what the backup makes of it takes its place.
+    pub fn restore_controller(&self) -> Done {
+        if self.rig.controller_runs()? {
+            self.rig.hand()?.kill(SERVE)?;
+        }
+        let (file, state) = (self.rig.run.join("backup"), self.rig.run.join("state"));
+        at(&state, std::fs::remove_dir_all(&state))?;
+        self.rig.product.offline(&["restore", &file.display().to_string(), "--state", &state.display().to_string()])?;
+        self.rig.start_controller(self.places, &[])
     }
 
     pub fn reboot(&mut self, server: &ServerId) -> Done {

@@ -107,6 +107,12 @@ pub enum Step {
     KillController,
     /// The controller is started again; with a stage, it dies when a failover enters that.
     RestartController(Option<Stage>),
+    /// A backup of all that the controller knows is taken.
+    BackUp,
+    /// The controller's machine is lost with all that was on it; the last backup is restored elsewhere, and the controller started on that.
+    RestoreController,
+    /// A person has the restored store adopted.
+    Adopt,
     /// A server restarts from inside.
     Reboot(ServerId),
     /// What a careless engineer does: a server is started on another machine, and the old one is not fenced.

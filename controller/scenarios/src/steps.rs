@@ -66,6 +66,9 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         }
         Step::KillController => Ok(run.rig.hand()?.kill(SERVE).map(drop)?),
         Step::RestartController(stage) => run.restart_controller(stage.map(|stage| stage.name())),
+        Step::BackUp => run.back_up(),
+        Step::RestoreController => run.restore_controller(),
+        Step::Adopt => run.rig.product.command(&["adopt", "--yes", "--reason", REASON]).map(drop),
         Step::Reboot(server) => run.reboot(server),
         Step::ByHand { server, to } => run.by_hand(server, to),
         Step::Expect(expectation) => expect::check(run, expectation),

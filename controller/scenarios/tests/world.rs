@@ -72,6 +72,7 @@ passes! {
     rack_dark = "rack-dark",
     two_at_once = "two-at-once",
     spare_dies = "spare-dies",
+    restored_backup = "restored-backup",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.

@@ -124,6 +124,8 @@ struct Targets {
     servers: Vec<ServerId>,
     agents: Vec<AgentId>,
     ports: Vec<String>,
+    /// Those that stand in one rack; none if each stands alone.
+    rack: Vec<MachineId>,
 }
 
 /// A kind of mishap.
@@ -140,7 +142,7 @@ const fn kind(name: &'static str, draw: fn(&mut Drawing<'_>, Duration), absent: 
 }
 
 /// Every kind.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     kind("machine", mishaps::machine, 50_000),
     kind("bmc quirk", mishaps::bmc_quirk, 500_000),
     kind("bmc restart", mishaps::bmc_restart, 600_000),
@@ -154,6 +156,7 @@ const KINDS: [Kind; 15] = [
     kind("target", mishaps::target, 500_000),
     kind("operator", mishaps::operator, 500_000),
     kind("blackout", mishaps::blackout, 850_000),
+    kind("rack", mishaps::rack, 700_000),
     kind("isolation", mishaps::isolation, 800_000),
     kind(COLLEAGUE_LATER, mishaps::colleague_later, 850_000),
 ];
@@ -227,6 +230,7 @@ impl Fate {
             ports: (1..=hall.machines())
                 .flat_map(|n| (1..=crate::hall::ROLES.len()).map(move |nic| format!("m{n}-nic{nic}")))
                 .collect(),
+            rack: hall.one_rack().iter().filter_map(|n| format!("m{n}").parse().ok()).collect(),
         };
         let drawn: Vec<(&Kind, u64)> = KINDS
             .iter()

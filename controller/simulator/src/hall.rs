@@ -88,6 +88,11 @@ impl Drawn {
     pub fn machines(&self) -> usize {
         self.bearing + self.spares
     }
+
+    /// The numbers of the machines that stand in one rack.
+    pub fn one_rack(&self) -> &BTreeSet<usize> {
+        &self.one_rack
+    }
 }
 
 impl From<&Drawn> for Hall {

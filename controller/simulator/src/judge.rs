@@ -147,6 +147,14 @@ impl Judge {
         inner.lives.push(records);
     }
 
+    /// A backup of so many records takes the store's place. What was recorded after it was recorded all the same.
+    pub fn restores(&self, records: usize) {
+        let mut inner = self.inner();
+        inner.read_store();
+        inner.read = records as u64;
+        inner.lives.retain(|begun| *begun <= records);
+    }
+
     /// Overlaps that foreign hands made and that ended in time.
     pub fn foreign(&self) -> Vec<Foreign> {
         self.inner().foreign.clone()

@@ -9,7 +9,7 @@ use crate::judge::{Door, Judge, Witness, roster};
 use crate::life::Life;
 use crate::management::Management;
 use crate::plant::{self, Around, Crew, PASSWORD, Plant, object};
-use crate::store::Platter;
+use crate::store::{Copy, Platter};
 use contract::agent::Client;
 use contract::check::Vantage;
 use contract::gate::{Gate, Identity as GateIdentity};
@@ -206,6 +206,15 @@ impl Site {
     pub fn start_controller_until(&mut self, crash_after: Option<Stage>) -> Result<Controller, Fault> {
         self.judge.begins_anew();
         self.start_on(&self.store.clone(), &self.disk.clone(), crash_after)
+    }
+
+    /// The store is lost, and made anew from a copy: with a lineage of its own, and nothing beside it. The controller must be dead.
+    pub fn restore(&mut self, backup: &Copy) -> Result<(), Fault> {
+        let now = WallTime(crate::wall(&self.wall).0);
+        self.judge.restores(backup.len());
+        self.store.restore(backup, now)?;
+        self.disk = Disk::default();
+        Ok(())
     }
 
     /// Starts another one beside it, on a copy of its store and of all that lies with it: a restored backup, a cloned machine.

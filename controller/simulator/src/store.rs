@@ -3,10 +3,11 @@
 //! transaction: a real store's laws (`journal::conformance`) hold of it.
 
 use crate::life::Life;
-use journal::chain::Head;
+use journal::chain::{Head, Line};
 use journal::{Entry, Error, Meta, Reader, Store};
 use pipeline::Record;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vocabulary::{Lineage, WallTime};
 
 /// What happens to the appends that come next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -59,6 +60,8 @@ pub struct Platter {
     content: Arc<Mutex<Content>>,
     /// Whose writes these are.
     life: Life,
+    /// How often a backup took the place of what was here.
+    restored: u32,
 }
 
 /// A copy of what a disk held.
@@ -68,10 +71,22 @@ pub struct Copy {
     entries: Vec<Entry>,
 }
 
+impl Copy {
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True if it has none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
 impl Platter {
     /// An empty store.
     pub fn new(meta: Meta) -> Platter {
-        Platter { meta, content: Arc::default(), life: Life::default() }
+        Platter { meta, content: Arc::default(), life: Life::default(), restored: 0 }
     }
 
     /// The same disk, as a process of this life writes to it: nothing any more once that is dead.
@@ -110,6 +125,15 @@ impl Platter {
         self.content().entries.clone_from(&copy.entries);
     }
 
+    /// Everything here is lost, and a backup restored in its place: a store of its own lineage.
+    pub fn restore(&mut self, backup: &Copy, now: WallTime) -> Result<(), Error> {
+        self.restored += 1;
+        self.meta.lineage = Lineage(format!("{} restored {}", backup.meta.lineage, self.restored));
+        self.put_back(backup);
+        let head = self.content().head();
+        journal::backup::seal(self, &head, now, now).map(drop)
+    }
+
     /// The newest entry.
     pub fn last(&self) -> Option<Entry> {
         self.content().entries.last().cloned()
@@ -142,7 +166,7 @@ impl From<&Copy> for Platter {
     /// Another disk with the same store.
     fn from(copy: &Copy) -> Platter {
         let content = Content { entries: copy.entries.clone(), ..Content::default() };
-        Platter { meta: copy.meta.clone(), content: Arc::new(Mutex::new(content)), life: Life::default() }
+        Platter { meta: copy.meta.clone(), content: Arc::new(Mutex::new(content)), life: Life::default(), restored: 0 }
     }
 }
 
@@ -158,6 +182,17 @@ impl Content {
 }
 
 impl Store for Platter {
+    fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error> {
+        let (mut at, mut records) = (expected.clone(), Vec::with_capacity(lines.len()));
+        for line in lines {
+            let (entry, next) = at.verify(line).map_err(Error::Broken)?;
+            records.push(entry.record);
+            at = next;
+        }
+        self.append(expected, &records)
+    }
+
+    // no text is made: nobody reads it
     fn append(&mut self, expected: &Head, records: &[Record]) -> Result<Head, Error> {
         let mut content = self.content();
         let mut head = content.head();
@@ -208,6 +243,16 @@ impl Store for Platter {
 }
 
 impl Reader for Platter {
+    fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error> {
+        let content = self.content();
+        let entries = content.after(after);
+        let Some(first) = entries.first() else { return Ok((Head::default(), Vec::new())) };
+        let head = Head { number: after, hash: first.previous.clone() };
+        let records: Vec<Record> = entries.iter().take(limit).map(|entry| entry.record.clone()).collect();
+        let lines = head.lines(&records).map_err(|error| Error::Io(error.to_string()))?;
+        Ok((head, lines))
+    }
+
     fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
         Ok(self.content().after(after).iter().take(limit).cloned().collect())
     }

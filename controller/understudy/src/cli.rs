@@ -11,11 +11,13 @@ use std::path::PathBuf;
 use vocabulary::estate::{Mode, StoreKind};
 use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId, Span, TierId};
 
+mod backup;
 mod brakes;
 mod discover;
 mod failover;
 mod probe;
 
+pub use backup::{Adopt, Backup, Restore};
 pub use brakes::{Hold, Maintenance, Resume, Worked, WorkedKind};
 pub use discover::{Discover, IPMI_PORT, REDFISH_PORT};
 pub use failover::{ApproveFailover, Failover, Guard, Report, StartFailover};
@@ -104,6 +106,27 @@ pub enum Command {
     /// Tiers
     #[command(subcommand)]
     Tier(Tier),
+    /// Write all that the controller knows into one file, while it runs
+    #[command(after_help = "Examples:
+  understudy backup /backup/understudy-2026-11-22
+  understudy backup - | age -r KEY > understudy.age    a pipe, and no file
+
+The file holds the estate's keys: keep it as you keep those. The documents are not in it.")]
+    Backup(Backup),
+    /// Make a store from a backup; it only observes until it is adopted
+    #[command(after_help = "Examples:
+  understudy restore /backup/understudy-2026-11-22 --state /var/lib/understudy
+
+Stop the old controller for good before: its agents obey the restored store as soon as that is adopted, and the old one no more.")]
+    Restore(Restore),
+    /// Take from the agents what happened since the backup, and act again
+    #[command(after_help = "Examples:
+  understudy adopt --dry-run     what the agents know, and what nobody can say
+  understudy adopt               shows it, and asks to type `adopt`
+
+Two people have to agree (in a lab estate one), each by this command, within 15 minutes and to the same. It touches no device's power; what it
+cannot decide is held until a person has looked.")]
+    Adopt(Adopt),
     /// Completion for a shell; it also completes names, asked from the controller
     #[command(after_help = "Examples:
   source <(understudy completions bash)
@@ -432,7 +455,7 @@ fn plan_id(text: &str) -> Result<PlanId, String> {
         .map_err(|_| "a plan's id is P and a number, such as P12".to_owned())
 }
 
-fn store_kind(text: &str) -> Result<StoreKind, String> {
+pub(crate) fn store_kind(text: &str) -> Result<StoreKind, String> {
     match text {
         "sqlite" => Ok(StoreKind::Sqlite),
         "sled" => Ok(StoreKind::Sled),

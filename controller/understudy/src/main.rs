@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod adopt;
 mod agent;
+mod backup;
 mod bug;
 mod cli;
 mod complete;
@@ -25,6 +27,7 @@ mod plan;
 mod progress;
 mod render;
 mod report;
+mod restore;
 mod run;
 mod serve;
 mod server;

@@ -101,6 +101,11 @@ pub fn count(number: usize, one: &str) -> String {
     }
 }
 
+/// A number of journal entries.
+pub fn entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
+}
+
 /// A server together with its machine, as screens always show it.
 pub fn on(server: &str, machine: Option<&str>) -> String {
     format!("{server} on {}", machine.unwrap_or("no machine"))

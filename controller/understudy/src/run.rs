@@ -5,8 +5,8 @@ use crate::exit::{Exit, Failure};
 use crate::forms::Output;
 use crate::session::Session;
 use crate::{
-    agent, complete, estate, explain, failover, guard, hold, limits, machine, maintenance, out, plan, report, serve, server,
-    spare, status, tier, watch,
+    adopt, agent, backup, complete, estate, explain, failover, guard, hold, limits, machine, maintenance, out, plan, report,
+    restore, serve, server, spare, status, tier, watch,
 };
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -68,6 +68,7 @@ fn verb(cli: Cli) -> Result<(), Failure> {
         Command::Explain { code } => explain::explain(code.as_deref(), cli.output, session.look),
         Command::Estate(verb) => estate::run(verb, cli.output, session.look),
         Command::Completions { shell } => complete::registration(shell),
+        Command::Restore(arguments) => restore::restore(&arguments, cli.output),
         asking => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
                 let remedy = "look at the limits of this user: open files, memory";
@@ -97,6 +98,10 @@ async fn asked(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Report(verb) => report::run(session, verb).await,
         Command::Agent(verb) => agent::run(session, verb).await,
         Command::Tier(verb) => tier::run(session, verb).await,
-        Command::Serve(_) | Command::Explain { .. } | Command::Estate(_) | Command::Completions { .. } => Ok(()),
+        Command::Backup(arguments) => backup::backup(session, &arguments).await,
+        Command::Adopt(arguments) => adopt::adopt(session, arguments).await,
+        Command::Restore(_) | Command::Serve(_) | Command::Explain { .. } | Command::Estate(_) | Command::Completions { .. } => {
+            Ok(())
+        }
     }
 }

@@ -108,7 +108,8 @@ fn detail(server: &ServerView, now: u64) -> String {
 }
 
 fn troubles(view: &StatusView) -> Vec<Trouble> {
-    let mut all: Vec<Trouble> = view.holds.iter().map(of_hold).collect();
+    let mut all: Vec<Trouble> = view.restored.iter().map(|why| trouble(why.clone(), "understudy adopt")).collect();
+    all.extend(view.holds.iter().map(of_hold));
     if view.blind {
         let what = "no canary answers: the controller may be the isolated one, so nothing is done";
         all.push(trouble(what, "understudy explain F0201"));

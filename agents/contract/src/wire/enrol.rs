@@ -8,6 +8,7 @@ use rcgen::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -163,6 +164,38 @@ impl Authority {
             KeyPair::from_pem(&text(&key_path)?).map_err(|e| EnrolError::Content { path: key_path, reason: e.to_string() })?;
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(|e| EnrolError::Content { path, reason: e.to_string() })?;
         Ok(Authority { issuer, ca_pem, estate, lineage })
+    }
+
+    /// The files of this authority, as `open` reads them: for a backup. They hold its key.
+    pub fn files(&self) -> Result<BTreeMap<String, Secret>, EnrolError> {
+        let about = serde_json::to_string(&About { estate: self.estate.clone() })
+            .map_err(|e| EnrolError::Content { path: PathBuf::from(ABOUT_FILE), reason: e.to_string() })?;
+        Ok(BTreeMap::from([
+            (KEY_FILE.to_owned(), Secret::new(self.issuer.key().serialize_pem())),
+            (CERTIFICATE_FILE.to_owned(), Secret::new(self.ca_pem.clone())),
+            (ABOUT_FILE.to_owned(), Secret::new(about)),
+        ]))
+    }
+
+    /// Puts the files of a backup into a directory that holds no authority. Any other name among them is refused.
+    pub fn put_back(directory: &Path, files: &BTreeMap<String, Secret>) -> Result<(), EnrolError> {
+        std::fs::create_dir_all(directory).map_err(|source| EnrolError::Disk {
+            what: "make directory",
+            path: directory.to_path_buf(),
+            source,
+        })?;
+        let known = [KEY_FILE, CERTIFICATE_FILE, ABOUT_FILE];
+        if let Some(other) = files.keys().find(|name| !known.contains(&name.as_str())) {
+            let reason = format!("`{other}` is no file of an authority");
+            return Err(EnrolError::Content { path: directory.to_path_buf(), reason });
+        }
+        // the description last: a directory without it holds no authority
+        for name in known {
+            if let Some(content) = files.get(name) {
+                write_secret(&directory.join(name), content.expose().as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// The description is written last: a directory without it holds no authority yet, and nobody was enrolled by it.

@@ -3,14 +3,20 @@
 //! believes, but to say which agent has forgotten something.
 
 use super::World;
+use pipeline::Record;
+use pipeline::adoption::Adoption;
 use pipeline::effect::{Agent, Command};
-use pipeline::event::{Observation, What};
+use pipeline::event::{Intent, Observation, What};
+use pipeline::record::Fact;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Holder, Resource};
 use vocabulary::*;
 
 /// How long a restarted agent's devices may still be at work on what its last life asked for.
 const SETTLE: u64 = 2_000;
+
+/// The agents outside `serve`.
+const OUTSIDE: [&str; 3] = ["sw1", "store1", "boot1"];
 
 /// What an agent's gate keeps on its disk.
 #[derive(Clone, Debug, Default)]
@@ -212,6 +218,40 @@ impl World {
         self.boot_core();
     }
 
+    /// The backup is restored into a store with a lineage of its own, elsewhere: the gates outside obey another store, and the one inside
+    /// `serve` begins anew.
+    pub fn restore(&mut self) {
+        let Some((records, _)) = self.gates.backup.clone() else { return };
+        self.records.truncate(records);
+        self.facts.truncate(records);
+        let fact = Fact::Restored { entries: records as u64, hash: String::new(), taken: WallTime(0) };
+        self.facts.push(fact.clone());
+        self.records.push(Record { at: WallTime(self.now), fact });
+        for agent in OUTSIDE {
+            self.gates.lineages.insert(agent.to_owned(), 7);
+        }
+        self.gates.floors.clear();
+        self.forget_gate("bmc");
+        self.boot_core();
+    }
+
+    /// `understudy adopt`: every agent is asked, what they say is agreed to, and those that answered are seeded.
+    pub fn adopt(&mut self) -> Adoption {
+        for agent in OUTSIDE {
+            if !self.dead_agents.iter().any(|dead| dead.to_string() == agent) {
+                self.tell(self.hello(agent));
+            }
+        }
+        let adoption = pipeline::adopt::read(self.state(), Instant(self.now));
+        self.intent(Intent::Adopt { hash: adoption.hash(), reason: "the old one is gone".into() });
+        if self.state().ledger.unadopted().is_none() {
+            for agent in adoption.heard.iter().map(String::as_str).chain(["bmc"]) {
+                self.readopt(agent);
+            }
+        }
+        adoption
+    }
+
     /// What the shell does before it asks anything of an agent's life that it does not know yet: the core is told what it says.
     pub(super) fn greet(&mut self, agent: &Agent) {
         let name = agent.to_string();
@@ -230,7 +270,7 @@ impl World {
             epoch: *epoch,
             plan: self.gates.owners.get(&(of.clone(), resource.clone())).copied(),
             holder: self.gates.holds.get(resource).cloned(),
-            barred: None,
+            barred: self.barred.contains(resource).then(|| self.gates.bars.get(resource).copied().unwrap_or(*epoch)),
         };
         let entries = self.epochs.iter().filter(|((of, _), _)| of == agent).map(entry).collect();
         let boot = AgentBootId(self.boots.get(agent).copied().unwrap_or_default().to_string());

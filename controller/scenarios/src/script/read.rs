@@ -119,21 +119,21 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
             let (kind, name) = (words.need("a kind of failure domain, such as rack")?, words.need("its name")?);
             Step::LetGo(format!("{kind} {name}"))
         }
-        "maintenance" if words.take(&["of"]) => {
-            let machine = words.parsed("a machine")?;
-            words.word("ends")?;
-            Step::EndMaintenance(machine)
-        }
-        "maintenance" => {
-            let machine = words.parsed("a machine")?;
-            words.word("for")?;
-            Step::Maintain(machine, words.time()?)
-        }
+        "maintenance" => maintenance(&mut words)?,
         "restart" => {
             words.word("serve")?;
             let stage = if words.take(&["crash-after"]) { Some(words.parsed("a stage")?) } else { None };
             Step::RestartController(stage)
         }
+        "back" => {
+            words.word("up")?;
+            Step::BackUp
+        }
+        "restore" => {
+            words.word("serve")?;
+            Step::RestoreController
+        }
+        "adopt" => Step::Adopt,
         "reboot" => Step::Reboot(words.parsed("a server")?),
         "by" => by_hand(&mut words)?,
         "expect" => Step::Expect(expect(&mut words)?),
@@ -143,7 +143,18 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
     Ok(Some(step))
 }
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, release, hold, resume, maintenance, mode, approve, let go, restart, reboot, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, release, hold, resume, maintenance, mode, approve, let go, restart, back up, restore, adopt, reboot, by hand, expect";
+
+fn maintenance(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    if words.take(&["of"]) {
+        let machine = words.parsed("a machine")?;
+        words.word("ends")?;
+        return Ok(Step::EndMaintenance(machine));
+    }
+    let machine = words.parsed("a machine")?;
+    words.word("for")?;
+    Ok(Step::Maintain(machine, words.time()?))
+}
 
 fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
     if words.take(&["everything"]) { Ok(None) } else { words.parsed("a server, or `everything`").map(Some) }

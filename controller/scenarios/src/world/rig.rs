@@ -12,10 +12,11 @@ use pipeline::event::Intent;
 use pipeline::stage::Stage;
 use simulator::agents::Fault;
 use simulator::site::{Controller, Site};
+use simulator::store::Copy;
 use tokio::time::Instant;
 use vocabulary::{EstateUuid, Lineage, PlanId};
 
-use crate::limits::{COMMAND, LOOK, SERVES, TRUSTED};
+use crate::limits::{COMMAND, LOOK, REASON, SERVES, TRUSTED};
 use crate::oracle::Verdict;
 use crate::script::Setup;
 use crate::trouble::{Done, Trouble};
@@ -35,6 +36,8 @@ pub struct Rig {
     /// What the users see.
     pub eyes: Eyes,
     controller: Option<Controller>,
+    /// The last backup of the store.
+    backup: Option<Copy>,
 }
 
 fn not_up(fault: Fault) -> Trouble {
@@ -66,7 +69,7 @@ impl Rig {
         change(&mut site);
         tell("switch, storage and BMCs are up");
         let eyes = Eyes::open(&site);
-        let mut rig = Rig { site, eyes, controller: None };
+        let mut rig = Rig { site, eyes, controller: None, backup: None };
         rig.start_controller(None).await?;
         rig.enrol_agents().await?;
         tell("the controller and its agents trust each other");
@@ -167,6 +170,28 @@ impl Rig {
         }
         self.controller = Some(self.site.start_controller_until(crash_after).map_err(not_up)?);
         Ok(())
+    }
+
+    /// A backup, instead of the last one.
+    pub fn back_up(&mut self) {
+        self.backup = Some(self.site.store.copy());
+    }
+
+    /// The store is lost with the controller; what the backup makes of it takes its place.
+    pub async fn restore_controller(&mut self) -> Done {
+        self.kill_controller();
+        let backup = self.backup.as_ref().ok_or_else(|| Trouble::Wrong("there is no backup".to_owned()))?;
+        self.site.restore(backup).map_err(not_up)?;
+        self.start_controller(None).await
+    }
+
+    /// A person has the restored store adopted.
+    pub async fn adopt(&self) -> Done {
+        let handle = self.handle()?;
+        let typed = |fault: vocabulary::Fault| Trouble::Command { command: "adopt".to_owned(), told: fault.to_string() };
+        let hash = handle.adoption().await.map_err(typed)?.map(|adoption| adoption.hash()).unwrap_or_default();
+        let seeded = handle.adopt(OPERATOR.to_owned(), hash, REASON.to_owned()).await.map_err(typed)?;
+        seeded.into_iter().try_for_each(|seeded| seeded.outcome.map_err(typed))
     }
 
     /// Kills the controller; false if it does not run.

@@ -3,7 +3,7 @@
 
 use pipeline::event::Intent;
 use pipeline::record::Subject;
-use vocabulary::Span;
+use vocabulary::{ServerId, Span};
 
 use crate::limits::{COMMAND, REASON};
 use crate::script::{Numbered, Step};
@@ -59,16 +59,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
             }
             Ok(())
         }
-        Step::Approve(server, in_vain) => {
-            let asked = server.clone();
-            let waiting = move |state: &pipeline::State| api::present::proposed(state, &asked).map(|plan| plan.hash);
-            let hash = run.rig.handle()?.query(waiting).await.map_err(|fault| Trouble::Api(fault.to_string()))?;
-            // who agrees to what nobody has shown him is refused as well
-            let hash = hash.unwrap_or_default();
-            let intent = Intent::ApproveFailover { server: server.clone(), hash, reason: REASON.to_owned() };
-            let said = run.rig.command(intent).await;
-            if *in_vain { refused(said, NOTHING_WAITS) } else { said.map(drop) }
-        }
+        Step::Approve(server, in_vain) => approve(run, server, *in_vain).await,
         Step::LetGo(domain) => {
             run.rig.command(Intent::ResumeGuard { domain: domain.clone(), reason: REASON.to_owned() }).await.map(drop)
         }
@@ -77,8 +68,26 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
             Ok(())
         }
         Step::RestartController(stage) => run.restart_controller(*stage).await,
+        Step::BackUp => {
+            run.rig.back_up();
+            Ok(())
+        }
+        Step::RestoreController => run.rig.restore_controller().await,
+        Step::Adopt => run.rig.adopt().await,
         Step::Reboot(server) => run.reboot(server),
         Step::ByHand { server, to } => run.by_hand(server, to).await,
         Step::Expect(expectation) => expect::check(run, expectation).await,
     }
+}
+
+/// A person agrees to what waits for the server.
+async fn approve(run: &Run, server: &ServerId, in_vain: bool) -> Done {
+    let asked = server.clone();
+    let waiting = move |state: &pipeline::State| api::present::proposed(state, &asked).map(|plan| plan.hash);
+    let hash = run.rig.handle()?.query(waiting).await.map_err(|fault| Trouble::Api(fault.to_string()))?;
+    // who agrees to what nobody has shown him is refused as well
+    let hash = hash.unwrap_or_default();
+    let intent = Intent::ApproveFailover { server: server.clone(), hash, reason: REASON.to_owned() };
+    let said = run.rig.command(intent).await;
+    if in_vain { refused(said, NOTHING_WAITS) } else { said.map(drop) }
 }

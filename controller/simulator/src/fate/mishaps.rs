@@ -317,6 +317,25 @@ pub(super) fn blackout(drawing: &mut Drawing<'_>, at: Duration) {
     }
 }
 
+/// What machines of one rack share gives way, and takes them along one after the other: a breaker, a fan wall, a loose cable.
+pub(super) fn rack(drawing: &mut Drawing<'_>, at: Duration) {
+    let how = drawing.dice.between(0, 2);
+    let (mut when, lasts) = (at, drawing.lasting());
+    for name in &drawing.targets.rack {
+        let (begins, ends) = match how {
+            0 => (ToMachine::LoseMains, ToMachine::RegainMains),
+            1 => (ToMachine::Freeze, ToMachine::Thaw),
+            _ => (ToMachine::Die, ToMachine::Repair),
+        };
+        drawing.add(when, Deed::Machine(name.clone(), begins));
+        drawing.add(when + lasts, Deed::Machine(name.clone(), ends));
+        when += drawing.span(APART);
+    }
+}
+
+/// How long after one another the machines of a rack go.
+const APART: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(12));
+
 /// The controller is the isolated one: everybody falls silent together, or only all BMCs, or only all agents.
 pub(super) fn isolation(drawing: &mut Drawing<'_>, at: Duration) {
     let lasts = drawing.lasting();

@@ -2,7 +2,7 @@
 //! and the state that the records make (I9). It must never ask a controller; what the store holds is enough.
 
 use super::{Inner, Judge};
-use journal::chain::Head;
+use journal::chain::{Head, Line};
 use oracle::roster::ServerConfig;
 use oracle::writes::{self, Writes};
 use pipeline::event::What;
@@ -66,7 +66,7 @@ impl Inner {
         let (mut head, mut state) = (Head::default(), State::new());
         for entry in &entries {
             let text = serde_json::to_string(&entry.record).unwrap_or_default();
-            match head.verify(entry.number, &entry.hash, &text) {
+            match head.verify(&Line { number: entry.number, hash: entry.hash.clone(), text }) {
                 Ok((_, next)) => head = next,
                 Err(sentence) => {
                     self.violated("I12", at_ns, "store".to_owned(), sentence);

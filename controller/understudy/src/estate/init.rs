@@ -15,7 +15,7 @@ use vocabulary::estate::StoreKind;
 use vocabulary::{EstateUuid, Fault, Lineage, Secret};
 
 /// Mode of the state folder: it holds keys.
-const STATE_MODE: u32 = 0o700;
+pub const STATE_MODE: u32 = 0o700;
 /// Bytes of the key from which placements' secrets are derived.
 const KEY_BYTES: usize = 32;
 /// Bytes of a lineage.
@@ -52,10 +52,15 @@ fn make_store(state: &Path, kind: StoreKind, meta: &Meta) -> Result<(), Failure>
     journal::create(state, kind, meta).map_err(|error| failed(&error))
 }
 
+/// A lineage that no other store has.
+pub fn lineage() -> Result<Lineage, Failure> {
+    Ok(Lineage(random_hex::<LINEAGE_BYTES>()?))
+}
+
 fn meta(lab: bool) -> Result<Meta, Failure> {
     Ok(Meta {
         estate: EstateUuid(uuid::Uuid::new_v4().to_string()),
-        lineage: Lineage(random_hex::<LINEAGE_BYTES>()?),
+        lineage: lineage()?,
         key: Secret::new(random_hex::<KEY_BYTES>()?),
         lab,
     })
@@ -71,7 +76,8 @@ fn random_hex<const BYTES: usize>() -> Result<String, Failure> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn word(kind: StoreKind) -> &'static str {
+/// A kind of store as `--store` takes it.
+pub fn word(kind: StoreKind) -> &'static str {
     match kind {
         StoreKind::Sqlite => "sqlite",
         StoreKind::Sled => "sled",

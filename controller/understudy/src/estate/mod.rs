@@ -1,7 +1,7 @@
 //! `understudy estate`: the estate's files and its store. These verbs ask no controller and touch no equipment.
 
 mod check;
-mod init;
+pub mod init;
 
 use crate::cli::Estate;
 use crate::exit::Failure;

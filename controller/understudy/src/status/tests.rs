@@ -65,7 +65,19 @@ fn view(servers: Vec<ServerView>, machines: Vec<MachineView>) -> StatusView {
     let estate = "6d2c7b1e-0000-4000-8000-000000000000".into();
     let (standing_orders, polls) = (Vec::new(), PollsView::default());
     let holds = Vec::new();
-    StatusView { estate, revision: 57, blind: false, holds, servers, machines, plans, standing_orders, dropped: 0, polls }
+    StatusView {
+        estate,
+        revision: 57,
+        blind: false,
+        restored: None,
+        holds,
+        servers,
+        machines,
+        plans,
+        standing_orders,
+        dropped: 0,
+        polls,
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! equipment is all out of reach. Nothing here leaves the loopback interface.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod backup;
 mod controller;
 mod discover;
 mod files;
