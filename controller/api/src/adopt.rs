@@ -103,7 +103,11 @@ fn view(state: &State, adoption: &Adoption, now: Instant) -> AdoptionView {
         undecided: adoption
             .undecided
             .iter()
-            .map(|(server, why)| UndecidedView { server: server.to_string(), why: why.clone() })
+            .map(|(server, undecided)| UndecidedView {
+                server: server.to_string(),
+                may_be_on: undecided.may_be_on.iter().map(ToString::to_string).collect(),
+                why: undecided.why.clone(),
+            })
             .collect(),
         strange: adoption.strange.iter().cloned().collect(),
     }

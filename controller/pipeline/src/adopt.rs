@@ -1,7 +1,7 @@
 //! What a store that came from a backup takes from the agents before it may act: who holds what, and what is barred. Gates remember more than
 //! a backup. A pure look at what they said: it never asks for a command, and what they do not say beyond doubt it leaves to a person.
 
-use crate::adoption::{Adoption, Barred, Kept, Placed};
+use crate::adoption::{Adoption, Barred, Kept, Placed, Undecided};
 use crate::basis::Basis;
 use crate::effect::Agent;
 use crate::ledger::Standing;
@@ -32,9 +32,12 @@ pub fn read(state: &State, now: Instant) -> Adoption {
     look.servers(&mut adoption);
     look.machines(&mut adoption);
     adoption.strange = look.strange();
+    // those that obey this store already are asked as witnesses only
+    look.heard = std::mem::take(&mut look.heard).into_iter().filter(|(agent, _)| look.waits(agent)).collect();
     adoption.kept = look.kept();
-    adoption.heard = std::mem::take(&mut look.heard).into_keys().map(str::to_owned).collect();
-    adoption.absent = look.absent;
+    adoption.absent =
+        look.absent.iter().filter(|(agent, _)| look.waits(agent)).map(|(agent, why)| (agent.clone(), why.clone())).collect();
+    adoption.heard = look.heard.into_keys().map(str::to_owned).collect();
     adoption
 }
 
@@ -49,8 +52,10 @@ struct Look<'a> {
     machines: BTreeMap<MachineId, Vec<&'a GateEntry>>,
     /// Machines some of whose agents were not heard.
     partly: BTreeSet<MachineId>,
-    /// Where a server is beyond doubt.
+    /// Where a server is, as the agents say.
     decided: BTreeMap<ServerId, (MachineId, Epoch)>,
+    /// Where others are, as this store knows since it acts.
+    known: BTreeMap<ServerId, (MachineId, Epoch)>,
 }
 
 impl<'a> Look<'a> {
@@ -65,7 +70,7 @@ impl<'a> Look<'a> {
                     absent.insert(agent, "it did not answer".to_owned());
                 }
                 Some((_, gate)) if now.since(gate.asked) > HELLO_HOLDS => {
-                    absent.insert(agent, "it did not answer this time".to_owned());
+                    absent.insert(agent, "it did not answer".to_owned());
                 }
                 Some((_, gate)) if !gate.hello.trusted => {
                     absent.insert(agent, "its memory is empty, older or copied".to_owned());
@@ -87,6 +92,7 @@ impl<'a> Look<'a> {
             machines: BTreeMap::new(),
             partly: BTreeSet::new(),
             decided: BTreeMap::new(),
+            known: BTreeMap::new(),
         };
         look.sort();
         look
@@ -138,12 +144,27 @@ impl<'a> Look<'a> {
         self.heard.iter().flat_map(of).collect()
     }
 
-    /// True if an open plan of this store works on it. The plans of a backup are none: they are closed by the adoption.
-    fn at_work(&self, server: Option<&ServerId>, machine: Option<&MachineId>) -> bool {
+    /// Whether a server is to be placed: every one of a restored store, and later on those that nobody could place, while no plan works on them.
+    fn concerns(&self, server: &ServerId) -> bool {
         let ledger = &self.state.ledger;
-        ledger.restored.is_none()
-            && (server.is_some_and(|server| ledger.open_plan_of(server).is_some())
-                || machine.is_some_and(|machine| ledger.open_plan_on(machine).is_some()))
+        ledger.restored.is_some() || (ledger.unclear.contains_key(server) && ledger.open_plan_of(server).is_none())
+    }
+
+    /// The same of a machine: later on those with an agent that is adopted only now, and those that may bear a server that nobody could place.
+    fn concerns_machine(&self, machine: &MachineId) -> bool {
+        let ledger = &self.state.ledger;
+        let anew = || ledger.may_bear(machine).is_some() || self.waits_on(machine);
+        ledger.restored.is_some() || (ledger.open_plan_on(machine).is_none() && anew())
+    }
+
+    fn waits_on(&self, machine: &MachineId) -> bool {
+        self.of_machine.iter().any(|((agent, _), of)| of == machine && self.waits(agent))
+    }
+
+    /// True if an agent does not obey this store yet.
+    fn waits(&self, agent: &str) -> bool {
+        let ledger = &self.state.ledger;
+        ledger.restored.is_some() || ledger.overruled.get(agent).is_some_and(|row| row.until_seeded)
     }
 
     /// The bar that is set somewhere on a machine, if one is.
@@ -155,17 +176,22 @@ impl<'a> Look<'a> {
         let mut on: BTreeMap<MachineId, Vec<ServerId>> = BTreeMap::new();
         let servers: BTreeSet<&ServerId> = self.state.estate.servers.keys().chain(self.state.ledger.servers.keys()).collect();
         for server in servers {
-            if self.at_work(Some(server), None) {
+            if !self.concerns(server) {
+                let placed = self.state.ledger.placement(server).filter(|_| !self.state.ledger.unclear.contains_key(server));
+                let known = placed.map(|placed| (server.clone(), (placed.machine.clone(), placed.epoch)));
+                self.known.extend(known);
                 continue;
             }
             match self.whereabouts(server) {
-                Ok(None) => {}
+                Ok(None) => {
+                    adoption.settled.insert(server.clone());
+                }
                 Ok(Some((machine, epoch))) => {
                     on.entry(machine.clone()).or_default().push(server.clone());
                     self.decided.insert(server.clone(), (machine, epoch));
                 }
                 Err(why) => {
-                    adoption.undecided.insert(server.clone(), why);
+                    adoption.undecided.insert(server.clone(), self.undecided(server, why));
                 }
             }
         }
@@ -174,9 +200,18 @@ impl<'a> Look<'a> {
             let why = format!("{machine} is said to bear {}", names.join(" and "));
             for server in servers {
                 self.decided.remove(&server);
-                adoption.undecided.insert(server, why.clone());
+                let undecided = self.undecided(&server, why.clone());
+                adoption.undecided.insert(server, undecided);
             }
         }
+        // where one is beyond doubt no other can be
+        let taken: BTreeSet<&MachineId> = self.known.values().chain(self.decided.values()).map(|(machine, _)| machine).collect();
+        for undecided in adoption.undecided.values_mut() {
+            undecided.may_be_on.retain(|machine| !taken.contains(machine));
+        }
+        adoption.settled.extend(self.decided.keys().cloned());
+        // a restored store has nothing that was unclear before
+        adoption.settled.retain(|server| self.state.ledger.unclear.contains_key(server));
         for (server, (machine, epoch)) in &self.decided {
             let before = self.state.ledger.placement(server).map(|placement| (placement.machine.clone(), placement.epoch));
             if before.as_ref() != Some(&(machine.clone(), *epoch)) {
@@ -255,10 +290,10 @@ impl<'a> Look<'a> {
 
     fn machines(&self, adoption: &mut Adoption) {
         let bearing: BTreeMap<&MachineId, (&ServerId, Epoch)> =
-            self.decided.iter().map(|(server, (machine, epoch))| (machine, (server, *epoch))).collect();
+            self.known.iter().chain(&self.decided).map(|(server, (machine, epoch))| (machine, (server, *epoch))).collect();
         // of those whose server nobody can place, nothing but a bar is taken
-        let unclear: BTreeSet<MachineId> = adoption.undecided.keys().flat_map(|server| self.may_bear(server)).collect();
-        for machine in self.state.estate.machines.keys().filter(|machine| !self.at_work(None, Some(machine))) {
+        let unclear: BTreeSet<MachineId> = adoption.undecided.values().flat_map(|it| it.may_be_on.iter().cloned()).collect();
+        for machine in self.state.estate.machines.keys().filter(|machine| self.concerns_machine(machine)) {
             let bar = self.bar(machine);
             match bearing.get(machine) {
                 Some((server, epoch)) => {
@@ -278,11 +313,11 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Every machine that is said to bear a server, by the store or by any agent.
-    fn may_bear(&self, server: &ServerId) -> BTreeSet<MachineId> {
+    /// With every machine that is said to bear it, by the store or by any agent.
+    fn undecided(&self, server: &ServerId, why: String) -> Undecided {
         let by_store = self.state.ledger.placement(server).map(|placement| placement.machine.clone());
         let held = self.holders().filter(|(_, holder)| holder.server == *server).map(|(_, holder)| holder.machine.clone());
-        by_store.into_iter().chain(held).collect()
+        Undecided { why, may_be_on: by_store.into_iter().chain(held).collect() }
     }
 
     fn holders(&self) -> impl Iterator<Item = (&'a GateEntry, &'a Holder)> {

@@ -23,7 +23,9 @@ pub struct Adoption {
     /// Machines that were released since, with the pool of the server that each bore, which takes it where no document names one.
     pub freed: BTreeMap<MachineId, Option<PoolId>>,
     /// Servers of which nobody can say where they are: held until a person has looked.
-    pub undecided: BTreeMap<ServerId, String>,
+    pub undecided: BTreeMap<ServerId, Undecided>,
+    /// Servers of which nobody could say, the last time, and of which that is known now.
+    pub settled: BTreeSet<ServerId>,
     /// What agents keep for servers and machines of which no document speaks: then the documents are older than what runs, and nothing is taken.
     pub strange: BTreeSet<String>,
     /// The epochs that the agents keep.
@@ -62,6 +64,15 @@ pub struct Barred {
     pub why: String,
     /// What of the documents this rests on.
     pub basis: Basis,
+}
+
+/// A server that nobody can place.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Undecided {
+    /// Why.
+    pub why: String,
+    /// Every machine that is said to bear it, by the store or by any agent: none of them is a spare, and each is fenced before it serves elsewhere.
+    pub may_be_on: BTreeSet<MachineId>,
 }
 
 /// The epoch that an agent keeps for a resource.

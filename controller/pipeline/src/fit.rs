@@ -34,6 +34,9 @@ pub fn obstacles(state: &State, server: &ServerId, machine: &MachineId, now: Ins
             reasons.push(format!("it is in quarantine since plan {plan}; `understudy machine release {machine}` lifts it"));
         }
     }
+    if let Some(other) = state.ledger.may_bear(machine) {
+        reasons.push(format!("it may bear {other}: nobody could say when this store was adopted"));
+    }
     if let Some(row) = state.ledger.open_plan_on(machine) {
         reasons.push(format!("plan {} works on it", row.plan.id()));
     }

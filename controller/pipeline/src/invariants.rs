@@ -66,7 +66,9 @@ fn volumes_follow_owner(state: &State, found: &mut Vec<String>) {
 fn quarantine_is_sticky(state: &State, found: &mut Vec<String>) {
     for (server, row) in &state.ledger.servers {
         let present = row.placement.as_ref().map(|placement| &placement.machine);
-        for machine in row.past.iter().filter(|machine| Some(*machine) != present) {
+        // of one that nobody can place every machine that may bear it is remembered as one that did
+        let unclear = |machine: &MachineId| state.ledger.unclear.get(server).is_some_and(|machines| machines.contains(machine));
+        for machine in row.past.iter().filter(|machine| Some(*machine) != present && !unclear(machine)) {
             if !matches!(state.ledger.standing(machine), Standing::Quarantined { .. }) {
                 found.push(format!("{machine} held {server}, was not released, and is not in quarantine"));
             }

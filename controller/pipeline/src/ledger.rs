@@ -47,6 +47,8 @@ pub struct Ledger {
     pub maintenance: BTreeMap<Subject, Maintenance>,
     /// The estate's counter when an agent was last seeded: a person has vouched for what it kept of before.
     pub seeded: BTreeMap<String, Epoch>,
+    /// Servers that nobody could place when this store was adopted, and every machine that may bear each.
+    pub unclear: BTreeMap<ServerId, BTreeSet<MachineId>>,
     /// The backup that this store was made from, until what happened since was adopted.
     pub restored: Option<Restored>,
 }
@@ -499,6 +501,7 @@ impl Ledger {
             (row.standing, row.cut) = (Standing::Quarantined { server: Some(server.clone()), plan: *plan }, None);
         }
         self.machine(to).standing = Standing::Bearing(server.clone());
+        self.unclear.remove(server);
         let row = self.server(server);
         row.placement = Some(Placement { machine: to.clone(), epoch: *epoch });
         row.past.insert(to.clone());

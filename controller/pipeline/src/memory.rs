@@ -12,7 +12,7 @@ use crate::watch::{Gate, Kept, Rise, Watch};
 use std::collections::BTreeMap;
 use vocabulary::estate::Estate;
 use vocabulary::request::{AgentHello, GateEntry, Holder, Resource};
-use vocabulary::{Epoch, Instant, PlanId, Span};
+use vocabulary::{Epoch, Instant, PlanId, ServerId, Span};
 
 /// How many forgotten resources an alarm names.
 const NAMED: usize = 3;
@@ -119,7 +119,9 @@ pub fn seed(state: &State, agent: &str) -> (Epoch, Vec<GateEntry>) {
         }
         add(Resource::Permit(id.clone()), holder, barred);
     }
-    for (volume, (server, machine, epoch)) in &state.ledger.volumes {
+    // of what nobody can place the agent knows more
+    let clear = |server: &ServerId| !state.ledger.unclear.contains_key(server);
+    for (volume, (server, machine, epoch)) in state.ledger.volumes.iter().filter(|(_, (server, ..))| clear(server)) {
         let holder = Holder { server: server.clone(), machine: machine.clone(), plan: PlanId(*epoch) };
         add(Resource::Volume(volume.clone()), Some(holder), None);
     }

@@ -10,6 +10,12 @@ use vocabulary::{Epoch, MachineId, PlanId};
 
 /// Whom a machine's ports and permit are held for, and since which epoch it is barred.
 pub(crate) fn bearing(ledger: &Ledger, machine: &MachineId) -> (Option<Holder>, Option<Epoch>) {
+    let (holder, barred) = by_standing(ledger, machine);
+    // of what nobody can say, an agent knows more than the ledger: it keeps what it has
+    (holder.filter(|_| ledger.may_bear(machine).is_none()), barred)
+}
+
+fn by_standing(ledger: &Ledger, machine: &MachineId) -> (Option<Holder>, Option<Epoch>) {
     match ledger.standing(machine) {
         Standing::Quarantined { plan, .. } => (None, Some(plan.0)),
         Standing::Bearing(server) => {
@@ -48,7 +54,7 @@ pub fn ports(state: &State, agent: &str) -> Vec<Action> {
             let network = carries.find(|network| machine.port(&network.role).as_ref() == Some(&port));
             match (&holder, network) {
                 _ if barred.is_some() => found.push(Action::BarPort { port, quarantine: vlans.quarantine }),
-                _ if under_way || !enrolled => {}
+                _ if under_way || !enrolled || ledger.may_bear(id).is_some() => {}
                 (Some(holder), Some(network)) => {
                     found.push(Action::JoinPort { port, setting: network.port_setting(), holder: holder.clone() });
                 }

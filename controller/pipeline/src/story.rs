@@ -103,8 +103,8 @@ fn adopted(adoption: &Adoption, principals: &BTreeSet<String>) -> String {
     for machine in adoption.freed.keys() {
         text.push_str(&format!("; {machine} was released"));
     }
-    for (server, why) in &adoption.undecided {
-        text.push_str(&format!("; nobody can say where {server} is: {why}"));
+    for (server, undecided) in &adoption.undecided {
+        text.push_str(&format!("; nobody can say where {server} is: {}", undecided.why));
     }
     for (agent, why) in &adoption.absent {
         text.push_str(&format!("; agent {agent} was not heard: {why}"));

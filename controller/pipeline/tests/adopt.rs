@@ -101,6 +101,27 @@ fn a_machine_that_was_released_since_is_a_spare_again() {
     assert!(pipeline::invariants::breaches(world.state()).is_empty());
 }
 
+/// World 77000324: a later failover of web1 would have fenced m1, which bears web2 by then.
+#[test]
+fn a_machine_that_was_released_since_and_bears_another_server_is_that_one_s_alone() {
+    let mut world = moved();
+    world.intent(Intent::ReleaseMachine { machine: id("m1") });
+    world.run(30_000);
+    // a spare that is on is none
+    world.power_on(&id("m5"));
+    world.power_off(&id("m2"));
+    world.run_until_served("web2", "m1", 30_000);
+    world.restore();
+    world.adopt();
+    assert!(!world.state().ledger.servers[&id::<ServerId>("web1")].past.contains(&id::<MachineId>("m1")));
+    world.power_off(&id("m5"));
+    world.run(10_000);
+    world.power_off(&id("m4"));
+    world.run_until_served("web1", "m5", 30_000);
+    assert!(serves(&world, "web2"), "{}", world.story());
+    assert_eq!(on(&world, "web2"), id::<MachineId>("m1"));
+}
+
 #[test]
 fn a_bar_that_is_only_missing_frees_nothing() {
     let mut world = moved();
@@ -146,6 +167,11 @@ fn an_agent_that_was_not_heard_freezes_what_it_keeps_until_it_is_adopted_too() {
     assert_eq!(adoption.absent.keys().map(String::as_str).collect::<Vec<_>>(), ["store1"]);
     assert_eq!(adoption.undecided.len(), 3, "nobody can say where they are: {adoption:?}");
     assert_eq!(world.state().ledger.holds.len(), 3);
+    // web1 serves on m4, which this store takes for a spare that is enrolled: what is there stays there
+    assert!(["web1", "web2", "web3"].iter().all(|server| serves(&world, server)), "{}", world.story());
+    assert_eq!(adoption.undecided[&id::<ServerId>("web1")].may_be_on, ["m1", "m4"].map(id::<MachineId>).into());
+    let why = pipeline::fit::obstacles(world.state(), &id("web2"), &id("m4"), Instant(world.now));
+    assert!(why.iter().any(|why| why.contains("may bear web1")), "{why:?}");
     world.dead_agents.clear();
     world.power_off(&id("m4"));
     let (before, counter) = (world.records.len(), world.state().ledger.epoch);
@@ -163,8 +189,25 @@ fn an_agent_that_was_not_heard_freezes_what_it_keeps_until_it_is_adopted_too() {
     let adoption = world.adopt();
     assert!(adoption.absent.is_empty() && adoption.undecided.is_empty(), "{adoption:?}");
     assert_eq!(on(&world, "web1"), id::<MachineId>("m4"));
+    assert!(world.state().ledger.unclear.is_empty());
     world.run_until_served("web1", "m5", 60_000);
     assert_eq!(world.most_effective, 1);
+}
+
+#[test]
+fn a_switch_that_is_adopted_late_leaves_alone_what_serves() {
+    let mut world = moved();
+    world.restore();
+    world.dead_agents.insert(Agent::Switch(id("sw1")));
+    world.run(20_000);
+    assert!(world.adopt().undecided.is_empty(), "volumes tell where servers are");
+    assert_eq!(on(&world, "web1"), id::<MachineId>("m4"));
+    world.dead_agents.clear();
+    let adoption = world.adopt();
+    assert_eq!(adoption.heard.iter().map(String::as_str).collect::<Vec<_>>(), ["sw1"]);
+    assert!(adoption.placed.is_empty() && adoption.freed.is_empty(), "{adoption:?}");
+    assert!(["web1", "web2", "web3"].iter().all(|server| serves(&world, server)), "{}", world.story());
+    assert!(matches!(world.state().ledger.standing(&id("m1")), Standing::Quarantined { .. }));
 }
 
 #[test]
@@ -252,8 +295,14 @@ proptest! {
         if let Some(agent) = unheard {
             apply(&mut world, &Act::AgentDies(agent));
         }
-        world.adopt();
+        let serving = |world: &World| world.servers().into_iter().filter(|server| serves(world, server.as_str())).collect::<Vec<_>>();
+        let mut served = serving(&world);
+        let adoption = world.adopt();
+        // whom a failover had begun to cut off is cut off for good
+        served.retain(|server| adoption.barred.iter().all(|bar| bar.server.as_ref() != Some(server)));
         prop_assert_eq!(world.state().ledger.unadopted(), None);
+        let cut: Vec<_> = served.iter().filter(|server| !serving(&world).contains(server)).collect();
+        prop_assert!(cut.is_empty(), "{cut:?}: what serves is left alone:\n{}", world.story());
         prop_assert_eq!(pipeline::invariants::breaches(world.state()), Vec::<String>::new(), "{}", world.story());
         if unheard.is_none() {
             agrees(&lost, &world)?;

@@ -144,6 +144,10 @@ pub enum ToController {
     CrashAfter(Stage),
     /// Another one is started on a copy of its store, beside it.
     Double,
+    /// A backup of its store is taken, instead of the last one.
+    BackUp,
+    /// Its machine is lost with its store and all that lay with it; the last backup is restored, and it is started on that.
+    Restore,
     /// One of another estate is started beside it, whose documents name the same equipment, and its operator takes all of it in.
     AnotherEstate,
     /// Its time of day jumps, seconds.
@@ -201,6 +205,8 @@ pub enum Button {
     Failover(ServerId),
     /// Has an agent's memory seeded from the ledger.
     Readopt(AgentId),
+    /// Has a restored store adopted, or what was not heard then.
+    Adopt,
     /// Holds a server, or everything.
     Hold(Option<ServerId>),
     /// Lets that go.
@@ -340,6 +346,8 @@ impl fmt::Display for ToController {
             ToController::LoseAnswer => f.write_str("unanswered"),
             ToController::CrashAfter(stage) => write!(f, "crash-after {stage}"),
             ToController::Double => f.write_str("doubled"),
+            ToController::BackUp => f.write_str("backed-up"),
+            ToController::Restore => f.write_str("restored"),
             ToController::AnotherEstate => f.write_str("another-estate"),
             ToController::Jump(seconds) => write!(f, "jumps {seconds}"),
             ToController::LoseUplink => f.write_str("blind"),
@@ -391,6 +399,7 @@ impl fmt::Display for Button {
             Button::Approve(server) => write!(f, "approves {server}"),
             Button::Abort(server) => write!(f, "aborts {server}"),
             Button::LetGo => write!(f, "lets-go"),
+            Button::Adopt => write!(f, "adopts"),
             Button::SetMode(mode) => write!(f, "sets-mode {}", mode.word()),
             Button::Edit(edit) => write!(f, "edits-estate {edit}"),
         }
@@ -498,6 +507,8 @@ fn to_controller(words: &[&str]) -> Option<ToController> {
         ["unanswered"] => ToController::LoseAnswer,
         ["crash-after", stage] => ToController::CrashAfter(Stage::ALL.into_iter().find(|known| known.name() == *stage)?),
         ["doubled"] => ToController::Double,
+        ["backed-up"] => ToController::BackUp,
+        ["restored"] => ToController::Restore,
         ["another-estate"] => ToController::AnotherEstate,
         ["jumps", seconds] => ToController::Jump(seconds.parse().ok()?),
         ["blind"] => ToController::LoseUplink,
@@ -546,6 +557,7 @@ fn button(words: &[&str]) -> Option<Button> {
         ["approves", server] => Button::Approve(server.parse().ok()?),
         ["aborts", server] => Button::Abort(server.parse().ok()?),
         ["lets-go"] => Button::LetGo,
+        ["adopts"] => Button::Adopt,
         ["sets-mode", mode] => Button::SetMode(Mode::ALL.into_iter().find(|known| known.word() == *mode)?),
         ["edits-estate", what @ ..] => Button::Edit(edit::read(what)?),
         _ => return None,

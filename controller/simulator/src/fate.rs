@@ -14,7 +14,10 @@ use world::Dice;
 /// into a world's file already; the others are not in the world yet, but for the first, which is two quirks at once.
 pub const LATER: [(&str, &str); 6] = [
     ("a BMC that reads Off on every reading while its machine runs", "contrary signs of life veto P (4 of 6)"),
-    ("`serve doubled`, `serve rolled-back`: a second controller on a copy, a restored store", "lineages and `adopt` (4 of 6)"),
+    (
+        "`serve doubled`, `serve rolled-back`: a second controller on a copy, an older store put back in silence",
+        "one lineage twice (4 of 6)",
+    ),
     (
         "`agent A forgets`, `agent A rolled-back`: an agent's memory lost, copied or restored",
         "`agent readopt` by two people, replacement of agents (4 of 6)",
@@ -142,7 +145,7 @@ const fn kind(name: &'static str, draw: fn(&mut Drawing<'_>, Duration), absent: 
 }
 
 /// Every kind.
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 17] = [
     kind("machine", mishaps::machine, 50_000),
     kind("bmc quirk", mishaps::bmc_quirk, 500_000),
     kind("bmc restart", mishaps::bmc_restart, 600_000),
@@ -157,6 +160,7 @@ const KINDS: [Kind; 16] = [
     kind("operator", mishaps::operator, 500_000),
     kind("blackout", mishaps::blackout, 850_000),
     kind("rack", mishaps::rack, 700_000),
+    kind("backup", mishaps::backup, 800_000),
     kind("isolation", mishaps::isolation, 800_000),
     kind(COLLEAGUE_LATER, mishaps::colleague_later, 850_000),
 ];

@@ -13,6 +13,7 @@ use crate::fate::{Fate, Timed};
 use crate::hall::Hall;
 use crate::judge::Violation;
 use crate::site::{Controller, Site};
+use crate::store::Copy;
 use contract::wire::enrol::Authority;
 use pipeline::event::Intent;
 use pipeline::ledger::PlanRow;
@@ -37,6 +38,8 @@ const STILL: Duration = Duration::from_secs(10);
 const STILL_BLOCKED: Duration = Duration::from_secs(180);
 /// How often somebody looks at what the guard holds.
 const LOOKS_AGAIN: Duration = Duration::from_secs(30);
+/// How often somebody tries to have a restored store adopted when all mishaps are over.
+const ADOPTS: u32 = 3;
 /// How long a person takes from the end of a mishap to the next step.
 const PERSON: Duration = Duration::from_secs(2);
 
@@ -96,6 +99,8 @@ pub struct Play {
     /// What operators were answered: the newest refusal for each server.
     refused: Arc<Mutex<BTreeMap<ServerId, String>>>,
     crash_after: Option<pipeline::stage::Stage>,
+    /// The last backup of the store.
+    backup: Option<Copy>,
     /// The controller that runs is to die when a failover enters some stage.
     armed: bool,
     begun: Instant,
@@ -115,6 +120,7 @@ impl Play {
             story: Vec::new(),
             refused: Arc::default(),
             crash_after: None,
+            backup: None,
             armed: false,
             begun,
         })
@@ -243,6 +249,12 @@ impl Play {
     /// Waits until every server has come to rest; what breaks that law.
     pub async fn rest(&mut self) -> Vec<Breach> {
         tokio::time::sleep(PERSON).await;
+        for _ in 0..ADOPTS {
+            let Some(handle) = self.controller.as_ref().map(|controller| controller.handle.clone()) else { break };
+            if estates::adopt(handle).await {
+                break;
+            }
+        }
         for agent in self.untrusted().await {
             self.act(&Deed::Operator(Button::Readopt(agent))).await;
         }

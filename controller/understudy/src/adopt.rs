@@ -122,8 +122,8 @@ fn text(view: &AdoptionView, now: u64, look: Look) -> String {
     );
     rows(
         "Nobody can say where they are; each is held until a person has looked:",
-        &["SERVER", "BECAUSE"],
-        view.undecided.iter().map(|it| vec![it.server.clone(), it.why.clone()]).collect(),
+        &["SERVER", "MAY BE ON", "BECAUSE"],
+        view.undecided.iter().map(|it| vec![it.server.clone(), list(&it.may_be_on), it.why.clone()]).collect(),
     );
     rows(
         "Of no document, so that nothing is adopted:",

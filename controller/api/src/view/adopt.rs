@@ -69,11 +69,13 @@ pub struct BarredView {
     pub why: String,
 }
 
-/// A server that is nobody can say where.
+/// A server that nobody can place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndecidedView {
     /// Which.
     pub server: String,
+    /// Every machine that is said to bear it.
+    pub may_be_on: Vec<String>,
     /// Why.
     pub why: String,
 }

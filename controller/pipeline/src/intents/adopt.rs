@@ -1,7 +1,7 @@
 //! Persons agree that a restored store takes upon itself what the agents say happened since. Nothing is asked of any device by it.
 
 use crate::adopt;
-use crate::adoption::Adoption;
+use crate::adoption::{Adoption, Undecided};
 use crate::consent;
 use crate::event::Intent;
 use crate::out::Out;
@@ -63,7 +63,7 @@ fn take(state: &mut State, out: &mut Out, adoption: Adoption, principals: BTreeS
     let by = principals.iter().cloned().collect::<Vec<_>>().join(" and ");
     let undecided = adoption.undecided.clone();
     out.record(&mut state.ledger, Fact::Adopted { adoption: Box::new(adoption), principals });
-    for (server, why) in undecided {
+    for (server, Undecided { why, .. }) in undecided {
         let server = Some(server);
         if !state.ledger.holds.contains_key(&server) {
             let reason = format!("nobody can say where it is: {why}");

@@ -3,7 +3,7 @@
 use super::{Ledger, Overruled, Placement, Standing};
 use crate::adoption::{Adoption, Barred, Kept, Placed};
 use crate::record::Consent;
-use vocabulary::PlanId;
+use vocabulary::{MachineId, PlanId, ServerId};
 
 impl Ledger {
     /// Why this store takes nothing upon itself, if so: it came from a backup, and nobody has had it adopted.
@@ -18,6 +18,11 @@ impl Ledger {
     /// Whether there is something to adopt: the store was restored, or an agent was not heard when it was adopted.
     pub fn has_to_adopt(&self) -> bool {
         self.restored.is_some() || self.overruled.values().any(|row| row.until_seeded)
+    }
+
+    /// The server that a machine may bear without anybody knowing, if there is one.
+    pub fn may_bear(&self, machine: &MachineId) -> Option<&ServerId> {
+        self.unclear.iter().find(|(_, machines)| machines.contains(machine)).map(|(server, _)| server)
     }
 
     /// Folds one in.
@@ -36,8 +41,15 @@ impl Ledger {
             (row.standing, row.cut) = (Standing::Free, None);
             row.pool = pool.clone().or(row.pool.take());
         }
+        for server in &adoption.settled {
+            self.unclear.remove(server);
+        }
         for placed in &adoption.placed {
             self.apply_placed(placed);
+        }
+        for (server, undecided) in &adoption.undecided {
+            self.unclear.insert(server.clone(), undecided.may_be_on.clone());
+            self.server(server).past.extend(undecided.may_be_on.iter().cloned());
         }
         for barred in &adoption.barred {
             self.apply_barred(barred);
@@ -60,6 +72,10 @@ impl Ledger {
 
     fn apply_placed(&mut self, placed: &Placed) {
         let Placed { server, machine, epoch, volumes, basis, .. } = placed;
+        // whatever it bore by this store, it was released since: nothing is given to a machine before that
+        for row in self.servers.values_mut() {
+            row.past.remove(machine);
+        }
         let of_basis = basis.machines.get(machine).cloned();
         let row = self.machine(machine);
         (row.standing, row.cut) = (Standing::Bearing(server.clone()), None);

@@ -377,6 +377,13 @@ impl World {
                 self.holders.insert(volume, holder.plan);
             }
         }
+        // how ports are to stand is taken up by the driver at once
+        for action in pipeline::reseed::ports(self.state(), agent) {
+            let barred = action.resources().iter().any(|resource| self.barred.contains(resource));
+            if barred == matches!(action, Action::BarPort { .. }) {
+                let _ = self.act(&Agent::Switch(super::id(agent)), &action);
+            }
+        }
         self.forgetful.remove(agent);
         self.restored.remove(agent);
         self.tell(What::Readopted { agent: agent.to_owned(), principal: "uid 0".into() });

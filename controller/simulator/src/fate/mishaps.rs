@@ -182,6 +182,15 @@ pub(super) fn controller_disk(drawing: &mut Drawing<'_>, at: Duration) {
     }
 }
 
+/// The controller's machine is lost some time after a backup; somebody restores it, looks, and has it adopted.
+pub(super) fn backup(drawing: &mut Drawing<'_>, at: Duration) {
+    let lost = at + drawing.lasting();
+    let adopted = lost + drawing.span(SHORT);
+    drawing.add(at, Deed::Controller(ToController::BackUp));
+    drawing.add(lost, Deed::Controller(ToController::Restore));
+    drawing.add(adopted, Deed::Operator(Button::Adopt));
+}
+
 pub(super) fn switch(drawing: &mut Drawing<'_>, at: Duration) {
     let to = |what| Deed::Switch(what);
     match drawing.dice.between(0, 2) {

@@ -36,6 +36,7 @@ impl Play {
             Deed::Operator(Button::SetMode(mode)) => self.set_mode(*mode),
             Deed::Operator(Button::Approve(server)) => self.approve(server),
             Deed::Operator(Button::LetGo) => self.let_go(),
+            Deed::Operator(Button::Adopt) => self.has_it_adopted(),
             Deed::Operator(button) => self.press_button(button),
         };
         if done {
@@ -151,6 +152,8 @@ impl Play {
                     return false;
                 }
             },
+            ToController::BackUp => self.backup = Some(self.site.store.copy()),
+            ToController::Restore => return self.restore_controller(),
             ToController::AnotherEstate => return self.start_another_estate(),
             ToController::CrashAfter(stage) => self.crash_after = Some(stage),
             ToController::Jump(seconds) => {
@@ -187,6 +190,26 @@ impl Play {
             | (ToProcess::Start, Some(_)) => return false,
         }
         true
+    }
+
+    /// Whoever presses it does not stand still for the answer.
+    fn has_it_adopted(&self) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        tokio::spawn(super::estates::adopt(controller.handle.clone()));
+        true
+    }
+
+    /// The store is lost with whoever runs on it.
+    fn restore_controller(&mut self) -> bool {
+        let Some(backup) = self.backup.clone() else { return false };
+        self.strike_process(ToProcess::Kill, self.controller.as_ref().map(|controller| controller.life.clone()));
+        self.site.store.set_mood(Mood::Sound);
+        self.site.store.no_fuse();
+        if let Err(fault) = self.site.restore(&backup) {
+            self.tell(format!("the backup is not restored: {fault}"));
+            return false;
+        }
+        self.start_controller()
     }
 
     fn start_controller(&mut self) -> bool {
@@ -288,7 +311,7 @@ impl Play {
             }
             Button::EndMaintenance(machine) => (Intent::EndMaintenance { subject: Subject::Machine(machine) }, None),
             // not at the controller, or not one alone
-            Button::Edit(_) | Button::SetMode(_) | Button::Approve(_) | Button::LetGo => return false,
+            Button::Edit(_) | Button::SetMode(_) | Button::Approve(_) | Button::LetGo | Button::Adopt => return false,
             Button::Abort(server) => (Intent::AbortFailover { server, reason: "a person thinks it over".into() }, None),
             Button::Readopt(agent) => {
                 let handle = controller.handle.clone();

@@ -13,6 +13,8 @@ use vocabulary::estate::{Estate, Mode};
 use vocabulary::{AgentId, BootServiceId, ServerId, StorageId, SwitchId};
 
 /// How long its operator waits for an answer.
+/// How long he stays at it.
+const ADOPTS_WITHIN: Duration = Duration::from_secs(120);
 const ANSWER: Duration = Duration::from_secs(20);
 /// How long he waits until agents have said hello, and machines are taken in.
 const WAITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
@@ -116,6 +118,17 @@ impl Play {
         });
         true
     }
+}
+
+/// What an operator does with a restored store: he looks at what the agents say, and agrees to it. True if nothing is left to adopt.
+pub(super) async fn adopt(handle: Handle) -> bool {
+    let looks = async {
+        let Ok(Some(adoption)) = handle.adoption().await else { return };
+        // what was refused he reads in the journal, and looks again
+        let _ = handle.adopt("uid 0".to_owned(), adoption.hash(), "the store was lost".to_owned()).await;
+    };
+    let _ = tokio::time::timeout(ADOPTS_WITHIN, looks).await;
+    handle.query(|state| !state.ledger.has_to_adopt()).await.unwrap_or(true)
 }
 
 /// Presses a button; what became of it stands in the other estate's own records.
