@@ -35,7 +35,7 @@ pub async fn adopt(session: &Session, arguments: Adopt) -> Result<(), Failure> {
     }
     let body = request::Adopt { hash: view.hash, reason: arguments.reason };
     let answer = session.order::<AdoptedView>(PATH, &body).await?;
-    session.show(&answer, |adopted| outcome(adopted))?;
+    session.show(&answer, outcome)?;
     if !answer.view.adopted {
         let now = session.slow_view::<AdoptionView>(PATH, limits::AGENTS_ANSWER).await?.view;
         out::talk(&agreement(&now.agreed, now.needed));
