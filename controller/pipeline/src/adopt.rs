@@ -5,15 +5,18 @@ use crate::adoption::{Adoption, Barred, Kept, Placed, Undecided};
 use crate::basis::Basis;
 use crate::effect::Agent;
 use crate::ledger::Standing;
+use crate::record::Consent;
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::request::{GateEntry, Holder, Resource};
 use vocabulary::storage::Access;
 use vocabulary::{Epoch, Instant, MachineId, PlanId, ServerId, Span, VolumeId};
 
-/// The agents that were adopted and do not obey this store yet, and the one inside `serve`, whose memory did not come with the backup.
+/// The agents that were adopted and do not obey this store yet, and the one inside `serve`, whose memory did not come with the backup. None
+/// while somebody's word waits for another one's: an adoption ends all of them.
 pub fn to_seed(state: &State) -> BTreeSet<String> {
-    if state.ledger.restored.is_some() {
+    let waiting = state.ledger.consents.iter().any(|given| matches!(given.to, Consent::Adopt { .. }));
+    if waiting || state.ledger.restored.is_some() {
         return BTreeSet::new();
     }
     let waits = state.ledger.overruled.iter().filter(|(_, row)| row.until_seeded).map(|(agent, _)| agent);
@@ -195,13 +198,19 @@ impl<'a> Look<'a> {
                 }
             }
         }
+        let others: Vec<(MachineId, ServerId)> =
+            self.known.iter().map(|(server, (machine, _))| (machine.clone(), server.clone())).collect();
+        for (machine, server) in others {
+            on.entry(machine).or_default().push(server);
+        }
         for (machine, servers) in on.into_iter().filter(|(_, servers)| servers.len() > 1) {
             let names: Vec<&str> = servers.iter().map(|server| server.as_str()).collect();
             let why = format!("{machine} is said to bear {}", names.join(" and "));
             for server in servers {
-                self.decided.remove(&server);
-                let undecided = self.undecided(&server, why.clone());
-                adoption.undecided.insert(server, undecided);
+                if self.decided.remove(&server).is_some() {
+                    let undecided = self.undecided(&server, why.clone());
+                    adoption.undecided.insert(server, undecided);
+                }
             }
         }
         // where one is beyond doubt no other can be
@@ -273,15 +282,17 @@ impl<'a> Look<'a> {
     }
 
     fn by_wires(&self, server: &ServerId) -> Result<Option<(MachineId, Epoch)>, String> {
+        // an older one may be all that was heard
+        if let Some(agent) = self.absent.keys().next() {
+            return Err(format!("agent {agent}, which may hold something newer for it, was not heard"));
+        }
         let entries = self.machines.iter().flat_map(|(machine, entries)| entries.iter().map(move |entry| (machine, entry)));
         let claims = entries.filter_map(|(machine, entry)| {
             let holder = entry.holder.as_ref().filter(|holder| holder.server == *server)?;
             Some((holder.plan.0, machine))
         });
         let claims: BTreeSet<(Epoch, &MachineId)> = claims.collect();
-        let Some((epoch, machine)) = claims.last().copied() else {
-            return if self.absent.is_empty() { Ok(None) } else { Err("not every agent was heard that may hold it".to_owned()) };
-        };
+        let Some((epoch, machine)) = claims.last().copied() else { return Ok(None) };
         if let Some((_, other)) = claims.iter().find(|(at, other)| *at == epoch && *other != machine) {
             return Err(format!("{machine} and {other} both hold it by plan {}", PlanId(epoch)));
         }

@@ -147,6 +147,7 @@ fn where_two_agree_no_one_adopts_alone_and_only_what_was_shown_is_taken() {
     world.boot_core();
     let adoption = world.adopt();
     assert!(world.state().ledger.unadopted().is_some(), "one person is not enough");
+    assert!(pipeline::adopt::to_seed(world.state()).is_empty());
     let shown = |hash: String| Intent::Adopt { hash, reason: String::new() };
     let ticket = world.intent_of("uid 2", shown("0".repeat(64)));
     assert_eq!(world.replies[&ticket].as_ref().unwrap_err().code.0, 67);
@@ -176,7 +177,7 @@ fn an_agent_that_was_not_heard_freezes_what_it_keeps_until_it_is_adopted_too() {
     world.power_off(&id("m4"));
     let (before, counter) = (world.records.len(), world.state().ledger.epoch);
     world.run(60_000);
-    let ticket = world.intent(Intent::Resume { server: Some(id("web1")), reason: "looked".into() });
+    let ticket = world.intent(Intent::Resume { server: Some(id("web2")), reason: "looked".into() });
     assert!(world.replies[&ticket].is_ok());
     world.run(60_000);
     assert_eq!(world.state().ledger.epoch, counter, "{}", world.story_from(before));
@@ -189,7 +190,7 @@ fn an_agent_that_was_not_heard_freezes_what_it_keeps_until_it_is_adopted_too() {
     let adoption = world.adopt();
     assert!(adoption.absent.is_empty() && adoption.undecided.is_empty(), "{adoption:?}");
     assert_eq!(on(&world, "web1"), id::<MachineId>("m4"));
-    assert!(world.state().ledger.unclear.is_empty());
+    assert!(world.state().ledger.unclear.is_empty() && world.state().ledger.holds.is_empty(), "{}", world.story());
     world.run_until_served("web1", "m5", 60_000);
     assert_eq!(world.most_effective, 1);
 }

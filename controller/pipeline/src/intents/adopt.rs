@@ -45,6 +45,9 @@ pub fn adopt(state: &mut State, out: &mut Out, principal: &str, hash: &str, reas
     Ok(())
 }
 
+/// How the reason of a hold begins that only says what an adoption could not.
+const UNPLACED: &str = "nobody can say where it is";
+
 fn take(state: &mut State, out: &mut Out, adoption: Adoption, principals: BTreeSet<String>) {
     if state.ledger.restored.is_some() {
         let open: Vec<PlanId> = state.ledger.open_plans().map(|row| row.plan.id()).collect();
@@ -61,13 +64,19 @@ fn take(state: &mut State, out: &mut Out, adoption: Adoption, principals: BTreeS
         }
     }
     let by = principals.iter().cloned().collect::<Vec<_>>().join(" and ");
-    let undecided = adoption.undecided.clone();
+    let (undecided, settled) = (adoption.undecided.clone(), adoption.settled.clone());
     out.record(&mut state.ledger, Fact::Adopted { adoption: Box::new(adoption), principals });
     for (server, Undecided { why, .. }) in undecided {
         let server = Some(server);
         if !state.ledger.holds.contains_key(&server) {
-            let reason = format!("nobody can say where it is: {why}");
+            let reason = format!("{UNPLACED}: {why}");
             out.record(&mut state.ledger, Fact::Hold { server, principal: by.clone(), reason });
+        }
+    }
+    for server in settled.into_iter().map(Some) {
+        if state.ledger.holds.get(&server).is_some_and(|hold| hold.reason.starts_with(UNPLACED)) {
+            let reason = "it is known where it is".to_owned();
+            out.record(&mut state.ledger, Fact::Resumed { server, principal: by.clone(), reason });
         }
     }
     state.watch.drawn_before = state.ledger.epoch;

@@ -49,6 +49,13 @@ impl Ledger {
         }
         for (server, undecided) in &adoption.undecided {
             self.unclear.insert(server.clone(), undecided.may_be_on.clone());
+            let elsewhere =
+                self.placement(server).filter(|placed| self.standing(&placed.machine) != Standing::Bearing(server.clone()));
+            if elsewhere.is_some() {
+                // where this store had it is another one by now
+                self.volumes.retain(|_, (owner, ..)| owner != server);
+                self.server(server).placement = None;
+            }
             self.server(server).past.extend(undecided.may_be_on.iter().cloned());
         }
         for barred in &adoption.barred {
