@@ -50,11 +50,14 @@ async fn exact(fixture: &dyn SwitchFixture) -> Verdict {
     must("a port takes an access VLAN", driver.set(&other, &PortSetting::access(a))).await?;
     for vlan in [a, b, b, a] {
         let setting = PortSetting::access(vlan);
+        let before = must("a port can be read", driver.read(&one)).await?;
         let answered = must("a port takes an access VLAN", driver.set(&one, &setting)).await?;
         ensure(is(&answered, &setting), "`set` answers with what was read back, exactly what was asked", &answered)?;
         ensure(answered.port.port == one, "a reading names its port", &answered)?;
         ensure(answered.admin_up, "`set` brings the port up", &answered)?;
-        ensure(answered.learnt.is_empty(), "`set` flushes the learnt addresses", &answered)?;
+        // what is plugged in there may speak between the flush and the reading
+        let quiet = answered.frames_in <= before.frames_in;
+        ensure(!quiet || answered.learnt.is_empty(), "`set` flushes the learnt addresses", &answered)?;
         let read = must("a set port can be read", driver.read(&one)).await?;
         ensure(is(&read, &setting), "after `set` a reading shows exactly that and no VLAN of before", &read)?;
         let neighbour = must("a port can be read", driver.read(&other)).await?;

@@ -19,6 +19,7 @@ const NOT_BEGUN: &str = "F0303";
 const FLAPS: usize = 6;
 
 /// A suspicion that stands.
+#[derive(Clone)]
 struct Suspect {
     machine: MachineId,
     /// When anything was suspected of it first.
@@ -32,6 +33,8 @@ struct Suspect {
 #[derive(Default)]
 struct Reader {
     suspects: BTreeMap<ServerId, Suspect>,
+    /// Those whose failover has begun: if it comes to nothing, what is suspected of the machine then is what was suspected before, and no new death.
+    carried: BTreeMap<ServerId, Suspect>,
     told: BTreeMap<ServerId, usize>,
     works: BTreeSet<MachineId>,
     let_go: bool,
@@ -50,6 +53,7 @@ pub(super) fn beyond(entries: &[Entry], lives: &[usize], racks: &BTreeMap<Machin
         if lives.contains(&place) {
             // windows begin empty
             reader.suspects.clear();
+            reader.carried.clear();
         }
         if let Fact::Closed { plan, result: Err(ended) } = &entry.record.fact
             && ended.code == NOT_BEGUN
@@ -70,7 +74,8 @@ impl Reader {
         match fact {
             Fact::Suspected { server, machine, symptom, .. } => {
                 *self.told.entry(server.clone()).or_default() += 1;
-                let before = self.suspects.remove(server).filter(|before| before.machine == *machine);
+                let carried = self.carried.remove(server);
+                let before = self.suspects.remove(server).or(carried).filter(|before| before.machine == *machine);
                 let first = before.as_ref().map_or(at, |before| before.first);
                 let since = before.and_then(|before| before.gone).unwrap_or(at);
                 let gone = GONE.contains(&symptom.as_str()).then_some(since);
@@ -80,14 +85,20 @@ impl Reader {
             Fact::Cleared { server } => {
                 *self.told.entry(server.clone()).or_default() += 1;
                 self.suspects.remove(server);
+                self.carried.remove(server);
             }
+            Fact::Owned(ownership) => drop(self.carried.remove(&ownership.server)),
             Fact::Maintenance { subject: Subject::Machine(machine), .. } => drop(self.works.insert(machine.clone())),
             Fact::Consented { to: Consent::LetGo { .. }, .. } => self.let_go = true,
             Fact::Consented { to: Consent::Plan { hash, .. }, .. } => drop(self.agreed.insert(hash.clone())),
             Fact::Ceiling { mode, .. } => self.mode = Some(*mode),
             Fact::Intended { .. } => self.asked = true,
             Fact::Sealed { plan, .. } => {
-                let own = self.suspects.remove(plan.server()?)?;
+                let server = plan.server()?;
+                let own = self.suspects.remove(server)?;
+                if plan.body().kind == Kind::Failover {
+                    self.carried.insert(server.clone(), own.clone());
+                }
                 let by_itself = plan.body().kind == Kind::Failover && !by_hand;
                 let agreed = self.agreed.remove(plan.hash());
                 match self.mode {
