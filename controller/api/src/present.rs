@@ -20,6 +20,7 @@ pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> Statu
         revision,
         blind: state.watch.blind_since.is_some(),
         restored: state.ledger.unadopted(),
+        unheard: state.ledger.overruled.iter().filter(|(_, row)| row.until_seeded).map(|(agent, _)| agent.clone()).collect(),
         holds: holds(state),
         servers: state.estate.servers.keys().filter_map(|id| server(state, id, now)).collect(),
         machines: state.estate.machines.keys().filter_map(|id| machine(state, id, now)).collect(),

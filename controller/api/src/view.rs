@@ -22,6 +22,9 @@ pub struct StatusView {
     /// Why this store only observes until `understudy adopt`: it came from a backup.
     #[serde(default)]
     pub restored: Option<String>,
+    /// Agents that were not heard when it was adopted: their devices are only observed until `understudy adopt` hears them.
+    #[serde(default)]
+    pub unheard: Vec<String>,
     /// What persons hold: no new effect leaves.
     #[serde(default)]
     pub holds: Vec<HoldView>,

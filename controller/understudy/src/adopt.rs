@@ -91,7 +91,7 @@ fn text(view: &AdoptionView, now: u64, look: Look) -> String {
         }
     };
     rows(
-        "Nobody was heard of:",
+        "Not heard; what they keep is only observed until they are:",
         &["AGENT", "BECAUSE"],
         view.absent.iter().map(|it| vec![it.agent.clone(), it.why.clone()]).collect(),
     );

@@ -109,6 +109,10 @@ fn detail(server: &ServerView, now: u64) -> String {
 
 fn troubles(view: &StatusView) -> Vec<Trouble> {
     let mut all: Vec<Trouble> = view.restored.iter().map(|why| trouble(why.clone(), "understudy adopt")).collect();
+    if !view.unheard.is_empty() {
+        let what = format!("not heard when this store was adopted, and only observed since: {}", view.unheard.join(", "));
+        all.push(trouble(what, "understudy adopt"));
+    }
     all.extend(view.holds.iter().map(of_hold));
     if view.blind {
         let what = "no canary answers: the controller may be the isolated one, so nothing is done";

@@ -70,6 +70,7 @@ fn view(servers: Vec<ServerView>, machines: Vec<MachineView>) -> StatusView {
         revision: 57,
         blind: false,
         restored: None,
+        unheard: Vec::new(),
         holds,
         servers,
         machines,

@@ -44,7 +44,7 @@ fn a_backup_is_restored_and_only_observes_until_it_is_adopted() {
     }
     let shown = controller.run(&["adopt", "--dry-run"]).expect(0).stdout;
     for part in
-        ["Nobody was heard of:", "store1", "it did not answer", "Nobody can say where they are", "0 of 1 person has agreed"]
+        ["Not heard; what they keep", "store1", "it did not answer", "Nobody can say where they are", "0 of 1 person has agreed"]
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -56,7 +56,8 @@ fn a_backup_is_restored_and_only_observes_until_it_is_adopted() {
     let adopted = controller.run(&["adopt", "--yes", "--hash", &view["hash"].as_str().unwrap()[..12]]).expect(0).stdout;
     assert!(adopted.contains("adopted: from here on this store acts") && adopted.contains("bmc obeys it"), "{adopted}");
     let status = controller.run(&["status"]).expect(0).stdout;
-    assert!(!status.contains("understudy adopt  "), "{status}");
+    assert!(!status.contains("restored from a backup"), "{status}");
+    assert!(status.contains("only observed since: boot1, store1, sw1"), "{status}");
     assert!(status.contains("understudy resume web1"), "nobody can say where it is: {status}");
     let after = controller.run(&["agent", "list", "--output", "json"]).expect(0).json();
     assert_eq!(before.as_array().unwrap().len(), after.as_array().unwrap().len());
@@ -64,7 +65,7 @@ fn a_backup_is_restored_and_only_observes_until_it_is_adopted() {
     controller.run(&["adopt", "--dry-run"]).expect(0);
     controller.signal(Signal::SIGTERM);
     controller.again();
-    assert!(!controller.run(&["status"]).expect(0).stdout.contains("understudy adopt  "), "it stays adopted");
+    assert!(!controller.run(&["status"]).expect(0).stdout.contains("restored from a backup"), "it stays adopted");
 }
 
 /// Entries of a backup.
