@@ -15,7 +15,7 @@ use pipeline::adopt;
 use pipeline::adoption::Adoption;
 use pipeline::record::Consent;
 use pipeline::{State, consent};
-use vocabulary::{Fault, Instant, PlanId};
+use vocabulary::{Instant, PlanId};
 
 /// `GET /v1/backup`: everything, as lines of JSON. It holds secrets; whoever asked is in the log.
 pub async fn backup(Extension(context): Extension<Context>, ConnectInfo(peer): ConnectInfo<Caller>) -> Response {
@@ -40,7 +40,7 @@ pub async fn adoption(Extension(context): Extension<Context>) -> Answer<Adoption
         let now = engine.clock().now();
         state.ledger.has_to_adopt().then(|| view(state, &adopt::read(state, now), now))
     });
-    seen.await?.map(Json).ok_or_else(|| Problem(nothing()))
+    seen.await?.map(Json).ok_or_else(|| Problem(adopt::nothing()))
 }
 
 /// `POST /v1/adoption`: a person agrees.
@@ -55,14 +55,6 @@ pub async fn take(
         .map(|seeded| SeededView { agent: seeded.agent, refused: seeded.outcome.err().map(|fault| fault.message) });
     let agents: Vec<SeededView> = agents.collect();
     Ok(Json(AdoptedView { adopted: !agents.is_empty(), agents }))
-}
-
-fn nothing() -> Fault {
-    Fault::new(
-        1106,
-        "there is nothing to adopt: this store was not restored from a backup, or all that there was is adopted",
-        "`understudy agent list` shows what is wrong with an agent, if anything is",
-    )
 }
 
 fn view(state: &State, adoption: &Adoption, now: Instant) -> AdoptionView {

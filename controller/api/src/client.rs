@@ -114,16 +114,22 @@ impl Client {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| self.unreachable(error))?;
             let Ok(data) = frame.into_data() else { continue };
-            buffer.extend_from_slice(&data);
-            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
-                if !each(String::from_utf8_lossy(&line).trim_end()) {
+            // what is left moves once, however many lines came together, and is looked at once, however long it grows
+            let Some(end) = data.iter().rposition(|byte| *byte == b'\n') else {
+                buffer.extend_from_slice(&data);
+                if buffer.len() > LINE_BYTES_MAX {
+                    return Err(self.unreachable("a line without end"));
+                }
+                continue;
+            };
+            let (whole, rest) = data.split_at(end + 1);
+            buffer.extend_from_slice(whole);
+            for line in buffer.split_inclusive(|byte| *byte == b'\n') {
+                if !each(String::from_utf8_lossy(line).trim_end()) {
                     return Ok(());
                 }
             }
-            if buffer.len() > LINE_BYTES_MAX {
-                return Err(self.unreachable("a line without end"));
-            }
+            buffer = rest.to_vec();
         }
         Err(self.unreachable("the controller went away"))
     }

@@ -28,6 +28,9 @@ pub struct Config {
     pub crash_after: Option<Stage>,
 }
 
+/// The folder of the estate's authority in a state folder.
+pub const AUTHORITY: &str = "authority";
+
 /// Why the engine does not start. Each says what to do.
 pub type Error = Fault;
 
@@ -121,7 +124,7 @@ pub fn start(config: &Config) -> Result<Running, Error> {
 }
 
 fn authority(config: &Config, meta: &journal::Meta) -> Result<Authority, Fault> {
-    Authority::open(&config.state.join("authority"), meta.estate.clone(), meta.lineage.clone()).map_err(|error| {
+    Authority::open(&config.state.join(AUTHORITY), meta.estate.clone(), meta.lineage.clone()).map_err(|error| {
         Fault::new(
             1006,
             format!("the certificate authority cannot be opened: {error}"),

@@ -10,7 +10,7 @@ use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::request::{GateEntry, Holder, Resource};
 use vocabulary::storage::Access;
-use vocabulary::{Epoch, Instant, MachineId, PlanId, ServerId, Span, VolumeId};
+use vocabulary::{Epoch, Fault, Instant, MachineId, PlanId, ServerId, Span, VolumeId};
 
 /// The agents that were adopted and do not obey this store yet, and the one inside `serve`, whose memory did not come with the backup. None
 /// while somebody's word waits for another one's: an adoption ends all of them.
@@ -23,6 +23,15 @@ pub fn to_seed(state: &State) -> BTreeSet<String> {
     let knows =
         |agent: &&String| state.watch.gates.get(*agent).is_some_and(|gate| gate.hello.trusted && gate.forgotten.is_empty());
     waits.filter(knows).cloned().chain([Agent::Bmc.to_string()]).collect()
+}
+
+/// Why nothing is adopted where there is nothing.
+pub fn nothing() -> Fault {
+    Fault::new(
+        1106,
+        "there is nothing to adopt: this store was not restored from a backup, or all that there was is adopted",
+        "`understudy agent list` shows what is wrong with an agent, if anything is",
+    )
 }
 
 /// What an agent said holds for so long: another controller may still be at work. Documented in docs/limits.md.
@@ -55,6 +64,8 @@ struct Look<'a> {
     machines: BTreeMap<MachineId, Vec<&'a GateEntry>>,
     /// Machines some of whose agents were not heard.
     partly: BTreeSet<MachineId>,
+    /// Machines some of whose agents do not obey this store yet.
+    waiting: BTreeSet<MachineId>,
     /// Where a server is, as the agents say.
     decided: BTreeMap<ServerId, (MachineId, Epoch)>,
     /// Where others are, as this store knows since it acts.
@@ -94,6 +105,7 @@ impl<'a> Look<'a> {
             volumes: BTreeMap::new(),
             machines: BTreeMap::new(),
             partly: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             decided: BTreeMap::new(),
             known: BTreeMap::new(),
         };
@@ -110,6 +122,9 @@ impl<'a> Look<'a> {
             for (agent, resource) in ports.chain(permits) {
                 if !self.heard.contains_key(agent.as_str()) {
                     self.partly.insert(id.clone());
+                }
+                if self.waits(&agent) {
+                    self.waiting.insert(id.clone());
                 }
                 self.of_machine.insert((agent, resource), id.clone());
             }
@@ -156,12 +171,8 @@ impl<'a> Look<'a> {
     /// The same of a machine: later on those with an agent that is adopted only now, and those that may bear a server that nobody could place.
     fn concerns_machine(&self, machine: &MachineId) -> bool {
         let ledger = &self.state.ledger;
-        let anew = || ledger.may_bear(machine).is_some() || self.waits_on(machine);
+        let anew = || self.waiting.contains(machine) || ledger.may_bear(machine).is_some();
         ledger.restored.is_some() || (ledger.open_plan_on(machine).is_none() && anew())
-    }
-
-    fn waits_on(&self, machine: &MachineId) -> bool {
-        self.of_machine.iter().any(|((agent, _), of)| of == machine && self.waits(agent))
     }
 
     /// True if an agent does not obey this store yet.

@@ -62,18 +62,13 @@ fn forgotten(state: &State, agent: &str, asked: Instant, hello: &AgentHello) -> 
 
 /// Folds a hello in. One that has forgotten something is recorded once, and stands until the agent is seeded anew.
 pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hello: &AgentHello) {
-    // what was asked for before it was seeded says nothing of what it knows since
-    if state.ledger.has_to_adopt() {
-        let forgotten = forgotten(state, agent, asked, hello);
-        state.watch.gates.insert(agent.to_owned(), Gate { asked, hello: hello.clone(), forgotten });
-    } else {
-        state.watch.gates.clear();
-    }
+    remember(state, agent, asked, hello);
     if state.ledger.restored.is_some() {
         // who knows better than a backup is no rival: it is asked what happened since
         return;
     }
-    let seeded = state.watch.readopted.get(agent).is_some_and(|at| *at >= asked);
+    // what was asked for before it was seeded says nothing of what it knows since
+    let seeded = seeded_since(state, agent, asked);
     if !seeded {
         overrule::measure(state, out, agent, hello);
     }
@@ -91,6 +86,22 @@ pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hell
         evidence.push(format!("and {more} more"));
     }
     out.record(&mut state.ledger, Fact::OlderMemory { agent: agent.to_owned(), evidence });
+}
+
+fn seeded_since(state: &State, agent: &str, asked: Instant) -> bool {
+    state.watch.readopted.get(agent).is_some_and(|at| *at >= asked)
+}
+
+/// Keeps what an agent said while there is something to adopt. What was asked for earlier, and comes later, is older.
+fn remember(state: &mut State, agent: &str, asked: Instant, hello: &AgentHello) {
+    if !state.ledger.has_to_adopt() {
+        return state.watch.gates.clear();
+    }
+    let late = state.watch.gates.get(agent).is_some_and(|gate| gate.asked > asked);
+    if !late && !seeded_since(state, agent, asked) {
+        let forgotten = forgotten(state, agent, asked, hello);
+        state.watch.gates.insert(agent.to_owned(), Gate { asked, hello: hello.clone(), forgotten });
+    }
 }
 
 /// An operator had the agent seeded: from here on it is believed again.

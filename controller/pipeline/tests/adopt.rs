@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "common/cases.rs"]
+mod cases;
 mod common;
 #[path = "common/life.rs"]
 #[allow(dead_code, reason = "another test lives whole lives")]
@@ -140,6 +142,22 @@ fn a_bar_that_is_only_missing_frees_nothing() {
 }
 
 #[test]
+fn what_an_agent_said_earlier_and_comes_later_is_not_taken() {
+    let mut world = up();
+    let early = world.hello("store1");
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m4", 20_000);
+    world.restore();
+    let now = world.hello("store1");
+    world.tell(now);
+    world.tell(early);
+    let told = world.state().watch.gates["store1"].hello.clone();
+    let holder =
+        |machine: &str| told.entries.iter().any(|it| it.holder.as_ref().is_some_and(|h| h.machine == id::<MachineId>(machine)));
+    assert!(holder("m4") && !holder("m1"), "{told:?}");
+}
+
+#[test]
 fn where_two_agree_no_one_adopts_alone_and_only_what_was_shown_is_taken() {
     let mut world = moved();
     world.restore();
@@ -265,14 +283,8 @@ fn agrees(lost: &Ledger, found: &World) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Some hundred worlds in every run; `PROPTEST_CASES` asks for more.
-#[expect(clippy::disallowed_methods, reason = "the ban is for the core; a test asks how long it may run")]
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(128)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, .. ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases::cases(), max_shrink_iters: 400, .. ProptestConfig::default() })]
 
     /// A backup of any moment, restored at any later one, in the middle of any faults.
     #[test]
@@ -298,7 +310,10 @@ proptest! {
         }
         let serving = |world: &World| world.servers().into_iter().filter(|server| serves(world, server.as_str())).collect::<Vec<_>>();
         let mut served = serving(&world);
+        let epochs = world.epochs.clone();
         let adoption = world.adopt();
+        let lowered = epochs.iter().find(|(kept, epoch)| world.epochs.get(*kept).is_none_or(|now| now < *epoch));
+        prop_assert_eq!(lowered, None, "no gate's epoch is lowered");
         // whom a failover had begun to cut off is cut off for good
         served.retain(|server| adoption.barred.iter().all(|bar| bar.server.as_ref() != Some(server)));
         prop_assert_eq!(world.state().ledger.unadopted(), None);

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "common/cases.rs"]
+mod cases;
 mod common;
 #[path = "common/life.rs"]
 mod life;
@@ -12,14 +14,8 @@ use common::World;
 use life::{Act, act, apply};
 use proptest::prelude::*;
 
-/// A hundred or so in every run; `PROPTEST_CASES` asks for more.
-#[expect(clippy::disallowed_methods, reason = "the ban is for the core; a test asks how long it may run")]
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(128)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, .. ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases::cases(), max_shrink_iters: 400, .. ProptestConfig::default() })]
 
     #[test]
     fn never_twice_and_never_lost(lot in life::lot()) {

@@ -35,12 +35,19 @@ pub async fn backup(session: &Session, arguments: &Backup) -> Result<(), Failure
         // what is not whole is no backup, and nobody is to take it for one
         let _ = std::fs::remove_file(&unfinished);
     })?;
-    std::fs::rename(&unfinished, file).map_err(|error| unwritable(file, &error))?;
+    settle(&unfinished, file).map_err(|error| unwritable(file, &error))?;
     if session.json() {
         return out::json(&json!({"file": file.display().to_string(), "entries": entries}));
     }
     let entries = render::entries(entries);
     out::line(&format!("{} holds {entries} and the estate's keys, readable by you alone", file.display()))
+}
+
+/// Gives what was built beside its name, and has that survive a power cut before anybody is told of it.
+pub fn settle(built: &Path, name: &Path) -> std::io::Result<()> {
+    std::fs::rename(built, name)?;
+    let folder = name.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 fn beside(file: &Path) -> PathBuf {

@@ -1,12 +1,14 @@
 //! `understudy restore`: a store from a backup, with a lineage of its own, so that no agent takes it for the one that was lost. It never touches a
 //! store that is there, and leaves nothing behind where it fails.
 
+use crate::backup::settle;
 use crate::cli::Restore;
 use crate::estate::init::{STATE_MODE, lineage, word};
 use crate::exit::{Exit, Failure};
 use crate::forms::Output;
 use crate::{out, render};
 use contract::wire::enrol::Authority;
+use engine::start::AUTHORITY;
 use indicatif::{ProgressBar, ProgressStyle};
 use journal::backup::{self, Header, Source};
 use journal::chain::Head;
@@ -18,9 +20,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use vocabulary::{Fault, WallTime};
-
-/// The folder of the authority in a state folder.
-const AUTHORITY: &str = "authority";
 
 /// Restores.
 pub fn restore(arguments: &Restore, output: Output) -> Result<(), Failure> {
@@ -41,7 +40,7 @@ pub fn restore(arguments: &Restore, output: Output) -> Result<(), Failure> {
         // what is not whole is no store
         let _ = std::fs::remove_dir_all(&building);
     })?;
-    std::fs::rename(&building, state).map_err(|error| {
+    settle(&building, state).map_err(|error| {
         let _ = std::fs::remove_dir_all(&building);
         no_room(state, &error)
     })?;

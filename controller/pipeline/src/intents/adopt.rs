@@ -13,11 +13,7 @@ use vocabulary::{AgentId, Fault, PlanId};
 /// A person agrees to what was shown, and to nothing else. When enough have, it is taken.
 pub fn adopt(state: &mut State, out: &mut Out, principal: &str, hash: &str, reason: String) -> Result<(), Fault> {
     if !state.ledger.has_to_adopt() {
-        return Err(Fault::new(
-            1106,
-            "there is nothing to adopt: this store was not restored from a backup, or all that there was is adopted",
-            "`understudy agent list` shows what is wrong with an agent, if anything is",
-        ));
+        return Err(adopt::nothing());
     }
     let adoption = adopt::read(state, out.now);
     if let Some(first) = adoption.strange.first() {
