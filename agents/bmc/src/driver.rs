@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::Bmc as Address;
 use vocabulary::power::{Identity, MachineReading};
+use vocabulary::request::AgentError;
 use vocabulary::{Fault, Secret, WallTime};
 
 use crate::findings::Findings;
@@ -140,6 +141,11 @@ pub trait Driver: contract::bmc::Bmc {
     async fn inspect(&self) -> Result<Inspection, Fault> {
         let probe = self.probe().await?;
         Ok(Inspection { probe, inventory: Inventory::default() })
+    }
+    /// How many power supplies the BMC counts as present; `None` where it does not tell, or not all of it. Some few questions: it is asked
+    /// while somebody waits, where `inspect` may take a minute. Changes nothing.
+    async fn power_supplies(&self) -> Result<Option<u32>, AgentError> {
+        Ok(None)
     }
     /// What was found out of the BMC, if it was; asks nobody.
     fn found(&self) -> Option<Findings>;

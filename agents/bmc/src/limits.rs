@@ -203,6 +203,8 @@ pub const INTERFACES_MAX: usize = 64;
 pub const ADAPTERS_MAX: usize = 16;
 /// See [`ADAPTERS_MAX`].
 pub const ADAPTER_PORTS_MAX: usize = 16;
+/// Requests that count the power supplies of one machine in all.
+pub const SUPPLIES_REQUESTS_MAX: usize = 64;
 /// Power supplies looked at in one chassis.
 pub const POWER_SUPPLIES_MAX: usize = 16;
 

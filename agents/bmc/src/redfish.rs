@@ -554,6 +554,10 @@ impl Driver for Redfish {
         Ok(Inspection { probe: self.probed(&seen), inventory })
     }
 
+    async fn power_supplies(&self) -> Result<Option<u32>, AgentError> {
+        self.bounded(self.count_supplies()).await
+    }
+
     fn found(&self) -> Option<Findings> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -148,6 +148,10 @@ impl contract::Device for Fleet {
                 let light = self.of(machine)?.identify(*light).await?;
                 return Ok(Answer::Light { light });
             }
+            Action::CountSupplies { machine } => {
+                let count = self.of(machine)?.power_supplies().await?;
+                return Ok(Answer::Supplies { count });
+            }
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
             Action::WatchMachine { machine } => self.of(machine)?.watch().await,
             Action::AwaitChange { machine } => {

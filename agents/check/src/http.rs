@@ -1,20 +1,24 @@
-//! The HTTP check: a GET is answered with the expected status, and the first 4 KiB of the body hold the expected text.
+//! The HTTP check, in the clear or over TLS: a GET is answered with the expected status, and the first 4 KiB of the body hold the expected text.
 //! Follows no redirect, keeps no connection, and reads no more than its bounds, whatever is sent.
 
 use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, SHOWN_CHARS_MAX, URL_BYTES_MAX};
 use crate::socket::{Source, Tried};
 use crate::tcp::shown;
+use crate::tls;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use vocabulary::check::{CheckOutcome, HttpCheck};
 
 const DEFAULT_PORT: u16 = 80;
+const DEFAULT_TLS_PORT: u16 = 443;
 
 /// Where a URL leads.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// Over TLS.
+    pub tls: bool,
     /// Host name or address.
     pub host: String,
     /// Port.
@@ -25,12 +29,15 @@ pub(crate) struct Place {
     pub path: String,
 }
 
-/// Reads `http://host[:port]/path`; anything else is no place.
+/// Reads `http://host[:port]/path` or `https://...`; anything else is no place.
 pub(crate) fn place(url: &str) -> Option<Place> {
     if url.len() > URL_BYTES_MAX || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return None;
     }
-    let rest = url.strip_prefix("http://")?;
+    let (tls, rest) = match url.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, url.strip_prefix("http://")?),
+    };
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
     let split = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(split)?;
@@ -44,9 +51,9 @@ pub(crate) fn place(url: &str) -> Option<Place> {
     if host.is_empty() || host.contains('@') || port.is_some_and(|port| port.starts_with('+')) {
         return None;
     }
-    let port = port.map_or(Some(DEFAULT_PORT), |port| port.parse().ok())?;
+    let port = port.map_or(Some(if tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT }), |port| port.parse().ok())?;
     let slash = if path.starts_with('/') { "" } else { "/" };
-    Some(Place { host: host.to_owned(), port, authority: authority.to_owned(), path: format!("{slash}{path}") })
+    Some(Place { tls, host: host.to_owned(), port, authority: authority.to_owned(), path: format!("{slash}{path}") })
 }
 
 async fn resolve(place: &Place) -> Result<SocketAddr, String> {
@@ -63,7 +70,10 @@ async fn resolve(place: &Place) -> Result<SocketAddr, String> {
 pub async fn attempt(source: &Source, check: &HttpCheck, deadline: Duration) -> Tried {
     let until = Instant::now() + deadline;
     let Some(place) = place(&check.url) else {
-        return Err(format!("`{}` is not a URL it can use: write http://host[:port]/path", printable(check.url.as_bytes())));
+        return Err(format!(
+            "`{}` is not a URL it can use: write http://host[:port]/path or https://host[:port]/path",
+            printable(check.url.as_bytes())
+        ));
     };
     let late = |what: &str| format!("{}: {what} within {}", place.authority, shown(deadline));
     let address = match timeout_at(until, resolve(&place)).await {
@@ -76,21 +86,31 @@ pub async fn attempt(source: &Source, check: &HttpCheck, deadline: Duration) -> 
         Ok(Ok(stream)) => stream,
     };
     // from here on the host is alive, whatever else it does
-    // HTTP/1.0: the answer ends with the connection, and no chunks come
-    let request = format!(
-        "GET {} HTTP/1.0\r\nHost: {}\r\nUser-Agent: understudy-check\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-        place.path, place.authority
-    );
     let talk = async {
-        if let Err(error) = stream.write_all(request.as_bytes()).await {
-            return CheckOutcome::Wrong(format!("{}: the connection broke: {error}", place.authority));
+        if !place.tls {
+            return ask(&mut stream, &place, check).await;
         }
-        judge(&mut stream, check).await
+        match tls::over(stream, address).await {
+            Ok(mut stream) => ask(&mut stream, &place, check).await,
+            Err(reason) => CheckOutcome::Wrong(format!("{}: {reason}", place.authority)),
+        }
     };
     Ok(match timeout_at(until, talk).await {
         Ok(outcome) => outcome,
         Err(_) => CheckOutcome::Wrong(late("connected, but the answer did not come to its end")),
     })
+}
+
+/// Sends the request. HTTP/1.0: the answer ends with the connection, and no chunks come.
+async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), place: &Place, check: &HttpCheck) -> CheckOutcome {
+    let request = format!(
+        "GET {} HTTP/1.0\r\nHost: {}\r\nUser-Agent: understudy-check\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        place.path, place.authority
+    );
+    if let Err(error) = stream.write_all(request.as_bytes()).await {
+        return CheckOutcome::Wrong(format!("{}: the connection broke: {error}", place.authority));
+    }
+    judge(stream, check).await
 }
 
 /// Reads the answer as far as needed and says whether it is the expected one.
@@ -155,7 +175,7 @@ pub(crate) fn status(answer: &[u8]) -> Option<u16> {
 }
 
 /// A foreign text, cut and without control characters.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(4 * SHOWN_CHARS_MAX)).unwrap_or_default());
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN_CHARS_MAX).collect()
 }

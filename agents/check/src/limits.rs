@@ -14,3 +14,29 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const URL_BYTES_MAX: usize = 2 * 1024;
 /// Most of a foreign text that is repeated in an outcome.
 pub const SHOWN_CHARS_MAX: usize = 80;
+/// Plugins that run at once on one vantage point.
+pub const PLUGINS_AT_ONCE: usize = 16;
+/// How long a plugin waits for others to end before it is not run at all. A controller waits 8 s for that and the run.
+pub const QUEUE_MAX: Duration = Duration::from_secs(1);
+/// So long after its deadline a plugin that was not ended from inside is killed from outside.
+pub const KILLED_AFTER: Duration = Duration::from_millis(500);
+/// How long it may take to find out whether a plugin can be contained.
+pub const CONTAINED: Duration = Duration::from_secs(10);
+/// Arguments of a plugin.
+pub const ARGUMENTS_MAX: usize = 64;
+/// All arguments of a plugin together.
+pub const ARGUMENTS_BYTES_MAX: usize = 8 * 1024;
+/// How much of what a plugin says is kept.
+pub const OUTPUT_BYTES_MAX: usize = 8 * 1024;
+/// Address space of a process of a plugin.
+pub const PLUGIN_MEMORY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Largest file that a plugin may write.
+pub const PLUGIN_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Files that a plugin may hold open.
+pub const PLUGIN_FILES_MAX: u64 = 256;
+/// Processes of the plugins' user.
+pub const PLUGIN_PROCESSES_MAX: u64 = 256;
+/// A plugin's own `/tmp`, bytes, as bubblewrap reads it.
+pub const TMP_BYTES_MAX: &str = "16777216";
+/// A plugin's own `/dev/shm`, bytes, as bubblewrap reads it.
+pub const DEV_BYTES_MAX: &str = "1048576";

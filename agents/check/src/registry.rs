@@ -1,13 +1,15 @@
 //! Which kinds of check there are: a line a kind. Runs one try of a check and never longer than its deadline.
 
 use crate::limits::{DEADLINE_MAX, DEADLINE_MIN};
+use crate::plugin::{PluginConfig, Plugins};
 use crate::socket::{Source, Tried};
-use crate::{http, tcp};
+use crate::{http, tcp, tls};
 use async_trait::async_trait;
 use contract::check::Vantage;
 use contract::{Action, AgentError, Answer, Device};
 use serde::Deserialize;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use vocabulary::Span;
 use vocabulary::check::{Check, CheckOutcome};
@@ -23,12 +25,16 @@ pub struct VantageConfig {
     /// Interface that its connections must leave by; the system's choice if absent.
     #[serde(default)]
     pub interface: Option<String>,
+    /// Plugins that it runs; none if absent. They choose their own source.
+    #[serde(default)]
+    pub plugins: Option<PluginConfig>,
 }
 
 /// A vantage point.
 #[derive(Clone, Debug, Default)]
 pub struct Checker {
     source: Source,
+    plugins: Option<Result<Plugins, String>>,
 }
 
 fn deadline(span: Span) -> Duration {
@@ -36,24 +42,41 @@ fn deadline(span: Span) -> Duration {
 }
 
 impl Checker {
-    /// A vantage point as configured.
-    pub fn new(config: &VantageConfig) -> Checker {
-        Checker { source: Source { address: config.address, interface: config.interface.clone() } }
+    /// A vantage point as configured. `hidden` are files and folders with the secrets of the process, which plugins must not read.
+    /// If a plugin is not there, or could not be contained, none is run, and each check by one tells why: an agent that owns more than
+    /// this vantage point must not end for it.
+    pub async fn open(config: &VantageConfig, hidden: &[PathBuf]) -> Checker {
+        let source = Source { address: config.address, interface: config.interface.clone() };
+        let plugins = match &config.plugins {
+            Some(plugins) => Some(Plugins::open(plugins, hidden).await.map_err(|error| error.to_string())),
+            None => None,
+        };
+        if let Some(Err(error)) = &plugins {
+            tracing::error!(error, "no plugin is run here");
+        }
+        Checker { source, plugins }
     }
 
     async fn attempt(&self, check: &Check) -> Tried {
+        let deadline = deadline(check.deadline());
         match check {
-            Check::Tcp(tcp) => tcp::attempt(&self.source, tcp.address, deadline(tcp.deadline)).await,
-            Check::Http(http) => http::attempt(&self.source, http, deadline(http.deadline)).await,
+            Check::Tcp(tcp) => tcp::attempt(&self.source, tcp.address, deadline).await,
+            Check::Http(http) => http::attempt(&self.source, http, deadline).await,
+            Check::Tls(tls) => tls::attempt(&self.source, tls, deadline).await,
+            Check::Exec(exec) => match &self.plugins {
+                Some(Ok(plugins)) => plugins.attempt(exec, deadline).await,
+                Some(Err(error)) => Err(error.clone()),
+                None => Err("it runs no plugins".to_owned()),
+            },
         }
     }
 }
 
 #[async_trait]
 impl Vantage for Checker {
-    /// A fault of this vantage point is told as `Wrong`, which accuses nobody of being dead.
+    /// A fault of this vantage point is told as `Unknown`, which accuses nobody and clears nobody.
     async fn run(&self, check: &Check) -> CheckOutcome {
-        self.attempt(check).await.unwrap_or_else(|fault| CheckOutcome::Wrong(format!("this vantage point: {fault}")))
+        self.attempt(check).await.unwrap_or_else(|fault| CheckOutcome::Unknown(format!("this vantage point: {fault}")))
     }
 }
 

@@ -5,10 +5,11 @@ use crate::http::{Place, end_of_head, place, status};
 use contract::conformance;
 use proptest::prelude::*;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use vocabulary::check::{HttpCheck, TcpCheck};
+use vocabulary::check::{ExecCheck, HttpCheck, TcpCheck, TlsCheck};
 
 const DEADLINE: Span = Span::ms(400);
 
@@ -69,6 +70,13 @@ async fn outcome(check: Check) -> CheckOutcome {
 fn wrong(outcome: CheckOutcome) -> String {
     match outcome {
         CheckOutcome::Wrong(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn unknown(outcome: CheckOutcome) -> String {
+    match outcome {
+        CheckOutcome::Unknown(reason) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -143,18 +151,86 @@ async fn a_slow_answer_is_cut_at_the_deadline() {
 #[tokio::test]
 async fn a_fault_of_this_vantage_point_accuses_nobody() {
     let open = service(Vec::new(), None, true).await;
-    let nowhere = VantageConfig { address: Some("203.0.113.9".parse().unwrap()), interface: None };
-    let missing = VantageConfig { address: None, interface: Some("nosuch0".into()) };
+    let nowhere = VantageConfig { address: Some("203.0.113.9".parse().unwrap()), ..VantageConfig::default() };
+    let missing = VantageConfig { interface: Some("nosuch0".into()), ..VantageConfig::default() };
     for config in [nowhere, missing] {
-        let checker = Checker::new(&config);
-        assert!(wrong(checker.run(&tcp(open)).await).contains("this vantage point"));
+        let checker = Checker::open(&config, &[]).await;
+        assert!(unknown(checker.run(&tcp(open)).await).contains("this vantage point"));
         let asked = checker.perform(&Action::RunCheck { check: tcp(open) }).await;
         assert!(matches!(asked, Err(AgentError::Rejected { .. })), "behind the gate it is no outcome at all");
     }
-    let here = Checker::new(&VantageConfig { address: Some("127.0.0.1".parse().unwrap()), interface: None });
-    assert_eq!(here.run(&tcp(open)).await, CheckOutcome::Healthy);
-    let bad = Check::Http(HttpCheck { url: "https://127.0.0.1/".into(), status: 200, contains: None, deadline: DEADLINE });
-    assert!(wrong(outcome(bad).await).contains("not a URL"));
+    let here = VantageConfig { address: Some("127.0.0.1".parse().unwrap()), ..VantageConfig::default() };
+    assert_eq!(Checker::open(&here, &[]).await.run(&tcp(open)).await, CheckOutcome::Healthy);
+    let bad = Check::Http(HttpCheck { url: "ftp://127.0.0.1/".into(), status: 200, contains: None, deadline: DEADLINE });
+    assert!(unknown(outcome(bad).await).contains("not a URL"));
+    let plugin = Check::Exec(ExecCheck { plugin: "true".into(), arguments: vec![], every: DEADLINE, deadline: DEADLINE });
+    assert!(unknown(outcome(plugin).await).contains("runs no plugins"));
+}
+
+/// A service over TLS that reads the request, sends this and closes; its certificate holds these names and these dates.
+async fn tls_service(answer: &'static [u8], names: &[&str], years: std::ops::Range<i32>) -> SocketAddr {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+    parameters.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    let certificate = parameters.self_signed(&key).unwrap();
+    let private = rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], private).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+fn tls(address: SocketAddr, name: Option<&str>) -> Check {
+    Check::Tls(TlsCheck { address, name: name.map(str::to_owned), deadline: DEADLINE })
+}
+
+#[tokio::test]
+async fn a_handshake_is_healthy_while_its_certificate_holds() {
+    let fine = tls_service(b"", &["web1.example"], 2020..2100).await;
+    assert_eq!(outcome(tls(fine, None)).await, CheckOutcome::Healthy);
+    assert_eq!(outcome(tls(fine, Some("web1.example"))).await, CheckOutcome::Healthy);
+    assert!(wrong(outcome(tls(fine, Some("web2.example"))).await).contains("is not for web2.example"));
+    let old = tls_service(b"", &["web1.example"], 2020..2021).await;
+    assert!(wrong(outcome(tls(old, None)).await).contains("has expired on"));
+    let young = tls_service(b"", &["web1.example"], 2090..2100).await;
+    assert!(wrong(outcome(tls(young, None)).await).contains("is valid from"));
+    let clear = service(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), None, true).await;
+    assert!(wrong(outcome(tls(clear, None)).await).contains("no TLS"), "its kernel answered: the host is alive");
+    let mute = service(Vec::new(), None, false).await;
+    assert!(wrong(outcome(tls(mute, None)).await).contains("handshake"));
+    let (listener, _fill) = silent();
+    assert!(matches!(outcome(tls(listener.local_addr().unwrap(), None)).await, CheckOutcome::Silent(_)));
+    assert!(unknown(outcome(tls(fine, Some("no name"))).await).contains("no name that a certificate holds"));
+}
+
+#[tokio::test]
+async fn http_is_asked_over_tls_whoever_has_signed() {
+    let of = |address: SocketAddr, contains: Option<&str>| {
+        let url = format!("https://{address}/x");
+        Check::Http(HttpCheck { url, status: 200, contains: contains.map(str::to_owned), deadline: DEADLINE })
+    };
+    let fine = tls_service(b"HTTP/1.1 200 OK\r\n\r\nhello web1", &["web1.example"], 2020..2021).await;
+    assert_eq!(outcome(of(fine, Some("web1"))).await, CheckOutcome::Healthy, "an old certificate is for a `tls` check to tell");
+    assert!(wrong(outcome(of(fine, Some("web2"))).await).contains("does not contain"));
+    let clear = service(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), None, true).await;
+    assert!(wrong(outcome(of(clear, None)).await).contains("no TLS"));
 }
 
 #[tokio::test]
@@ -164,14 +240,18 @@ async fn it_conforms() {
 
 #[test]
 fn urls_are_read() {
-    let read = |url: &str| place(url).map(|Place { host, port, authority, path }| (host, port, authority, path));
-    let of = |host: &str, port, authority: &str, path: &str| Some((host.to_owned(), port, authority.to_owned(), path.to_owned()));
+    let read = |url: &str| place(url).map(|Place { tls, host, port, authority, path }| (tls, host, port, authority, path));
+    let of = |host: &str, port, authority: &str, path: &str| {
+        Some((false, host.to_owned(), port, authority.to_owned(), path.to_owned()))
+    };
     assert_eq!(read("http://10.20.0.11/"), of("10.20.0.11", 80, "10.20.0.11", "/"));
     assert_eq!(read("http://10.20.0.11:8080/a?b=c#d"), of("10.20.0.11", 8080, "10.20.0.11:8080", "/a?b=c"));
     assert_eq!(read("http://[fd00::1]:81"), of("fd00::1", 81, "[fd00::1]:81", "/"));
     assert_eq!(read("http://web1?x"), of("web1", 80, "web1", "/?x"));
+    assert_eq!(read("https://10.20.0.11"), Some((true, "10.20.0.11".to_owned(), 443, "10.20.0.11".to_owned(), "/".to_owned())));
     for bad in [
         "",
+        "https://",
         "http://",
         "ftp://x/",
         "http://a@b/",
@@ -187,7 +267,7 @@ fn urls_are_read() {
 
 proptest! {
     #[test]
-    fn readers_are_total(bytes in prop::collection::vec(any::<u8>(), 0..200), url in "(http://)?[a-z\\[\\]:/@?#0-9. ]{0,40}") {
+    fn readers_are_total(bytes in prop::collection::vec(any::<u8>(), 0..200), url in "(https?://)?[a-z\\[\\]:/@?#0-9. ]{0,40}") {
         let _ = (place(&url), status(&bytes));
         if let Some(end) = end_of_head(&bytes) {
             prop_assert!(end <= bytes.len());

@@ -8,6 +8,7 @@ mod bmc;
 mod boot;
 mod check;
 mod gate;
+mod outlet;
 mod storage;
 mod switch;
 
@@ -15,6 +16,7 @@ pub use bmc::{BmcFixture, bmc};
 pub use boot::{BootFixture, boot};
 pub use check::check;
 pub use gate::{GateFixture, gate};
+pub use outlet::{OutletFixture, outlet};
 pub use storage::{StorageFixture, storage};
 pub use switch::{SwitchFixture, switch};
 

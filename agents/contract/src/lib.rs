@@ -11,6 +11,7 @@ pub mod gate;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
 pub mod limits;
+pub mod outlet;
 pub mod storage;
 pub mod switch;
 pub mod wire;

@@ -62,6 +62,7 @@ const PERMIT: Duration = Duration::from_secs(10);
 const PORT: Duration = Duration::from_secs(20);
 const VOLUME: Duration = Duration::from_secs(30);
 const MACHINE_READ: Duration = Duration::from_secs(20);
+const OUTLET: Duration = Duration::from_secs(20);
 const MACHINE: Duration = Duration::from_secs(45);
 const BEYOND: Duration = Duration::from_secs(3);
 
@@ -76,9 +77,11 @@ pub fn deadline(action: &Action) -> Duration {
         Action::RevokePermit { .. } | Action::GrantPermit { .. } => PERMIT,
         Action::ReadPort { .. } => PERMIT,
         Action::BarPort { .. } | Action::JoinPort { .. } | Action::ParkPort { .. } => PORT,
+        Action::ReadOutlet { .. } => PERMIT,
+        Action::CutOutlet { .. } | Action::FeedOutlet { .. } => OUTLET,
         Action::ReadVolume { .. } => PERMIT,
         Action::RevokeVolume { .. } | Action::GrantVolume { .. } => VOLUME,
-        Action::ReadMachine { .. } | Action::WatchMachine { .. } => MACHINE_READ,
+        Action::ReadMachine { .. } | Action::WatchMachine { .. } | Action::CountSupplies { .. } => MACHINE_READ,
         Action::PowerOff { .. }
         | Action::PowerOn { .. }
         | Action::ShutDown { .. }
@@ -87,15 +90,6 @@ pub fn deadline(action: &Action) -> Duration {
         | Action::Identify { .. } => MACHINE,
         Action::ReadContacts { .. } => CONTACTS_WAIT + BEYOND,
         Action::AwaitChange { .. } => READ_MAX + BEYOND,
-        Action::RunCheck { check } => check_deadline(check) + BEYOND,
+        Action::RunCheck { check } => check.deadline().as_duration().min(READ_MAX) + BEYOND,
     }
-}
-
-fn check_deadline(check: &vocabulary::check::Check) -> Duration {
-    use vocabulary::check::Check;
-    let span = match check {
-        Check::Tcp(tcp) => tcp.deadline,
-        Check::Http(http) => http.deadline,
-    };
-    span.as_duration().min(READ_MAX)
 }

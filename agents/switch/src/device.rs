@@ -2,7 +2,6 @@
 //! Must never leave a barred port open to a foreign hand, and never let a port up about which nothing is known.
 
 use crate::kept::Kept;
-use crate::limits::WATCH_PERIOD;
 use async_trait::async_trait;
 use contract::{Action, AgentError, Answer, Device, Standing};
 use std::collections::BTreeMap;
@@ -89,9 +88,11 @@ impl SwitchDevice {
         own.ok_or_else(|| AgentError::Rejected { reason: format!("switch `{}` does not own port {id}", self.switch) })
     }
 
-    /// A reading whose `saved` says whether the gate's file holds the same: then it is put back before the port goes up again.
+    /// A reading whose `saved` says whether the gate's file holds the same: then it is put back before the port goes up again. A switch that
+    /// can restart alone is up before anybody can put anything back: of that one, its own word is asked for as well.
     fn kept(&self, port: &Port, mut reading: PortReading) -> PortReading {
-        reading.saved = port.held().setting() == Some(&reading.setting);
+        let by_itself = !self.driver.restarts_alone() || reading.saved;
+        reading.saved = by_itself && port.held().setting() == Some(&reading.setting);
         reading
     }
 
@@ -148,7 +149,7 @@ impl SwitchDevice {
 
     /// Keeps bars, for ever: on the kernel's note within milliseconds, and by the clock.
     pub async fn keep(&self) {
-        let mut clock = tokio::time::interval(WATCH_PERIOD);
+        let mut clock = tokio::time::interval(self.driver.watch_period());
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told: BTreeMap<PortName, String> = BTreeMap::new();
         loop {

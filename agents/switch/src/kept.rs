@@ -1,8 +1,10 @@
 //! What the registry and every driver speak of: a switch that forgets, and why one could not be opened. Names no driver.
 
+use crate::limits::WATCH_PERIOD;
 use async_trait::async_trait;
 use contract::AgentError;
 use contract::switch::Switch;
+use std::time::Duration;
 use vocabulary::network::PortReading;
 use vocabulary::{PortName, SwitchId};
 
@@ -23,4 +25,13 @@ pub trait Kept: Switch {
     fn ports(&self) -> Vec<PortName>;
     /// Takes every VLAN off a port and puts it down: what becomes of a port about which nothing is known.
     async fn shut(&self, port: &PortName) -> Result<PortReading, AgentError>;
+    /// True if the switch can restart while its agent runs on: then the agent's memory saves nothing, and only what the switch itself says
+    /// that it has saved is saved.
+    fn restarts_alone(&self) -> bool {
+        false
+    }
+    /// How often barred ports are read by the clock.
+    fn watch_period(&self) -> Duration {
+        WATCH_PERIOD
+    }
 }

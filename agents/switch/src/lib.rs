@@ -2,6 +2,7 @@
 //! Must never leave a VLAN on a port that was not asked for, and never let a port up before its setting is known.
 #![forbid(unsafe_code)]
 
+mod by_program;
 pub mod device;
 mod kept;
 mod limits;
@@ -9,6 +10,7 @@ pub mod linux_bridge;
 pub mod registry;
 pub mod vlans;
 
+pub use by_program::{ProgramConfig, SwitchProgram};
 pub use device::SwitchDevice;
 pub use kept::{Kept, OpenError};
 pub use registry::{SwitchConfig, open};

@@ -12,6 +12,8 @@ pub const MESSAGE_TIME: Duration = Duration::from_millis(500);
 pub const MESSAGE_VLANS_MAX: u16 = 64;
 /// How often barred ports are read by the clock, besides the kernel's own notes; drift there must end within 5 s.
 pub const WATCH_PERIOD: Duration = Duration::from_secs(1);
+/// The same of a switch that a program reads, over a network and one port after the other.
+pub const PROGRAM_WATCH_PERIOD: Duration = Duration::from_secs(2);
 /// Pause before the kernel's notes are listened to again after the socket broke.
 pub const RELISTEN_PAUSE: Duration = Duration::from_millis(200);
 /// Longest name of a Linux network interface, in bytes.

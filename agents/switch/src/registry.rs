@@ -1,5 +1,6 @@
 //! Which drivers there are: a line a driver. Nothing above this file names one.
 
+use crate::by_program::{ProgramConfig, SwitchProgram};
 use crate::kept::{Kept, OpenError};
 use crate::linux_bridge::{LinuxBridge, LinuxBridgeConfig};
 use serde::Deserialize;
@@ -22,11 +23,14 @@ pub struct SwitchConfig {
 pub enum Driver {
     /// A VLAN-filtering bridge of the Linux kernel on this host.
     LinuxBridge(LinuxBridgeConfig),
+    /// A program of the site, which is asked line by line.
+    Program(ProgramConfig),
 }
 
 /// Opens the driver and begins to listen for changes. Touches no port yet. Needs a running tokio runtime.
 pub fn open(config: &SwitchConfig) -> Result<Arc<dyn Kept>, OpenError> {
     match &config.driver {
         Driver::LinuxBridge(bridge) => Ok(Arc::new(LinuxBridge::open(config.switch.clone(), bridge.clone())?)),
+        Driver::Program(program) => Ok(Arc::new(SwitchProgram::open(config.switch.clone(), program.clone())?)),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::limits::CONFIG_BYTES_MAX;
 use check::VantageConfig;
+use outlet::OutletConfig;
 use serde::Deserialize;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -33,6 +34,9 @@ pub struct Devices {
     /// A storage target.
     #[serde(default)]
     pub storage: Option<StorageConfig>,
+    /// A power distribution unit.
+    #[serde(default)]
+    pub outlets: Option<OutletConfig>,
     /// True if health checks may be run from here.
     #[serde(default)]
     pub vantage: bool,
@@ -71,8 +75,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let content = |reason: String| ConfigError::Content { path: path.to_path_buf(), reason };
     let config: Config = serde_json::from_str(&text).map_err(|error| content(error.to_string()))?;
     let devices = &config.devices;
-    if devices.switch.is_none() && devices.storage.is_none() && !devices.vantage {
-        return Err(content("it names no device: give it a `switch`, a `storage` or `vantage: true`".into()));
+    if devices.switch.is_none() && devices.storage.is_none() && devices.outlets.is_none() && !devices.vantage {
+        return Err(content("it names no device: give it a `switch`, a `storage`, `outlets` or `vantage: true`".into()));
     }
     Ok(config)
 }
@@ -88,7 +92,12 @@ mod tests {
             "storage": {"storage": "store1", "driver": {"tgt": {"tgtadm": "/usr/sbin/tgtadm", "control_port": 7,
                 "environment": {"TGT_IPC_SOCKET": "/run/tgtd"},
                 "volumes": {"web1-root": {"target": "iqn.2026-01.lab.understudy:web1-root", "lun": 1, "file": "/srv/web1.img"}}}}},
-            "vantage": true
+            "outlets": {"pdu": "pdu1", "outlets": [1, 2, 12], "serial": "5A1234E00001", "driver": {"snmp": {
+                "address": "192.0.2.7:161", "table": "apc-rpdu2", "access": {"v3": {"user": "understudy",
+                    "authentication": "sha256", "authentication-password": "file:/etc/understudy/pdu1.authentication",
+                    "privacy": "aes128", "privacy-password": "credential:pdu1.privacy"}}}}},
+            "vantage": true,
+            "vantage_source": {"plugins": {"folder": "/usr/lib/nagios/plugins", "names": ["check_pgsql"], "user": "nobody"}}
         }
     }"#;
 
@@ -100,9 +109,23 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_and_a_unit_may_be_driven_by_programs() {
+        let programs = r#"{"bundle": "b", "listen": "127.0.0.1:1", "state_dir": "s", "devices": {
+            "switch": {"switch": "sw1", "driver": {"program": {"command": ["/opt/our-switch", "--host", "x"], "environment": {"KEY": "k"},
+                "ports": ["p1"]}}},
+            "outlets": {"pdu": "pdu1", "outlets": [1], "serial": "5A", "driver": {"program": {"command": ["/opt/our-unit"]}}}}}"#;
+        let devices = read(programs).unwrap().devices;
+        assert!(devices.switch.is_some() && devices.outlets.is_some());
+        for (right, wrong) in [("command", "comand"), ("environment", "enviroment"), ("ports", "port")] {
+            assert!(matches!(read(&programs.replacen(right, wrong, 1)), Err(ConfigError::Content { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_whole_form_is_read() {
         let config = read(FULL).unwrap();
-        assert!(config.devices.switch.is_some() && config.devices.storage.is_some() && config.devices.vantage);
+        let devices = &config.devices;
+        assert!(devices.switch.is_some() && devices.storage.is_some() && devices.outlets.is_some() && devices.vantage);
     }
 
     #[test]
@@ -114,6 +137,11 @@ mod tests {
             ("\"lun\": 1", "\"lun\": 1, \"x\": 2"),
             ("linux-bridge", "moon-bridge"),
             ("\"p2\"", "\"P 2\""),
+            ("[1, 2, 12]", "[1, 70000]"),
+            ("\"privacy\"", "\"private\""),
+            ("apc-rpdu2", "moon-pdu"),
+            ("\"names\"", "\"name\""),
+            ("\"plugins\"", "\"plugin\""),
         ] {
             let wrong = FULL.replace(from, to);
             assert_ne!(wrong, FULL);

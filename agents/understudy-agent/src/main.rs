@@ -15,8 +15,11 @@ use tracing_subscriber::EnvFilter;
 
 /// Names the log filter, such as `debug` or `storage=debug`.
 const LOG_VARIABLE: &str = "UNDERSTUDY_LOG";
+/// The filter without it. The SNMP client logs every request without an answer as an error; the outlets' keeper tells what matters of that.
+const LOG_FILTER: &str = "info,async_snmp=off";
 
-/// A device agent of Understudy: owns a switch, a storage target or a vantage point, and obeys only its estate's controller.
+/// A device agent of Understudy: owns a switch, a storage target, a power distribution unit or a vantage point, and obeys only its
+/// estate's controller.
 #[derive(Parser)]
 #[command(
     name = "understudy-agent",
@@ -31,7 +34,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
     // one thread: an agent waits for its devices nearly all the time, and hosts are small
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

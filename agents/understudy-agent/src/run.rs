@@ -6,6 +6,7 @@ use crate::wait::{self, Look};
 use check::Checker;
 use contract::gate::{Gate, GateError};
 use contract::wire::{self, Bundle, EnrolError, WireError};
+use outlet::OutletDevice;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub enum RunError {
     /// A storage target.
     #[error(transparent)]
     Storage(#[from] storage::OpenError),
+    /// A power distribution unit.
+    #[error(transparent)]
+    Outlets(#[from] outlet::OpenError),
     /// The gate.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -81,7 +85,7 @@ async fn serve(path: &Path) -> Result<(), RunError> {
     let config = config::load(path)?;
     state_directory(&config).await;
     let bundle = bundle(&config).await?;
-    let opened = open(&config)?;
+    let opened = open(&config).await?;
     let gate = Gate::open(config.state_dir.join(GATE_FILE), bundle.identity(&config.bundle), opened.devices)?;
     if let Err(error) = gate.restore().await {
         tracing::warn!(%error, "not everything could be put back yet; it is tried again");
@@ -131,7 +135,7 @@ struct Opened {
     keep: Vec<Keep>,
 }
 
-fn open(config: &Config) -> Result<Opened, RunError> {
+async fn open(config: &Config) -> Result<Opened, RunError> {
     let mut opened = Opened { devices: Devices::default(), keep: Vec::new() };
     if let Some(switch) = &config.devices.switch {
         let device = Arc::new(SwitchDevice::new(switch.switch.clone(), switch::open(switch)?));
@@ -143,8 +147,14 @@ fn open(config: &Config) -> Result<Opened, RunError> {
         opened.devices.owners.push(device.clone());
         opened.keep.push(Box::pin(async move { device.keep().await }));
     }
+    if let Some(outlets) = &config.devices.outlets {
+        let device = Arc::new(OutletDevice::new(outlets.pdu.clone(), &outlets.outlets, outlet::open(outlets)?));
+        opened.devices.owners.push(device.clone());
+        opened.keep.push(Box::pin(async move { device.keep().await }));
+    }
     if config.devices.vantage {
-        opened.devices.vantage = Some(Checker::new(&config.devices.vantage_source));
+        opened.devices.vantage =
+            Some(Checker::open(&config.devices.vantage_source, &[config.bundle.clone(), config.state_dir.clone()]).await);
     }
     Ok(opened)
 }

@@ -11,13 +11,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use support::initiator::Initiator;
 use support::{Daemon, initiator_name, target, volume};
-use vocabulary::check::{Check, CheckOutcome, TcpCheck};
+use vocabulary::check::{Check, CheckOutcome, ExecCheck, TcpCheck};
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, Holder, Token};
 use vocabulary::{Epoch, EstateUuid, Lineage, OpId, PlanId, Secret, Span, VolumeId};
 
@@ -89,6 +90,7 @@ struct Site {
     state: PathBuf,
     authority: Authority,
     address: SocketAddr,
+    _plugins: tempfile::TempDir,
 }
 
 impl Site {
@@ -99,6 +101,14 @@ impl Site {
         let authority = Authority::create(EstateUuid("estate".into()), Lineage("lineage".into())).unwrap();
         let bundle = authority.issue_agent(&"store1".parse().unwrap()).unwrap();
         bundle.store(&folder.join("bundle.json")).unwrap();
+        // below `/tmp` a plugin sees a folder of its own
+        let plugins = tempfile::Builder::new().prefix("plugins-").tempdir_in("/var/tmp").unwrap();
+        let plugin = plugins.path().join("check_it");
+        std::fs::write(&plugin, "#!/bin/sh\necho \"IT $1\"; exit $2\n").unwrap();
+        for path in [plugins.path(), &plugin] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let user = if nix::unistd::geteuid().is_root() { "nobody" } else { "self" };
         let storage::registry::Driver::Tgt(tgt) = daemon.config().driver;
         let volumes: serde_json::Map<String, serde_json::Value> = tgt
             .volumes
@@ -114,11 +124,12 @@ impl Site {
                 "storage": {"storage": "store1", "driver": {"tgt": {
                     "tgtadm": tgt.tgtadm, "control_port": tgt.control_port, "environment": tgt.environment, "volumes": volumes}}},
                 "vantage": true,
+                "vantage_source": {"plugins": {"folder": plugins.path(), "names": ["check_it"], "user": user}},
             },
         });
         let path = folder.join("agent.json");
         std::fs::write(&path, config.to_string()).unwrap();
-        Site { daemon, config: path, state: folder.join("state"), authority, address }
+        Site { daemon, config: path, state: folder.join("state"), authority, address, _plugins: plugins }
     }
 
     fn client(&self) -> WireClient {
@@ -177,6 +188,12 @@ async fn it_waits_serves_survives_a_kill_and_ends_cleanly() {
     let check = Check::Tcp(TcpCheck { address: site.address, deadline: Span::seconds(1) });
     let checked = client.call(Request { token: None, action: Action::RunCheck { check } }).await;
     assert!(matches!(checked, Ok(Answer::Check { outcome: CheckOutcome::Healthy })), "{checked:?}");
+    for (code, wanted) in [("0", CheckOutcome::Healthy), ("2", CheckOutcome::Failed("check_it: IT web1".into()))] {
+        let (plugin, arguments) = ("check_it".to_owned(), vec!["web1".to_owned(), code.to_owned()]);
+        let check = Check::Exec(ExecCheck { plugin, arguments, every: Span::seconds(30), deadline: Span::seconds(5) });
+        let checked = client.call(Request { token: None, action: Action::RunCheck { check } }).await;
+        assert!(matches!(&checked, Ok(Answer::Check { outcome }) if *outcome == wanted), "{checked:?}");
+    }
     let none = client.call(Request { token: None, action: Action::ReadContacts { after: 0 } }).await;
     assert!(matches!(none, Err(AgentError::Rejected { .. })));
 

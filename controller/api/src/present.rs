@@ -9,6 +9,7 @@ use pipeline::ledger::{Consented, Hold, PlanRow, Proposal, Standing};
 use pipeline::plan::Body;
 use pipeline::record::{Consent, Subject};
 use pipeline::s2_decide::{self, guard::Domain};
+use pipeline::s3_fence;
 use std::collections::BTreeMap;
 use vocabulary::check::CheckOutcome;
 use vocabulary::{Instant, MachineId, PlanId, ServerId, WallTime};
@@ -204,6 +205,8 @@ fn outcome(outcome: &CheckOutcome) -> String {
         CheckOutcome::Healthy => "healthy".to_owned(),
         CheckOutcome::Wrong(what) => format!("wrong: {what}"),
         CheckOutcome::Silent(what) => format!("silent: {what}"),
+        CheckOutcome::Failed(what) => format!("failed: {what}"),
+        CheckOutcome::Unknown(why) => format!("unknown: {why}"),
     }
 }
 
@@ -245,6 +248,9 @@ pub fn machine(state: &State, id: &MachineId, now: Instant) -> Option<MachineVie
         returns_by_itself: enrolled.is_some_and(|enrolled| enrolled.returns_by_itself),
         health: reading.and_then(|(_, reading)| reading.health.clone()),
         ports: document.nics.iter().map(|nic| (nic.role.to_string(), nic.port_id().to_string())).collect(),
+        outlets: document.outlets.iter().map(ToString::to_string).collect(),
+        outlets_lack: s3_fence::usable_outlets(state, id).err(),
+        outlets_cut: row.and_then(|row| row.outlets_cut).map(|plan| plan.to_string()),
         standing_orders: state.ledger.orders.keys().filter(|(_, of, _)| of == id).map(|(_, _, what)| what.clone()).collect(),
         maintenance: in_maintenance(state, &Subject::Machine(id.clone())),
     })

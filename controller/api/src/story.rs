@@ -32,6 +32,10 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::StandingOrder { plan, machine, .. } | Fact::OrderDone { plan, machine, .. } => {
             (Some(plan.to_string()), None, Some(machine.to_string()))
         }
+        Fact::OutletsCut { plan, machine } | Fact::OutletsFed { plan, machine } => {
+            (Some(plan.to_string()), Some("fence".into()), Some(machine.to_string()))
+        }
+        Fact::OutletsDoubted { machine, .. } => (None, None, Some(machine.to_string())),
         Fact::Released { machine, plan, .. } => (Some(plan.to_string()), None, Some(machine.to_string())),
         Fact::Suspected { server, .. } => (None, Some("detect".into()), Some(server.to_string())),
         Fact::Verdict { server, .. } => (None, Some("decide".into()), Some(server.to_string())),

@@ -288,6 +288,15 @@ pub struct MachineView {
     pub health: Option<String>,
     /// Its ports by role.
     pub ports: BTreeMap<String, String>,
+    /// The outlets of its power supplies.
+    #[serde(default)]
+    pub outlets: Vec<String>,
+    /// Why cutting them would not prove it dead; nothing if it would.
+    #[serde(default)]
+    pub outlets_lack: Option<String>,
+    /// The plan that has begun to cut them, until they are fed again.
+    #[serde(default)]
+    pub outlets_cut: Option<String>,
     /// Open parts of its fence.
     pub standing_orders: Vec<String>,
     /// That somebody works on it.

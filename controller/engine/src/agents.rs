@@ -48,7 +48,8 @@ pub fn over_the_wire(estate: &Estate, identity: &ControllerIdentity) -> Result<B
         .iter()
         .map(|(id, doc)| (Agent::Switch(id.clone()), id.as_str(), doc.agent))
         .chain(estate.storages.iter().map(|(id, doc)| (Agent::Storage(id.clone()), id.as_str(), doc.agent)))
-        .chain(estate.boot_services.iter().map(|(id, doc)| (Agent::Boot(id.clone()), id.as_str(), doc.agent)));
+        .chain(estate.boot_services.iter().map(|(id, doc)| (Agent::Boot(id.clone()), id.as_str(), doc.agent)))
+        .chain(estate.pdus.iter().map(|(id, doc)| (Agent::Outlets(id.clone()), id.as_str(), doc.agent)));
     let mut ways = BTreeMap::new();
     for (key, name, address) in remote {
         // names of devices are names of agents: the same alphabet

@@ -4,6 +4,7 @@
 use crate::agents::{Agents, BMC_AGENT, Ear};
 use crate::clock::{Chance, Clock};
 use crate::core::{Core, Crash, fold};
+use crate::eyes::Mouth;
 use crate::handle::{Handle, Origin};
 use crate::history::History;
 use crate::limits;
@@ -133,7 +134,7 @@ impl Assembled {
     /// Begins to watch, on the current runtime.
     pub fn watch(&self) -> Vec<JoinHandle<()>> {
         let handle = &self.handle;
-        let mouth = watch::Mouth { queue: handle.queue.clone(), dropped: handle.dropped.clone() };
+        let mouth = Mouth { queue: handle.queue.clone(), dropped: handle.dropped.clone() };
         let polls: Arc<Polls> = handle.polls.clone();
         watch::start(&self.estate, &handle.agents, mouth, polls, self.chance.clone(), self.canary.clone())
     }

@@ -43,7 +43,7 @@ fn nobody(folder: &std::path::Path, meta: &Meta, queue: mpsc::Sender<Message>) -
     let (estate, lineage) = (meta.estate.clone(), meta.lineage.clone());
     let identity = Identity::in_process(BMC_AGENT.parse().unwrap(), estate.clone(), lineage.clone(), true);
     let gate = Gate::open(folder.join("gate"), identity, Arc::new(bmc::Fleet::new())).unwrap();
-    let vantage = Arc::new(check::Checker::new(&check::VantageConfig::default()));
+    let vantage = Arc::new(check::Checker::default());
     let ear = Ear { queue, clock: Clock::of_the_machine() };
     Agents::new(estate, lineage, BTreeMap::new(), gate, vantage, ear)
 }

@@ -167,7 +167,7 @@ fn agents(
             "look at the state directory: permissions, space, another process",
         )
     })?;
-    let vantage = Arc::new(check::Checker::new(&check::VantageConfig::default()));
+    let vantage = Arc::new(check::Checker::default());
     let controller = authority.issue_controller().map_err(|error| {
         Fault::new(
             1006,

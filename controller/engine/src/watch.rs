@@ -3,36 +3,23 @@
 
 use crate::agents::Agents;
 use crate::clock::Chance;
+use crate::eyes::{Eyes, Mouth, every, other, spread_out};
+use crate::health;
 use crate::limits;
-use crate::message::Message;
 use crate::pace::{Look, Pace};
 use crate::polls::Polls;
 use futures::future::BoxFuture;
 use pipeline::effect::Agent;
-use pipeline::event::{Observation, What};
+use pipeline::event::Observation;
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use vocabulary::check::{Check, CheckOutcome};
 use vocabulary::estate::Estate;
 use vocabulary::power::MachineReading;
 use vocabulary::request::{Action, AgentError, Answer};
-use vocabulary::{AgentId, BootServiceId, MachineId, ServerId, Span, VolumeId};
-
-/// What every watcher needs.
-#[derive(Clone)]
-struct Eyes {
-    agents: Arc<Agents>,
-    mouth: Mouth,
-    polls: Arc<Polls>,
-    begun: Instant,
-    chance: Chance,
-}
+use vocabulary::{BootServiceId, MachineId, Span, VolumeId};
 
 /// How it is found out whether a canary answers; it is given up on after [`limits::CANARY_DEADLINE`].
 #[derive(Clone)]
@@ -48,44 +35,6 @@ impl Canary {
             })
         }))
     }
-}
-
-/// Tells the core what was seen, and never waits for it: what it has no room for is dropped and counted, since it is seen again soon.
-#[derive(Clone)]
-pub struct Mouth {
-    /// The core's queue.
-    pub queue: mpsc::Sender<Message>,
-    /// How many were dropped.
-    pub dropped: Arc<AtomicU64>,
-}
-
-impl Mouth {
-    /// True if the core will hear it.
-    fn tell(&self, observation: Observation) -> bool {
-        match self.queue.try_send(Message::Event(What::Observed(observation))) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                let dropped = self.dropped.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                // told at 1, 2, 4, 8...: a flood is no flood of lines
-                if dropped.is_power_of_two() {
-                    tracing::warn!(dropped, "the core does not keep up: routine observations are dropped");
-                }
-                false
-            }
-            // the core is gone only when the process ends
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-        }
-    }
-}
-
-impl Eyes {
-    fn tell(&self, observation: Observation) -> bool {
-        self.mouth.tell(observation)
-    }
-}
-
-fn other<T>(answer: &Answer) -> Result<T, AgentError> {
-    Err(AgentError::Unconfirmed { reason: format!("the agent answered something else: {answer:?}").chars().take(120).collect() })
 }
 
 /// Starts every watcher of the estate on the current runtime.
@@ -110,9 +59,7 @@ pub fn start(
     }
     for (server, profile) in &estate.servers {
         for vantage in pipeline::watch::vantages(estate) {
-            let (eyes, server, checks) = (eyes.clone(), server.clone(), profile.checks.clone());
-            let run = move || run_checks(eyes.clone(), server.clone(), vantage.clone(), checks.clone());
-            watchers.push(every(detection.check_every, &chance, run));
+            watchers.extend(health::follow(&eyes, server, &profile.checks, &vantage, detection.check_every));
         }
     }
     for service in estate.boot_services.keys().cloned() {
@@ -128,33 +75,11 @@ pub fn start(
     watchers
 }
 
-/// Runs a look again and again, its starts one interval apart. A look that takes longer than its interval delays only itself.
-fn every<F, W>(interval: Span, chance: &Chance, look: W) -> tokio::task::JoinHandle<()>
-where
-    F: Future<Output = ()> + Send,
-    W: Fn() -> F + Send + 'static,
-{
-    let (chance, interval) = (chance.clone(), Duration::from_millis(interval.0));
-    tokio::spawn(async move {
-        tokio::time::sleep(chance.up_to(interval)).await;
-        loop {
-            let started = Instant::now();
-            look().await;
-            tokio::time::sleep_until(started + spread_out(&chance, interval)).await;
-        }
-    })
-}
-
 /// The end of the slot in which this moment lies. All that have slots of one length have the same slots.
 fn slot(begun: Instant, length: Duration, at: Instant) -> Instant {
     let length_ns = length.as_nanos().max(1);
     let over_ns = at.saturating_duration_since(begun).as_nanos() % length_ns;
     at + Duration::from_nanos(u64::try_from(length_ns - over_ns).unwrap_or_default())
-}
-
-/// A little less than this, at random: what began at the same time does not stay together.
-fn spread_out(chance: &Chance, gap: Duration) -> Duration {
-    gap.saturating_sub(chance.up_to(gap.saturating_mul(limits::JITTER_PERCENT) / 100)).max(Duration::from_millis(1))
 }
 
 /// The first time at once: what the agents know decides whether this store may draw epochs.
@@ -226,33 +151,6 @@ async fn poll_volume(eyes: Eyes, volume: VolumeId) {
     eyes.tell(Observation::Volume { volume, reading });
 }
 
-/// All checks of a server from one vantage point; the worst outcome counts. A vantage point that cannot be asked saw nothing.
-async fn run_checks(eyes: Eyes, server: ServerId, vantage: AgentId, checks: Vec<Check>) {
-    let agent = Agent::Vantage(vantage.clone());
-    let mut worst = None;
-    for check in checks {
-        match eyes.agents.read(&agent, Action::RunCheck { check }, limits::POLL_DEADLINE).await {
-            Ok(Answer::Check { outcome }) => worst = Some(worse(worst, outcome)),
-            Ok(_) | Err(_) => return,
-        }
-    }
-    if let Some(outcome) = worst {
-        eyes.tell(Observation::Check { server, vantage, outcome });
-    }
-}
-
-fn worse(known: Option<CheckOutcome>, new: CheckOutcome) -> CheckOutcome {
-    match (known, new) {
-        (Some(CheckOutcome::Wrong(what)), _) | (_, CheckOutcome::Wrong(what)) => CheckOutcome::Wrong(what),
-        // one check answered, another is silent: the host is alive, the service is not right
-        (Some(CheckOutcome::Healthy), CheckOutcome::Silent(what)) | (Some(CheckOutcome::Silent(what)), CheckOutcome::Healthy) => {
-            CheckOutcome::Wrong(what)
-        }
-        (Some(CheckOutcome::Silent(what)), _) | (None, CheckOutcome::Silent(what)) => CheckOutcome::Silent(what),
-        (_, CheckOutcome::Healthy) => CheckOutcome::Healthy,
-    }
-}
-
 async fn follow_contacts(eyes: Eyes, service: BootServiceId) {
     let agent = Agent::Boot(service.clone());
     let mut after = 0;
@@ -302,17 +200,5 @@ mod tests {
         assert_eq!([101, 120, 149].map(|at| slot(begun, length, ms(at))), [ms(150); 3]);
         assert_eq!((slot(begun, length, ms(150)), slot(begun, length, begun)), (ms(200), ms(50)));
         assert!(slot(begun, Duration::ZERO, ms(7)) > ms(7), "no division by zero");
-    }
-
-    /// A queue that is full neither blocks who tells nor grows, and what was dropped is counted.
-    #[test]
-    fn a_core_that_does_not_keep_up_delays_no_watcher() {
-        let (queue, mut core) = mpsc::channel(2);
-        let mouth = Mouth { queue, dropped: Arc::default() };
-        let told: Vec<bool> = (0..10).map(|_| mouth.tell(Observation::Canaries { alive: true })).collect();
-        assert_eq!(told.iter().filter(|heard| **heard).count(), 2);
-        assert_eq!(mouth.dropped.load(Ordering::Relaxed), 8);
-        assert!(core.try_recv().is_ok());
-        assert!(mouth.tell(Observation::Canaries { alive: true }), "it goes on by itself");
     }
 }

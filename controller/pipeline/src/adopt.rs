@@ -10,7 +10,7 @@ use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::request::{GateEntry, Holder, Resource};
 use vocabulary::storage::Access;
-use vocabulary::{Epoch, Fault, Instant, MachineId, PlanId, ServerId, Span, VolumeId};
+use vocabulary::{Epoch, Fault, Instant, MachineId, OutletId, PlanId, ServerId, Span, VolumeId};
 
 /// The agents that were adopted and do not obey this store yet, and the one inside `serve`, whose memory did not come with the backup. None
 /// while somebody's word waits for another one's: an adoption ends all of them.
@@ -43,6 +43,7 @@ pub fn read(state: &State, now: Instant) -> Adoption {
     let mut adoption = Adoption { counter: look.counter(), ..Adoption::default() };
     look.servers(&mut adoption);
     look.machines(&mut adoption);
+    adoption.outlets = look.outlets();
     adoption.strange = look.strange();
     // those that obey this store already are asked as witnesses only
     look.heard = std::mem::take(&mut look.heard).into_iter().filter(|(agent, _)| look.waits(agent)).collect();
@@ -78,7 +79,8 @@ impl<'a> Look<'a> {
         let switches = estate.switches.keys().map(|id| Agent::Switch(id.clone()));
         let storages = estate.storages.keys().map(|id| Agent::Storage(id.clone()));
         let services = estate.boot_services.keys().map(|id| Agent::Boot(id.clone()));
-        for agent in switches.chain(storages).chain(services).map(|agent| agent.to_string()) {
+        let pdus = estate.pdus.keys().map(|id| Agent::Outlets(id.clone()));
+        for agent in switches.chain(storages).chain(services).chain(pdus).map(|agent| agent.to_string()) {
             match state.watch.gates.get_key_value(&agent) {
                 None => {
                     absent.insert(agent, "it did not answer".to_owned());
@@ -143,6 +145,26 @@ impl<'a> Look<'a> {
                 }
             }
         }
+    }
+
+    /// Machines with outlets that are barred, and by the store are not.
+    fn outlets(&self) -> BTreeMap<MachineId, Epoch> {
+        let barred: BTreeMap<&OutletId, Epoch> = self
+            .heard
+            .values()
+            .flat_map(|entries| entries.iter())
+            .filter_map(|entry| match &entry.resource {
+                Resource::Outlet(outlet) => Some((outlet, entry.barred?)),
+                _ => None,
+            })
+            .collect();
+        let row = |id: &MachineId| self.state.ledger.machines.get(id).and_then(|row| row.outlets_cut);
+        let machines = self.state.estate.machines.iter().filter(|(id, _)| row(id).is_none());
+        let of_machine = machines.filter_map(|(id, machine)| {
+            let epoch = machine.outlets.iter().filter_map(|outlet| barred.get(outlet)).max()?;
+            Some((id.clone(), *epoch))
+        });
+        of_machine.collect()
     }
 
     fn counter(&self) -> Epoch {

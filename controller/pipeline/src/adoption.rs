@@ -20,6 +20,9 @@ pub struct Adoption {
     pub placed: Vec<Placed>,
     /// Machines that are barred, and by the store are not.
     pub barred: Vec<Barred>,
+    /// Machines with outlets that are barred, and by the store are not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outlets: BTreeMap<MachineId, Epoch>,
     /// Machines that were released since, with the pool of the server that each bore, which takes it where no document names one.
     pub freed: BTreeMap<MachineId, Option<PoolId>>,
     /// Servers of which nobody can say where they are: held until a person has looked.

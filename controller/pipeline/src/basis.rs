@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use vocabulary::estate::Estate;
 use vocabulary::network::Mac;
 use vocabulary::storage::{Access, Path};
-use vocabulary::{BootServiceId, MachineId, PortId, Role, ServerId, VlanId, VolumeId};
+use vocabulary::{BootServiceId, MachineId, OutletId, PortId, Role, ServerId, VlanId, VolumeId};
 
 /// What one plan rests on. Empty in records of before it was kept: then nothing is known, and nothing compared.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct MachineBasis {
     pub cabling: BTreeSet<Cable>,
     /// Boot services that may have held a permit for it.
     pub boot_services: BTreeSet<BootServiceId>,
+    /// The outlets of its power supplies.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub outlets: BTreeSet<OutletId>,
     /// The VLAN that it is barred in.
     pub quarantine: VlanId,
 }
@@ -125,6 +128,7 @@ impl MachineBasis {
             bmc: machine.bmc.address,
             cabling: machine.nics.iter().map(cable).collect(),
             boot_services: estate.boot_services_of(id).into_iter().cloned().collect(),
+            outlets: machine.outlets.iter().cloned().collect(),
             quarantine: estate.settings.vlans.quarantine,
         })
     }
@@ -147,12 +151,15 @@ impl MachineBasis {
         .collect()
     }
 
-    /// The same for a machine in use; where it is barred or about to be, the VLAN of its bars stays too. A boot service may be added.
+    /// The same for a machine in use; where it is barred or about to be, the VLAN of its bars and its outlets stay too. A boot
+    /// service or an outlet may be added.
     pub(crate) fn moved_in_use(&self, now: &MachineBasis, barred: bool) -> Vec<String> {
         let mut changes = self.moved(now);
         let gone: Vec<BootServiceId> = self.boot_services.difference(&now.boot_services).cloned().collect();
         changes.extend(differ("boot services", &gone, &[]));
         changes.extend(differ("quarantine VLAN", &[self.quarantine], &[now.quarantine]).filter(|_| barred));
+        let gone: Vec<OutletId> = self.outlets.difference(&now.outlets).cloned().collect();
+        changes.extend(differ("outlets", &gone, &[]).filter(|_| barred));
         changes
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod clear;
+mod trial;
 
 pub use answers::complete;
 
@@ -278,7 +279,9 @@ fn out_of_patience(state: &mut State, work: &mut Work, out: &mut Out, code: &str
     let why = work
         .tasks
         .iter()
-        .filter(|(key, task)| !task.is_confirmed() && !matches!(key, Key::Power(_) | Key::Port(..) | Key::Permit(..)))
+        .filter(|(key, task)| {
+            !task.is_confirmed() && !matches!(key, Key::Power(_) | Key::Port(..) | Key::Permit(..) | Key::Cut(..))
+        })
         .find_map(|(_, task)| task.reason.clone())
         .unwrap_or_else(|| "no answer".to_owned());
     let reason = format!("{} could not be made ready within {}: {why}", work.plan.target(), limits::TARGET_PATIENCE);
@@ -376,5 +379,6 @@ fn verify(state: &mut State, work: &mut Work, out: &mut Out) {
             out.wake(since + s8_verify::patience(state, work) + vocabulary::Span::ms(1));
         }
         Verification::Failed(reason) => give_up(state, work, out, s2_decide::NO_SERVICE, reason, true),
+        Verification::Unseen(reason) => give_up(state, work, out, s2_decide::NO_SERVICE, reason, false),
     }
 }

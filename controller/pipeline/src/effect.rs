@@ -4,7 +4,7 @@ use crate::plan::Plan;
 use crate::record::Record;
 use crate::stage::Stage;
 use vocabulary::request::{Action, Resource};
-use vocabulary::{BootServiceId, Fault, Instant, OpId, PlanId, Span, StorageId, SwitchId};
+use vocabulary::{BootServiceId, Fault, Instant, OpId, PduId, PlanId, Span, StorageId, SwitchId};
 
 /// One effect. The shell makes all records of a step durable, in one transaction, before it performs any other effect of that step.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub enum Agent {
     Storage(StorageId),
     /// A boot service's.
     Boot(BootServiceId),
+    /// A power distribution unit's.
+    Outlets(PduId),
     /// A vantage point.
     Vantage(vocabulary::AgentId),
 }
@@ -46,6 +48,7 @@ impl std::fmt::Display for Agent {
             Agent::Switch(id) => write!(f, "{id}"),
             Agent::Storage(id) => write!(f, "{id}"),
             Agent::Boot(id) => write!(f, "{id}"),
+            Agent::Outlets(id) => write!(f, "{id}"),
             Agent::Vantage(id) => write!(f, "{id}"),
         }
     }
@@ -58,6 +61,7 @@ impl Agent {
             Resource::Machine(_) => Some(Agent::Bmc),
             Resource::Port(port) => Some(Agent::Switch(port.switch.clone())),
             Resource::Volume(volume) => Some(Agent::Storage(volume.storage.clone())),
+            Resource::Outlet(outlet) => Some(Agent::Outlets(outlet.pdu.clone())),
             Resource::Permit(_) => None,
         }
     }

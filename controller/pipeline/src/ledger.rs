@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, MachineId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
+use vocabulary::{AgentId, Epoch, MachineId, OutletId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
 
 /// Everything that survives a restart.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -165,6 +165,8 @@ pub struct MachineRow {
     pub boot_ms: Option<u64>,
     /// The epoch at which its agents barred it by a plan that this store does not have, while it bears a server.
     pub cut: Option<Epoch>,
+    /// The plan that has begun to cut its outlets, until they are fed again.
+    pub outlets_cut: Option<PlanId>,
 }
 
 /// What enrolment found.
@@ -178,6 +180,8 @@ pub struct Enrolment {
     pub returns_by_itself: bool,
     /// As what it was taken in; `None` in records of before it was kept.
     pub basis: Option<MachineBasis>,
+    /// The outlets that were seen to darken it.
+    pub outlets: BTreeSet<OutletId>,
 }
 
 /// A server's placement.
@@ -311,14 +315,23 @@ impl Ledger {
             Fact::OverruledNoMore { agent } => {
                 self.overruled.remove(agent);
             }
-            Fact::Enrolled { machine, identity, certificate, returns_by_itself } => {
+            Fact::Enrolled { machine, identity, certificate, returns_by_itself, outlets } => {
                 let row = self.machine(machine);
+                row.outlets_cut = None;
                 row.enrolled = Some(Enrolment {
                     identity: identity.clone(),
                     certificate: certificate.clone(),
                     returns_by_itself: *returns_by_itself,
                     basis: row.basis.clone(),
+                    outlets: outlets.clone(),
                 });
+            }
+            Fact::OutletsCut { plan, machine } => self.machine(machine).outlets_cut = Some(*plan),
+            Fact::OutletsFed { machine, .. } => self.machine(machine).outlets_cut = None,
+            Fact::OutletsDoubted { machine, .. } => {
+                if let Some(enrolled) = &mut self.machine(machine).enrolled {
+                    enrolled.outlets.clear();
+                }
             }
             Fact::AgentEnrolled { agent } => {
                 self.agents.insert(agent.clone());
@@ -544,7 +557,7 @@ impl Ledger {
         }
         self.orders.retain(|(_, ordered, _), _| ordered != machine);
         let row = self.machine(machine);
-        (row.standing, row.cut) = (Standing::Free, None);
+        (row.standing, row.cut, row.outlets_cut) = (Standing::Free, None, None);
         row.pool = Some(pool.clone());
     }
 }

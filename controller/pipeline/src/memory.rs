@@ -30,6 +30,9 @@ fn belongs(estate: &Estate, agent: &str, resource: &Resource) -> bool {
             let storage = estate.storages.get(&volume.storage).filter(|_| volume.storage.as_str() == agent);
             storage.is_some_and(|storage| storage.volumes.contains_key(&volume.volume))
         }
+        Resource::Outlet(outlet) => {
+            outlet.pdu.as_str() == agent && estate.machines.values().any(|machine| machine.outlets.contains(outlet))
+        }
         Resource::Permit(machine) => estate.boot_services_of(machine).iter().any(|service| service.as_str() == agent),
     }
 }
@@ -129,6 +132,10 @@ pub fn seed(state: &State, agent: &str) -> (Epoch, Vec<GateEntry>) {
             add(Resource::Port(port), holder.clone(), barred);
         }
         add(Resource::Permit(id.clone()), holder, barred);
+        let cut = state.ledger.machines.get(id).and_then(|row| row.outlets_cut).map(|plan| plan.0);
+        for outlet in &machine.outlets {
+            add(Resource::Outlet(outlet.clone()), None, cut);
+        }
     }
     // of what nobody can place the agent knows more
     let clear = |server: &ServerId| !state.ledger.unclear.contains_key(server);

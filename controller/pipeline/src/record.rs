@@ -11,7 +11,7 @@ use std::fmt;
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, MachineId, OpId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
+use vocabulary::{AgentId, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
 
 /// One record, as the core wrote it. The journal adds its number and the hash of the one before.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -31,7 +31,15 @@ pub enum Fact {
     /// The estate in force changed: hash over all documents.
     Estate { revision: String },
     /// A machine was taken in.
-    Enrolled { machine: MachineId, identity: Identity, certificate: Option<String>, returns_by_itself: bool },
+    /// `outlets` are those that were seen to darken it.
+    Enrolled {
+        machine: MachineId,
+        identity: Identity,
+        certificate: Option<String>,
+        returns_by_itself: bool,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        outlets: BTreeSet<OutletId>,
+    },
     /// An agent was given a certificate; the first time it may begin with an empty memory.
     AgentEnrolled { agent: AgentId },
     /// A tier's ceiling was set.
@@ -86,6 +94,12 @@ pub enum Fact {
     },
     /// A fence was proven: by which sets, on what evidence.
     Proven { plan: PlanId, machines: Vec<MachineId>, sets: Vec<String>, evidence: Vec<String> },
+    /// A plan is about to cut a machine's outlets.
+    OutletsCut { plan: PlanId, machine: MachineId },
+    /// Outlets that were not a machine's have their power back.
+    OutletsFed { plan: PlanId, machine: MachineId },
+    /// A machine lived on although its outlets were cut: they prove nothing until they are tried anew.
+    OutletsDoubted { machine: MachineId, why: String },
     /// The one ownership transaction.
     Owned(Ownership),
     /// A part of a fence that is not confirmed yet; retried for ever.

@@ -8,6 +8,7 @@ use crate::state::State;
 use crate::watch::{MachineWatch, VolumeWatch};
 use std::collections::BTreeSet;
 use std::fmt;
+use vocabulary::check::CheckOutcome;
 use vocabulary::power::PowerState;
 use vocabulary::{AgentId, Instant, MachineId, PlanId, ServerId, Span};
 
@@ -125,6 +126,8 @@ struct Witnesses<'a> {
     healthy: BTreeSet<&'a AgentId>,
     /// Some vantage point gets an answer, right or wrong.
     answering: bool,
+    /// A plugin at some vantage point says that the service does not work.
+    failing: bool,
     /// Since when the first of the silent ones is.
     partly_silent_since: Option<Instant>,
     /// Some vantage point is silent now.
@@ -147,7 +150,7 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
     let watch = state.watch.machines.get(machine);
     let heard = heard_since_boot(state, server, machine);
     let fresh = |at: Instant| now.since(at).0 <= FRESH_POLLS * detection.check_every.0.max(1000);
-    let (mut healthy, mut silent, mut answering) = (BTreeSet::new(), BTreeSet::new(), false);
+    let (mut healthy, mut silent, mut answering, mut failing) = (BTreeSet::new(), BTreeSet::new(), false, false);
     let (mut silent_since, mut partly_silent_since) = (None, None);
     let mut all_heard_silent = !heard.is_empty();
     for (vantage, seen) in state.watch.servers.get(server).map(|w| &w.vantages).into_iter().flatten() {
@@ -160,6 +163,8 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
                     silent_since = Some(silent_since.map_or(since, |later: Instant| later.max(since)));
                 }
             }
+            // who sees nothing, or only that the service fails, tells neither of life nor of death
+            None if !seen.outcome.answered() => failing |= matches!(seen.outcome, CheckOutcome::Failed(_)),
             None => {
                 answering = true;
                 if seen.healthy_since.is_some() {
@@ -171,7 +176,7 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
     all_heard_silent &= heard.iter().all(|vantage| silent.contains(vantage));
     let still_since = still(state, server, now, detection.power_every);
     let silent_since = silent_since.filter(|_| all_heard_silent && !answering);
-    Witnesses { machine: watch, heard, silent_since, partly_silent_since, healthy, answering, silent, still_since }
+    Witnesses { machine: watch, heard, silent_since, partly_silent_since, healthy, answering, failing, silent, still_since }
 }
 
 /// Since when every volume of the server is still; `None` if one moves, is not counted, or was not read lately.
@@ -324,15 +329,16 @@ fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
             _ => Found::open(Kind::ServiceDown, evidence),
         });
     }
-    if seen.answering || !seen.silent.is_empty() {
-        let text = if seen.answering {
-            "it answers, but not as it should"
-        } else {
-            "it is silent, and was not heard since its machine's last boot"
-        };
-        return Some(Found::open(Kind::ServiceDown, vec![text.to_owned()]));
-    }
-    None
+    let text = if seen.answering {
+        "it answers, but not as it should"
+    } else if !seen.silent.is_empty() {
+        "it is silent, and was not heard since its machine's last boot"
+    } else if seen.failing {
+        "its plugin says that it does not work, which does not tell whether its machine lives"
+    } else {
+        return None;
+    };
+    Some(Found::open(Kind::ServiceDown, vec![text.to_owned()]))
 }
 
 /// The power state if it was read just now.

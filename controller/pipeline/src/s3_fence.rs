@@ -22,11 +22,14 @@
 //! ```
 
 mod judge;
+mod outlets;
 mod power;
 mod send;
 
 pub(crate) use judge::order;
 pub use judge::{judge, same_holder, uncut};
+pub(crate) use outlets::are_cut;
+pub use outlets::{to_give_back, usable as usable_outlets};
 pub use power::polled;
 pub use send::{begin, complete, drive, drive_advance, refresh};
 
@@ -123,6 +126,7 @@ pub(crate) fn subject(key: &Key) -> Option<(Agent, Resource)> {
         Key::Power(machine) => (Agent::Bmc, Resource::Machine(machine.clone())),
         Key::Port(_, port) => (Agent::Switch(port.switch.clone()), Resource::Port(port.clone())),
         Key::Permit(machine, service) => (Agent::Boot(service.clone()), Resource::Permit(machine.clone())),
+        Key::Cut(_, outlet) => (Agent::Outlets(outlet.pdu.clone()), Resource::Outlet(outlet.clone())),
         _ => return None,
     })
 }

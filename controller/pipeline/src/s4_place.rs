@@ -7,6 +7,7 @@ use crate::out::Out;
 use crate::plan::{Body, Kind, PassedOver, Plan, Step};
 use crate::record::Fact;
 use crate::s2_decide;
+use crate::s3_fence;
 use crate::stage::Stage;
 use crate::state::State;
 use crate::work::{Work, limits};
@@ -175,6 +176,9 @@ fn steps(state: &State, kind: Kind, server: Option<&ServerId>, fence: &[MachineI
         for service in state.estate.boot_services_of(machine) {
             add(Stage::Fence, service.as_str(), format!("revoke the permit of {machine}"));
         }
+        for outlet in s3_fence::usable_outlets(state, machine).unwrap_or_default().iter().filter(|_| kind == Kind::Failover) {
+            add(Stage::Fence, outlet.pdu.as_str(), format!("cut outlet {outlet}, unless the BMC of {machine} switches it off"));
+        }
     }
     let profile = server.and_then(|id| state.estate.servers.get(id));
     if let (Some(profile), Kind::Failover | Kind::FirstStart) = (profile, kind) {
@@ -204,7 +208,9 @@ fn steps(state: &State, kind: Kind, server: Option<&ServerId>, fence: &[MachineI
 }
 
 fn own_steps(state: &State, kind: Kind, target: &MachineId, add: &mut impl FnMut(Stage, &str, String)) {
-    let ports = state.estate.machines.get(target).map(|m| m.ports()).unwrap_or_default();
+    let machine = state.estate.machines.get(target);
+    let ports = machine.map(|m| m.ports()).unwrap_or_default();
+    let outlets = machine.map(|m| m.outlets.clone()).unwrap_or_default();
     match kind {
         Kind::Enrol => {
             add(Stage::Verify, "bmc", format!("read the identity of {target}"));
@@ -213,6 +219,13 @@ fn own_steps(state: &State, kind: Kind, target: &MachineId, add: &mut impl FnMut
                 return;
             }
             add(Stage::Verify, "bmc", format!("restore policy of {target} to always-off"));
+            for outlet in outlets {
+                add(
+                    Stage::Verify,
+                    outlet.pdu.as_str(),
+                    format!("if {target} is off: see it go dark by outlet {outlet}, and feed that again"),
+                );
+            }
         }
         Kind::Stop => add(Stage::Boot, "bmc", format!("ask the operating system of {target} to stop")),
         Kind::FirstStart | Kind::Restart | Kind::Failover | Kind::Release => {}

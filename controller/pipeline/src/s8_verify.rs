@@ -7,7 +7,7 @@ use crate::stage::Stage;
 use crate::state::State;
 use crate::watch::vantages;
 use crate::work::{Key, Task, Work, limits};
-use vocabulary::check::CheckOutcome;
+use vocabulary::check::{Check, CheckOutcome};
 use vocabulary::request::{Action, AgentError, Answer};
 use vocabulary::{AgentId, Instant, ServerId, Span};
 
@@ -36,47 +36,82 @@ pub fn drive(state: &mut State, server: &ServerId, work: &mut Work, out: &mut Ou
 }
 
 /// Folds a check's answer in.
-pub fn complete(task: &mut Task, now: Instant, outcome: &Result<Answer, AgentError>) {
+pub fn complete(task: &mut Task, now: Instant, outcome: &Result<Answer, AgentError>, pause: Span) {
+    task.told_nothing = false;
     let reason = match outcome {
         Ok(Answer::Check { outcome: CheckOutcome::Healthy }) => return task.confirm(now, "healthy".to_owned()),
-        Ok(Answer::Check { outcome: CheckOutcome::Wrong(what) | CheckOutcome::Silent(what) }) => what.clone(),
+        Ok(Answer::Check { outcome: CheckOutcome::Wrong(what) | CheckOutcome::Silent(what) | CheckOutcome::Failed(what) }) => {
+            what.clone()
+        }
+        Ok(Answer::Check { outcome: CheckOutcome::Unknown(why) }) => {
+            task.told_nothing = true;
+            why.clone()
+        }
         Ok(_) => "the agent answered something else".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => {
+            task.told_nothing = true;
+            error.to_string()
+        }
     };
     task.reason = Some(reason);
-    task.again_at(now + limits::VERIFY_EVERY);
+    task.again_at(now + pause);
+}
+
+/// The pause between two tries of a check: each of a plugin is a process.
+pub fn pause(check: &Check) -> Span {
+    if matches!(check, Check::Exec(_)) { limits::VERIFY_PLUGIN_EVERY } else { limits::VERIFY_EVERY }
 }
 
 /// Where verification stands.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// Every check was healthy from the vantage points named.
+    /// Every check was healthy, or could be told by nobody; the vantage points from which the server itself was heard.
     Serves(Vec<AgentId>),
     /// Not yet; what is missing.
     Waiting(String),
     /// Too late; what was missing.
     Failed(String),
+    /// Too late, and nobody could look at all: that speaks against no machine.
+    Unseen(String),
 }
 
-/// Judges the checks. The server serves once every check is healthy from one vantage point at least.
+/// Judges the checks. The server serves once every check is healthy from some vantage point, and all that are no plugins from one and the
+/// same. Once the time is over a check that no vantage point could run is left aside, if another was healthy.
 pub fn judge(state: &State, server: &ServerId, work: &Work, now: Instant) -> Verification {
-    let checks = state.estate.servers.get(server).map_or(0, |profile| profile.checks.len());
-    let healthy_from = |vantage: &AgentId| (0..checks).all(|index| work.confirmed(&Key::Check(vantage.clone(), index)));
-    let heard: Vec<AgentId> = vantages(&state.estate).into_iter().filter(|vantage| checks > 0 && healthy_from(vantage)).collect();
-    if !heard.is_empty() {
+    let checks: &[Check] = state.estate.servers.get(server).map_or(&[], |profile| &profile.checks);
+    let vantages = vantages(&state.estate);
+    let task = |vantage: &AgentId, index| work.tasks.get(&Key::Check(vantage.clone(), index));
+    let healthy = |index| vantages.iter().any(|vantage| task(vantage, index).is_some_and(Task::is_confirmed));
+    let mute = |index| vantages.iter().filter_map(|vantage| task(vantage, index)).all(|task| task.told_nothing);
+    // from where the server itself was heard: what a plugin says does not tell that
+    let plugin = |index: usize| matches!(checks.get(index), Some(Check::Exec(_)));
+    let hears = |left_aside: bool| {
+        let hears = |vantage: &&AgentId| {
+            let own = (0..checks.len()).filter(|index| !(plugin(*index) || left_aside && mute(*index)));
+            let mut all = own.map(|index| task(vantage, index).is_some_and(Task::is_confirmed)).peekable();
+            all.peek().is_some() && all.all(|confirmed| confirmed)
+        };
+        vantages.iter().filter(hears).cloned().collect::<Vec<AgentId>>()
+    };
+    let heard = hears(false);
+    if !heard.is_empty() && (0..checks.len()).all(healthy) {
         return Verification::Serves(heard);
     }
-    let missing = work
-        .tasks
-        .iter()
-        .find_map(|(key, task)| matches!(key, Key::Check(..)).then(|| task.reason.clone()).flatten())
-        .unwrap_or_else(|| "no check was answered yet".to_owned());
+    let open = |index: &usize| !healthy(*index);
+    let reason = |index| vantages.iter().find_map(|vantage| task(vantage, index).and_then(|task| task.reason.clone()));
+    let missing = (0..checks.len()).filter(open).find_map(reason).unwrap_or_else(|| "no check was answered yet".to_owned());
     let since = work.powered_on.unwrap_or(work.since);
     let limit = patience(state, work);
-    if now.since(since) > limit {
-        Verification::Failed(format!("no vantage point saw the service within {limit} of power on: {missing}"))
-    } else {
-        Verification::Waiting(missing)
+    if now.since(since) <= limit {
+        return Verification::Waiting(missing);
+    }
+    let heard = hears(true);
+    match (0..checks.len()).filter(open).all(mute) {
+        true if !heard.is_empty() => Verification::Serves(heard),
+        true if !checks.is_empty() => {
+            Verification::Unseen(format!("nobody could look at the service within {limit} of power on: {missing}"))
+        }
+        _ => Verification::Failed(format!("no vantage point saw the service within {limit} of power on: {missing}")),
     }
 }
 

@@ -5,13 +5,16 @@ mod orders;
 
 pub use orders::{has_orders, overtaken, resume, settle, tend};
 
+use crate::effect::Agent;
 use crate::ledger::Standing;
 use crate::out::Out;
+use crate::plan::Kind;
 use crate::record::{Ended, Fact};
 use crate::s3_fence;
 use crate::stage::Stage;
 use crate::state::State;
-use crate::work::{Key, Phase, Work};
+use crate::work::{Key, Phase, Progress, Work};
+use std::collections::BTreeSet;
 use vocabulary::MachineId;
 use vocabulary::power::MachineReading;
 
@@ -31,8 +34,16 @@ pub fn close(state: &mut State, work: &mut Work, out: &mut Out, result: Result<S
     }
     out.record(&mut state.ledger, Fact::Closed { plan, result });
     work.enter(Phase::Orders, out.now);
+    let failover = work.plan.body().kind == Kind::Failover;
+    let dark: BTreeSet<MachineId> =
+        work.plan.body().fence.iter().filter(|machine| s3_fence::are_cut(work, machine)).cloned().collect();
     work.tasks.retain(|key, task| match key {
-        Key::Advance(_) | Key::Power(_) | Key::Port(..) | Key::Permit(..) => begun && !task.is_confirmed(),
+        Key::Power(machine) if dark.contains(machine) => false,
+        Key::Advance(_) | Key::Power(_) | Key::Port(..) | Key::Permit(..) | Key::Cut(..) => {
+            begun && !matches!(task.progress, Progress::Confirmed(_) | Progress::Unavailable)
+        }
+        // outlets that were cut in vain are given back whatever becomes of the plan
+        Key::Unbar(Agent::Outlets(_)) | Key::Feed(_) => begun && failover,
         _ => false,
     });
 }

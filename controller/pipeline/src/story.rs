@@ -10,14 +10,27 @@ fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// What a plan has done to a machine's outlets.
+fn outlets(fact: &Fact) -> String {
+    match fact {
+        Fact::OutletsCut { plan, machine } => format!("{plan} cuts the outlets of {machine}"),
+        Fact::OutletsFed { plan, machine } => format!("{plan} gave the outlets entered for {machine} their power back"),
+        Fact::OutletsDoubted { machine, why } => {
+            format!("the outlets of {machine} prove nothing until it is enrolled anew: {why}")
+        }
+        _ => String::new(),
+    }
+}
+
 /// A fact as one sentence.
 pub fn sentence(fact: &Fact) -> String {
     match fact {
         Fact::Intended { principal, what } => format!("{principal} asked: {what}"),
         Fact::Estate { revision } => format!("estate in force: {}", revision.chars().take(12).collect::<String>()),
-        Fact::Enrolled { machine, returns_by_itself, .. } => {
+        Fact::Enrolled { machine, returns_by_itself, outlets, .. } => {
             let warning = if *returns_by_itself { "; it returns by itself after a power loss" } else { "" };
-            format!("{machine} is enrolled{warning}")
+            let dark = if outlets.is_empty() { "" } else { ", and goes dark by its outlets" };
+            format!("{machine} is enrolled{dark}{warning}")
         }
         Fact::AgentEnrolled { agent } => format!("agent {agent} is enrolled"),
         Fact::Ceiling { tier, mode } => format!("ceiling of tier {tier} is {mode:?}").to_lowercase(),
@@ -55,6 +68,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Proven { plan, machines, sets, .. } => {
             format!("{plan}: {} proven harmless by {}", list(machines), sets.join(" and "))
         }
+        Fact::OutletsCut { .. } | Fact::OutletsFed { .. } | Fact::OutletsDoubted { .. } => outlets(fact),
         Fact::Owned(ownership) => format!("{} belongs to {} now ({})", ownership.server, ownership.to, ownership.epoch),
         Fact::StandingOrder { machine, what, reason, .. } => format!("standing order on {machine}: {what} ({reason})"),
         Fact::OrderDone { machine, what, .. } => format!("standing order done on {machine}: {what}"),

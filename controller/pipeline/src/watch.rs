@@ -222,11 +222,11 @@ impl ServerWatch {
         let before = self.vantages.remove(&vantage);
         let silent_since = match &outcome {
             CheckOutcome::Silent(_) => Some(before.as_ref().and_then(|b| b.silent_since).unwrap_or(now)),
-            CheckOutcome::Healthy | CheckOutcome::Wrong(_) => None,
+            _ => None,
         };
         let healthy_since = match &outcome {
             CheckOutcome::Healthy => Some(before.as_ref().and_then(|b| b.healthy_since).unwrap_or(now)),
-            CheckOutcome::Silent(_) | CheckOutcome::Wrong(_) => None,
+            _ => None,
         };
         let asked_after = before.map(|before| before.at);
         self.vantages.insert(vantage, VantageWatch { outcome, at: now, asked_after, silent_since, healthy_since });

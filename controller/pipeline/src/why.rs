@@ -131,6 +131,10 @@ fn health(vantage: &AgentId, told: Option<&VantageWatch>, heard: &BTreeSet<&Agen
         (CheckOutcome::Wrong(what), ..) => {
             format!("{vantage} gets a wrong answer ({what}), last {age} ago: something lives there")
         }
+        (CheckOutcome::Failed(what), ..) => {
+            format!("{vantage} is told by a plugin that it does not work ({what}), last {age} ago: its machine may live or not")
+        }
+        (CheckOutcome::Unknown(why), ..) => format!("{vantage} could not look ({why}), last {age} ago"),
         (CheckOutcome::Healthy | CheckOutcome::Silent(_), ..) => format!("{vantage} looked {age} ago"),
     }
 }

@@ -26,6 +26,8 @@ pub fn words(action: &Action) -> String {
         Action::PowerOn { .. } => POWER_ON.to_owned(),
         Action::SetRestorePolicyOff { machine } => format!("restore policy of {machine} to always-off"),
         Action::ParkPort { port, parking } => format!("park {port} in VLAN {parking}"),
+        Action::CutOutlet { outlet } => format!("cut outlet {outlet}"),
+        Action::FeedOutlet { outlet } => format!("feed outlet {outlet}"),
         Action::LiftBar { resources } => format!("lift {} bars", resources.len()),
         Action::ShutDown { machine } => format!("ask the operating system of {machine} to stop"),
         Action::Identify { machine, light } => format!("identify light of {machine}: {light:?}"),
@@ -36,6 +38,8 @@ pub fn words(action: &Action) -> String {
         | Action::ReadPort { .. }
         | Action::ReadVolume { .. }
         | Action::ReadPermit { .. }
+        | Action::ReadOutlet { .. }
+        | Action::CountSupplies { .. }
         | Action::ReadContacts { .. }
         | Action::RunCheck { .. } => "read".to_owned(),
     }
@@ -59,6 +63,13 @@ pub fn answer_words(answer: &Answer) -> String {
             Some((server, epoch)) => format!("{} may boot as {server} ({epoch})", reading.machine),
             None => format!("{} gets silence", reading.machine),
         },
+        Answer::Outlet(reading) => {
+            let watts = reading.watts.map_or("not measured".to_owned(), |watts| format!("{watts} W"));
+            format!("{} {:?}, {watts}, {:?} when its unit returns", reading.outlet, reading.relay, reading.on_return)
+        }
+        Answer::Supplies { count } => {
+            count.map_or("no power supplies told".to_owned(), |count| format!("{count} power supplies"))
+        }
         Answer::Light { light } => format!("identify light {light:?}"),
         Answer::Advanced { clear, busy } => format!("{} clear, {} busy", clear.len(), busy.len()),
         Answer::Hello(_) | Answer::Contacts { .. } | Answer::Check { .. } | Answer::Done => "done".to_owned(),

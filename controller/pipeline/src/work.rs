@@ -14,7 +14,7 @@ use crate::words::{answer_words, words};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::power::MachineReading;
 use vocabulary::request::{Action, AgentError, Answer, Resource};
-use vocabulary::{AgentId, BootServiceId, Epoch, Instant, Mac, MachineId, OpId, PortId, Span, VolumeId};
+use vocabulary::{AgentId, BootServiceId, Epoch, Instant, Mac, MachineId, OpId, OutletId, PortId, Span, VolumeId};
 
 /// Deadlines and retries of the core. Documented in docs/limits.md.
 pub mod limits {
@@ -38,8 +38,34 @@ pub mod limits {
     pub const HELD_LOOK: Span = Span::seconds(1);
     /// Pause between two tries of a health check while a plan verifies.
     pub const VERIFY_EVERY: Span = Span::ms(150);
+    /// The same of one by a plugin.
+    pub const VERIFY_PLUGIN_EVERY: Span = Span::seconds(2);
     /// How often the power of a fenced machine is read while a part of its fence is not confirmed, and while it is quarantined.
     pub const QUARANTINE_POWER_EVERY: Span = Span::seconds(5);
+    /// A BMC that failed so many tries counts as silent.
+    pub const BMC_TRIES: u32 = 3;
+    /// A machine that is being fenced and whose BMC has not answered so long is cut off at its outlets, if that can prove it dead.
+    pub const BMC_PATIENCE: Span = Span::seconds(10);
+    /// The same where the BMC answers, and the machine does not go off.
+    pub const OFF_PATIENCE: Span = Span::seconds(30);
+    /// An outlet must read off and at zero watts over so long: meters are slow.
+    pub const OUTLET_SETTLE: Span = Span::seconds(5);
+    /// So long a machine may go on without mains, by what its power supplies hold: what is seen of it after that is a sign of life.
+    pub const HOLD_UP: Span = Span::seconds(3);
+    /// So many signs of life of a machine whose outlets are cut take them out of its proofs: a foreign hand may have fed one meanwhile.
+    pub const CONTRADICTIONS: u32 = 3;
+    /// What a machine that is off may draw at one outlet, watts: an outlet that carries more is another machine's and is not tried.
+    pub const STANDBY_WATTS_MAX: u32 = 30;
+    /// Before outlets are tried, their agents may take so long to answer, and their meters to show the load.
+    pub const TRIAL_PATIENCE: Span = Span::seconds(30);
+    /// A BMC whose outlets are cut must be silent for so long.
+    pub const DARK_FOR: Span = Span::seconds(5);
+    /// And in so many tries.
+    pub const DARK_TRIES: u32 = 3;
+    /// A BMC that is neither heard nor silent ends the trial after this.
+    pub const DARK_PATIENCE: Span = Span::seconds(90);
+    /// How long a BMC may take until it answers again once it has mains.
+    pub const BMC_RETURN: Span = Span::seconds(300);
     /// ForceOff is sent again if the machine still reads On this long after one was accepted.
     pub const FORCE_OFF_AGAIN: Span = Span::seconds(5);
     /// Power on is sent again if the target still reads Off this long after one was accepted.
@@ -79,6 +105,8 @@ pub enum Key {
     Volume(VolumeId),
     /// Fence: a permit.
     Permit(MachineId, BootServiceId),
+    /// Fence, and the trial of outlets: an outlet is cut.
+    Cut(MachineId, OutletId),
     /// The target is off before it gets anything.
     TargetPower,
     /// A port is joined.
@@ -95,6 +123,16 @@ pub enum Key {
     Check(AgentId, usize),
     /// Enrolment: identity is read.
     Identity,
+    /// Enrolment and release: an outlet is fed.
+    Feed(OutletId),
+    /// Enrolment: the load of an outlet is read.
+    Load(OutletId),
+    /// Enrolment: power supplies are counted.
+    Supplies,
+    /// Enrolment: the BMC is silent, since the outlets are cut.
+    Dark,
+    /// Enrolment: the BMC answers again.
+    Back,
     /// Enrolment: restore policy.
     RestorePolicy,
     /// Release and enrolment: a port is parked.
@@ -120,10 +158,10 @@ pub enum Progress {
     Unavailable,
 }
 
-/// The unbroken run of Off readings that P needs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The unbroken run of Off readings that P needs, or O of one outlet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Window {
-    /// The BMC session of all reads.
+    /// The BMC session of all reads; 0 for an outlet.
     pub session: u64,
     /// When the first was asked for.
     pub since: Instant,
@@ -165,14 +203,18 @@ pub struct Task {
     pub reason: Option<String>,
     /// Evidence of its confirmation.
     pub evidence: Option<String>,
-    /// For `Power`: the run of Off readings so far.
+    /// For `Power` and `Cut`: the run of Off readings so far.
     pub window: Option<Window>,
-    /// For `Power`: the sign of life that voided its window, until it is told.
+    /// For `Power` and `Cut`: the sign of life that voided its window, until it is told.
     pub veto: Option<String>,
     /// For `Power` and `PowerOn`: when the command was last accepted.
     pub acted_at: Option<Instant>,
     /// For `Power`: true if every reading of the window had a second power source.
     pub strong: bool,
+    /// For `Power`: when its device was first asked in this life, by the answer.
+    pub first_at: Option<Instant>,
+    /// For `Check`: who was asked last could not look.
+    pub told_nothing: bool,
     /// For `Volume`: the gate refused to spare our own initiator, since it knows no grant of this plan.
     pub keep_refused: bool,
     /// For a fencing task: whether its device answered a reading since the last try failed. A device that is away for weeks is
@@ -207,6 +249,8 @@ impl Task {
             veto: None,
             acted_at: None,
             strong: true,
+            first_at: None,
+            told_nothing: false,
             keep_refused: false,
             look: Look::No,
             commands: 0,
@@ -265,6 +309,28 @@ pub enum Phase {
     Orders,
 }
 
+/// Where the trial of a machine's outlets stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Trial {
+    /// Not begun.
+    #[default]
+    NotBegun,
+    /// They are fed before anything else: one that was left off would leave the BMC dark.
+    Feeding,
+    /// They are fed, as far as their agents could be had; the rest of the enrolment goes on.
+    Fed,
+    /// What they carry is looked at.
+    Weighing(Instant),
+    /// They are being cut.
+    Cutting(Instant),
+    /// They are cut since then, and the BMC should be silent.
+    Dark(Instant),
+    /// They are fed again since then; what the trial has shown.
+    Returning(Instant, Result<(), String>),
+    /// It is over: why there was none, or what it has shown.
+    Done(Result<(), String>),
+}
+
 /// A command that is under way.
 #[derive(Debug)]
 struct Sent {
@@ -311,6 +377,10 @@ pub struct Work {
     pub proven_at: Option<Instant>,
     /// Enrolment: what was read.
     pub identity: Option<MachineReading>,
+    /// How often a machine showed a sign of life although all its outlets were seen cut.
+    pub contradicted: BTreeMap<MachineId, u32>,
+    /// Enrolment: where the trial of the machine's outlets stands.
+    pub trial: Trial,
     /// When the target was powered on in this life.
     pub powered_on: Option<Instant>,
     /// The command stream's answers are matched here.
@@ -330,6 +400,8 @@ impl Work {
             by_verdict,
             proven_at: None,
             identity: None,
+            contradicted: BTreeMap::new(),
+            trial: Trial::default(),
             powered_on: None,
             ops: BTreeMap::new(),
             next_op: next_op.max(1),
@@ -370,7 +442,7 @@ impl Work {
 
     /// True for a bar that was confirmed once, or is part of a fence that was proven: to confirm it again is nothing new.
     fn restores(&self, key: &Key) -> bool {
-        let bar = matches!(key, Key::Power(_) | Key::Port(..) | Key::Volume(_) | Key::Permit(..));
+        let bar = matches!(key, Key::Power(_) | Key::Port(..) | Key::Volume(_) | Key::Permit(..) | Key::Cut(..));
         bar && (self.proven_at.is_some() || self.tasks.get(key).is_some_and(|task| task.evidence.is_some()))
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use vocabulary::boot::{BootMethod, Firmware};
 
-use crate::script::Setup;
+use crate::script::{Outlets, Setup};
 use crate::trouble::{Done, at};
 
 /// Memory of a machine with UEFI firmware, as its document says it.
@@ -32,9 +32,26 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
                 |text: String| text.replace(&format!("rack: r{number}"), "rack: r1").replace(&format!("[f{number}]"), "[f1]");
             change(&path, own)?;
         }
+        if setup.outlets != Outlets::Unnamed {
+            let hangs = match (setup.outlets, number) {
+                (Outlets::Swapped, 1) => 2,
+                (Outlets::Swapped, 2) => 1,
+                _ => number,
+            };
+            let outlets = lab::names::outlets(hangs).map(|outlet| format!("{{pdu: {}, outlet: {outlet}}}", lab::names::PDU));
+            let line = format!("outlets: [{}]\nhardware:", outlets.join(", "));
+            change(&path, |text| text.replace("hardware:", &line))?;
+        }
+        if setup.local_disks.contains(&number) {
+            change(&path, |text| text.replace("hardware:", "hardware:\n  unrevocable_storage: true"))?;
+        }
         if setup.firmware == Firmware::Uefi {
             change(&path, |text| text.replace("memory: 384MiB", &format!("memory: {UEFI_MEMORY}")))?;
         }
+    }
+    if setup.outlets != Outlets::Unnamed {
+        let pdu = format!("pdu: {}\nsite: lab\ndriver: snmp\nagent: {}\n", lab::names::PDU, lab::agents::PDU_LISTEN);
+        write(&folder.join("pdu.yaml"), &pdu)?;
     }
     let spares: Vec<String> = (lab::names::MACHINES..=setup.machines).map(|number| format!("m{number}")).collect();
     change(&folder.join("pool.yaml"), |text| text.replace("[m3]", &format!("[{}]", spares.join(", "))))?;

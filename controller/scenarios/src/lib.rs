@@ -16,6 +16,7 @@ pub mod hall;
 pub mod hand;
 pub mod library;
 pub mod limits;
+pub mod manner;
 pub mod oracle;
 pub mod places;
 pub mod product;

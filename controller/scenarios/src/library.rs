@@ -28,6 +28,15 @@ const FILES: &[(&str, &str)] = files![
     "rack-dark",
     "two-at-once",
     "spare-dies",
+    "outlets",
+    "wrong-outlet",
+    "feed-lost",
+    "bmc-ignores-off",
+    "bmc-says-off",
+    "slow-off",
+    "already-off",
+    "target-restarts",
+    "agent-forgets",
     "restored-backup",
 ];
 

@@ -70,3 +70,5 @@ pub const HALL_ANSWER: Duration = Duration::from_secs(10);
 pub const HALL_LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Why a person pulls a brake in a scenario.
 pub const REASON: &str = "the scenario wants it";
+/// For how long a storage target that restarts is away in a world.
+pub const TARGET_AWAY: Duration = Duration::from_secs(2);

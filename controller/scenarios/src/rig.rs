@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use api::view::MachineView;
 use lab::agents;
 use lab::client::{Client, SOCKET};
 use lab::enter::RunFolder;
-use lab::names::{BOOT_SERVICE, Machine, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
+use lab::names::{BOOT_SERVICE, Machine, PDU, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
 use lab::packages::Packages;
 use lab::services::{Ready, Service};
 use lab::sys::{Preparation, prepare};
@@ -25,11 +26,11 @@ use vocabulary::boot::{BootMethod, Firmware};
 use crate::console::Consoles;
 use crate::estate;
 use crate::eyes::Eyes;
-use crate::limits::{ENDED, LOOK, RAISED, READY, TRUSTED, WORDS_BYTES_MAX};
+use crate::limits::{COMMAND, ENDED, LOOK, RAISED, READY, TRUSTED, WORDS_BYTES_MAX};
 use crate::oracle::Oracle;
 use crate::places::Places;
 use crate::product::Product;
-use crate::script::Setup;
+use crate::script::{Outlets, Setup};
 use crate::signals;
 use crate::trouble::{Done, Trouble, at};
 
@@ -136,6 +137,7 @@ impl Rig {
         self.product.command(&words)?;
         tell("the machines are taken in");
         let product = &self.product;
+        wait_for_power(product)?;
         std::thread::scope(|scope| {
             let starts: Vec<_> = SERVERS
                 .iter()
@@ -334,12 +336,29 @@ fn enrol_agents(product: &Product, client: &mut Client, run: &Path, setup: &Setu
     let bundle = at(&own, std::fs::read_to_string(&own))?;
     at(&own, std::fs::remove_file(&own))?;
     client.put("bundle.json", bundle)?;
-    for agent in [STORAGE_AGENT, BOOT_SERVICE] {
+    let pdu = Some(PDU).filter(|_| setup.outlets != Outlets::Unnamed);
+    for agent in [STORAGE_AGENT, BOOT_SERVICE].into_iter().chain(pdu) {
         let path = agents::bundle(run, agent);
         product.command(&["agent", "enroll", agent, "--out", &path.display().to_string()])?;
         client.start(agent)?;
     }
     wait_for_trust(product)
+}
+
+/// Waits until the power of every machine is known: a BMC that has lost its mains in a trial of outlets is not believed at once.
+fn wait_for_power(product: &Product) -> Done {
+    let start = Instant::now();
+    loop {
+        let all: Vec<MachineView> = product.view("/v1/machines")?;
+        match all.into_iter().find(|machine| machine.power == "unknown") {
+            None => return Ok(()),
+            Some(machine) if start.elapsed() > COMMAND => {
+                let last = format!("nobody knows that of {}", machine.name);
+                return Err(Trouble::Late { what: "the power of every machine".to_owned(), within: COMMAND, last });
+            }
+            Some(_) => std::thread::sleep(LOOK * 2),
+        }
+    }
 }
 
 /// Waits until every agent is trusted.

@@ -14,7 +14,7 @@ use std::fmt;
 use std::time::Duration;
 use vocabulary::boot::{BootMethod, Firmware};
 use vocabulary::estate::Mode;
-use vocabulary::{MachineId, ServerId};
+use vocabulary::{AgentId, MachineId, ServerId};
 
 /// A whole scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,22 @@ pub struct Setup {
     pub address_lease: Option<Duration>,
     /// Machines that stand in one rack, on one feed; the others have one of their own.
     pub one_rack: BTreeSet<u8>,
+    /// Whether the outlets of its machines are in the documents.
+    pub outlets: Outlets,
+    /// Machines with disks of their own, which no agent can revoke.
+    pub local_disks: BTreeSet<u8>,
+}
+
+/// What the documents say of outlets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outlets {
+    /// Nothing.
+    #[default]
+    Unnamed,
+    /// Where each machine hangs.
+    Named,
+    /// The same, but those of m1 and m2 are taken for each other's.
+    Swapped,
 }
 
 /// A step with the line it stands on.
@@ -80,13 +96,16 @@ pub enum Step {
     Thaw(MachineId),
     /// A finger on a machine's power button.
     PressPower(MachineId),
-    /// A BMC is cut off, or is back.
-    Bmc {
-        /// Whose.
-        machine: MachineId,
-        /// Whether it answers.
-        reachable: bool,
-    },
+    /// A BMC changes its manners.
+    Bmc(MachineId, Manner),
+    /// The feed of a machine fails, and its BMC with it; with `true` it is back.
+    Feed(MachineId, bool),
+    /// The storage target ends at once and comes back with what it keeps.
+    RestartTarget,
+    /// What happens to the agent beside a device.
+    Agent(AgentId, Mishap),
+    /// A person has an agent without a memory seeded from the ledger.
+    Readopt(AgentId),
     /// A person releases a machine from quarantine.
     Release(MachineId),
     /// A person holds everything, or one server.
@@ -124,6 +143,36 @@ pub enum Step {
     },
     /// Something must be so.
     Expect(Expectation),
+}
+
+/// How a BMC behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// As it should.
+    Honest,
+    /// It answers.
+    Reachable,
+    /// It does not.
+    Unreachable,
+    /// It agrees to switch off, and does nothing.
+    IgnoresOff,
+    /// It agrees to switch off, and the machine runs on for so long.
+    SwitchesOffAfter(Duration),
+    /// It says Off, whatever is so.
+    SaysOff,
+    /// It calls it a conflict to switch off what is off.
+    RefusesOffWhenOff,
+}
+
+/// What happens to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// Its process ends at once.
+    Dies,
+    /// It is started again.
+    Returns,
+    /// It ends at once, and is started again on an empty disk.
+    Forgets,
 }
 
 /// What must be so.

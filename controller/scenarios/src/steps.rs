@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::clock::wall_ms;
 use crate::expect;
 use crate::limits::REASON;
+use crate::manner::quirks;
 use crate::rig::SERVE;
 use crate::run::{Run, until};
 use crate::script::{Numbered, Step};
@@ -29,10 +30,14 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
             run.pressed.insert(machine.to_string(), wall_ms());
             run.bmc_sim(&json!({"verb": "press_power_button", "name": machine}))
         }
-        Step::Bmc { machine, reachable } => {
-            let reach = if *reachable { "answering" } else { "unreachable" };
-            run.bmc_sim(&json!({"verb": "set_quirks", "name": machine, "quirks": {"reach": reach}}))
+        Step::Bmc(machine, manner) => run.bmc_sim(&json!({"verb": "set_quirks", "name": machine, "quirks": quirks(*manner)})),
+        Step::Feed(machine, back) => {
+            let verb = if *back { "power_return" } else { "power_loss" };
+            run.bmc_sim(&json!({"verb": verb, "name": machine}))
         }
+        Step::RestartTarget => run.restart_target(),
+        Step::Agent(agent, mishap) => run.befall(agent.as_str(), *mishap),
+        Step::Readopt(agent) => run.rig.product.command(&["agent", "readopt", agent.as_str(), "--yes"]).map(drop),
         Step::Release(machine) => run.rig.product.command(&["machine", "release", machine.as_str(), "--yes"]).map(drop),
         Step::Hold(server) => {
             let of = server.iter().map(|server| server.as_str());

@@ -72,6 +72,15 @@ passes! {
     rack_dark = "rack-dark",
     two_at_once = "two-at-once",
     spare_dies = "spare-dies",
+    outlets = "outlets",
+    wrong_outlet = "wrong-outlet",
+    feed_lost = "feed-lost",
+    bmc_ignores_off = "bmc-ignores-off",
+    bmc_says_off = "bmc-says-off",
+    slow_off = "slow-off",
+    already_off = "already-off",
+    target_restarts = "target-restarts",
+    agent_forgets = "agent-forgets",
     restored_backup = "restored-backup",
 }
 

@@ -8,6 +8,7 @@ use crate::images::Images;
 use crate::judge::{Judge, Witness};
 use crate::life::Life;
 use crate::link::Way;
+use crate::outlets::SimulatedTalk;
 use crate::permits::Permits;
 use crate::storage::SimulatedHost;
 use crate::switch::SimulatedKernel;
@@ -18,6 +19,8 @@ use contract::agent::Client;
 use contract::check::Vantage;
 use contract::gate::{Gate, Identity};
 use contract::{Action, AgentError, Answer, Device, Standing};
+use outlet::OutletDevice;
+use outlet::snmp::{SnmpOutlets, TableName};
 use std::sync::Arc;
 use storage::device::StorageDevice;
 use storage::tgt::{Tgt, TgtConfig};
@@ -28,6 +31,8 @@ use vocabulary::request::Resource;
 use vocabulary::{AgentBootId, AgentId, EstateUuid, Lineage};
 use world::bridge::Bridge;
 use world::disk::Disk;
+use world::outlet::Unit;
+use world::outlet::mib::Mib;
 use world::target::Target;
 use world::{Dice, Wall};
 
@@ -211,6 +216,26 @@ pub async fn start_storage(host: &mut AgentHost, target: &Target, config: TgtCon
     let simulated = Arc::new(SimulatedHost { target: target.clone(), wall: wall.clone() });
     let driver = Arc::new(Tgt::open_on(id.clone(), config, Box::new(host.shelf(&life)), simulated)?);
     let device = Arc::new(StorageDevice::new(id, driver));
+    let lived = Lived { device: device.clone(), life: life.clone() };
+    let gate =
+        Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), lived, Arc::new(Ticks::start(host.rate)), host.boot())?;
+    // what fails is tried again by `keep`
+    let _ = gate.restore().await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(life.embody(async move { device.keep().await }));
+    host.began(life, Arc::new(gate), tasks);
+    Ok(())
+}
+
+/// Starts the agent of a power distribution unit.
+pub async fn start_outlets(host: &mut AgentHost, unit: &Unit, wall: &Wall) -> Result<(), Fault> {
+    host.kill();
+    let life = Life::default();
+    let id: vocabulary::PduId = host.passport.agent.as_str().parse()?;
+    let talk = Arc::new(SimulatedTalk { mib: Mib::of(unit.clone()), wall: wall.clone() });
+    let driver = Arc::new(SnmpOutlets::open_on(id.clone(), unit.serial(), TableName::ApcRpdu2, talk));
+    let outlets = unit.outlets().into_iter().collect();
+    let device = Arc::new(OutletDevice::new(id, &outlets, driver));
     let lived = Lived { device: device.clone(), life: life.clone() };
     let gate =
         Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), lived, Arc::new(Ticks::start(host.rate)), host.boot())?;

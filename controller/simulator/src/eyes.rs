@@ -53,7 +53,7 @@ impl Vantage for Eyes {
         self.life.passes().await;
         // the halls have no other
         let Check::Tcp(TcpCheck { address, deadline }) = check else {
-            return CheckOutcome::Wrong("only connections are tried here".to_owned());
+            return CheckOutcome::Unknown("only connections are tried here".to_owned());
         };
         let outcome = match self.status(*address, "/healthz").await {
             // a connection is all that it asks for

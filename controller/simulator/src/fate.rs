@@ -5,14 +5,14 @@
 mod mishaps;
 
 use crate::deed::{self, Deed};
-use crate::hall::Drawn;
+use crate::hall::{Drawn, PDUS};
 use std::time::Duration;
 use vocabulary::{AgentId, MachineId, ServerId};
 use world::Dice;
 
 /// Kinds of mishaps that the product cannot be held to yet, and what makes it able to. Those with a deed in quotation marks can be written
 /// into a world's file already; the others are not in the world yet, but for the first, which is two quirks at once.
-pub const LATER: [(&str, &str); 6] = [
+pub const LATER: [(&str, &str); 5] = [
     ("a BMC that reads Off on every reading while its machine runs", "contrary signs of life veto P (4 of 6)"),
     (
         "`serve doubled`, `serve rolled-back`: a second controller on a copy, an older store put back in silence",
@@ -27,7 +27,6 @@ pub const LATER: [(&str, &str); 6] = [
         "`serve another-estate`, `agent A asked-by-another-estate`: a second estate at the same devices",
         "marks of an estate at BMCs (4 of 6)",
     ),
-    ("`outlet M off`, `outlet M has ...`: power distribution units, their delays and lies", "proof O, drivers of outlets"),
 ];
 
 /// A deed and when it is done, counted from the moment at which every server was told to start.
@@ -145,7 +144,7 @@ const fn kind(name: &'static str, draw: fn(&mut Drawing<'_>, Duration), absent: 
 }
 
 /// Every kind.
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     kind("machine", mishaps::machine, 50_000),
     kind("bmc quirk", mishaps::bmc_quirk, 500_000),
     kind("bmc restart", mishaps::bmc_restart, 600_000),
@@ -160,10 +159,13 @@ const KINDS: [Kind; 17] = [
     kind("operator", mishaps::operator, 500_000),
     kind("blackout", mishaps::blackout, 850_000),
     kind("rack", mishaps::rack, 700_000),
+    kind("outlet", mishaps::outlet, 500_000),
     kind("backup", mishaps::backup, 800_000),
     kind("isolation", mishaps::isolation, 800_000),
     kind(COLLEAGUE_LATER, mishaps::colleague_later, 850_000),
 ];
+/// The agents of every hall.
+const AGENTS: [&str; 3] = ["sw1", "store1", "boot1"];
 /// Where this colleague works, the switch's agent does: nobody else could end within seconds what he does.
 const COLLEAGUE: &str = "colleague";
 /// The same, where that agent has been restarted before; it works again by then.
@@ -230,7 +232,7 @@ impl Fate {
         let targets = Targets {
             machines: (1..=hall.machines()).filter_map(|n| format!("m{n}").parse().ok()).collect(),
             servers: (1..=hall.bearing).filter_map(|n| format!("web{n}").parse().ok()).collect(),
-            agents: ["sw1", "store1", "boot1"].iter().filter_map(|name| name.parse().ok()).collect(),
+            agents: AGENTS.iter().chain(PDUS.iter().filter(|_| hall.outlets())).filter_map(|name| name.parse().ok()).collect(),
             ports: (1..=hall.machines())
                 .flat_map(|n| (1..=crate::hall::ROLES.len()).map(move |nic| format!("m{n}-nic{nic}")))
                 .collect(),

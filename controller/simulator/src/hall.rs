@@ -11,7 +11,7 @@ use vocabulary::estate::*;
 use vocabulary::network::AttachmentKind;
 use vocabulary::network::Cidr;
 use vocabulary::storage::Access;
-use vocabulary::{Mac, MachineId, Span, VlanId};
+use vocabulary::{Mac, MachineId, OutletId, Span, VlanId};
 use world::Dice;
 use world::machine::Times;
 
@@ -21,10 +21,18 @@ pub const ROLES: [&str; 3] = ["provisioning", "storage", "production"];
 pub const VLANS: [u16; 3] = [10, 30, 20];
 /// The switch, and the agent on it.
 pub const SWITCH: &str = "sw1";
+/// The power distribution units, and the agents that switch their outlets.
+pub const PDUS: [&str; 2] = ["pdu1", "pdu2"];
 /// The port of every service.
 pub const SERVICE: u16 = 8080;
 /// Of a million machines so many are spoken to over IPMI: in most worlds all, in some all but none, in the rest half.
 const OVER_IPMI: [u32; 8] = [1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 500_000, 0];
+/// Of a million halls so many have outlets that the controller may switch.
+const OUTLETS: u32 = 250_000;
+/// Of a million such halls so many have documents in which the outlets of two machines are taken for each other's.
+const SWAPPED: u32 = 250_000;
+/// Of a million machines of such a hall so many have disks of their own, which no agent can revoke.
+const LOCAL_DISKS: u32 = 400_000;
 /// Of a million machines so many stand in one rack: in most worlds none.
 const IN_ONE_RACK: [u32; 4] = [0, 0, 0, 700_000];
 
@@ -47,6 +55,12 @@ pub struct Hall {
     pub settings: Settings,
     /// For how long the boot service leases addresses, if not for as long as usual.
     pub address_lease: Option<Span>,
+    /// Its outlets can be switched by the controller.
+    pub outlets: bool,
+    /// The outlets of the machine of this number and of the next one are taken for each other's by the documents.
+    pub swapped: Option<usize>,
+    /// The numbers of the machines with disks of their own, which no agent can revoke.
+    pub local_disks: BTreeSet<usize>,
     /// The numbers of the machines that stand in one rack, on one feed; each of the others has its own.
     pub one_rack: BTreeSet<usize>,
 }
@@ -67,6 +81,15 @@ pub struct Drawn {
     /// The numbers of the machines that stand in one rack.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     one_rack: BTreeSet<usize>,
+    /// Its outlets can be switched by the controller.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    outlets: bool,
+    /// The number of the first of two machines whose outlets are taken for each other's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    swapped: Option<usize>,
+    /// The numbers of the machines with disks of their own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    local_disks: BTreeSet<usize>,
 }
 
 impl Drawn {
@@ -81,12 +104,24 @@ impl Drawn {
         let firmware = if dice.in_a_million(300_000) { Firmware::Uefi } else { Firmware::Bios };
         let share = dice.pick(&IN_ONE_RACK).copied().unwrap_or_default();
         let one_rack = (1..=bearing + spares).filter(|_| dice.in_a_million(share)).collect();
-        Drawn { bearing, spares, over_ipmi, method, firmware, temper: Temper::of(seed), one_rack }
+        let power = Dice::of(seed, "outlets");
+        let outlets = power.in_a_million(OUTLETS);
+        let local_disks = (1..=bearing + spares).filter(|_| outlets && power.in_a_million(LOCAL_DISKS)).collect();
+        let last = u64::try_from(bearing + spares - 1).unwrap_or(1);
+        let swapped = Some(power.between(1, last)).filter(|_| outlets && power.in_a_million(SWAPPED));
+        let swapped = swapped.and_then(|number| usize::try_from(number).ok());
+        let temper = Temper::of(seed);
+        Drawn { bearing, spares, over_ipmi, method, firmware, temper, one_rack, outlets, swapped, local_disks }
     }
 
     /// All machines.
     pub fn machines(&self) -> usize {
         self.bearing + self.spares
+    }
+
+    /// Its outlets can be switched by the controller.
+    pub fn outlets(&self) -> bool {
+        self.outlets
     }
 
     /// The numbers of the machines that stand in one rack.
@@ -100,11 +135,27 @@ impl From<&Drawn> for Hall {
         let over_ipmi = (1..=drawn.machines()).map(|number| drawn.over_ipmi.contains(&number)).collect();
         let plain = Hall::with(drawn.bearing, drawn.spares);
         let times = drawn.temper.times();
-        let one_rack = drawn.one_rack.clone();
-        let mut hall = Hall { over_ipmi, one_rack, method: drawn.method, firmware: drawn.firmware, times, ..plain };
+        let (one_rack, local_disks) = (drawn.one_rack.clone(), drawn.local_disks.clone());
+        let (outlets, swapped) = (drawn.outlets, drawn.swapped);
+        let mut hall = Hall {
+            over_ipmi,
+            one_rack,
+            outlets,
+            swapped,
+            local_disks,
+            method: drawn.method,
+            firmware: drawn.firmware,
+            times,
+            ..plain
+        };
         drawn.temper.set(&mut hall.settings);
         hall
     }
+}
+
+/// How many power supplies the machine of this number has: as many as one of its neighbours, and not as many as the other.
+pub fn supplies(number: u16) -> usize {
+    if number.div_ceil(2).is_multiple_of(2) { 1 } else { 2 }
 }
 
 /// A name of the estate. `None` for text that cannot be one; all names here are made of letters and numbers.
@@ -140,6 +191,9 @@ impl Hall {
             times: Times::default(),
             settings,
             address_lease: None,
+            outlets: false,
+            swapped: None,
+            local_disks: BTreeSet::new(),
             one_rack: BTreeSet::new(),
         }
     }
@@ -179,6 +233,10 @@ impl Hall {
         estate.storages.insert(id("store1")?, storage);
         let boot = BootService { site: id("hall")?, agent: agent(3), vlans: BTreeSet::from([vlan(VLANS[0])?]) };
         estate.boot_services.insert(id("boot1")?, boot);
+        for (place, name) in (4..).zip(PDUS).filter(|_| self.outlets) {
+            let pdu = Pdu { site: id("hall")?, driver: "snmp".into(), agent: agent(place) };
+            estate.pdus.insert(id(name)?, pdu);
+        }
         let kernel = self.method == BootMethod::Kernel;
         let image = Image {
             method: self.method,
@@ -225,8 +283,26 @@ impl Hall {
                 ipmi: None,
             },
             nics,
-            hardware: Hardware { firmware: BTreeSet::from([self.firmware]), ..Hardware::default() },
+            outlets: self.outlets_of(number)?,
+            hardware: Hardware {
+                firmware: BTreeSet::from([self.firmware]),
+                unrevocable_storage: self.local_disks.contains(&usize::from(number)),
+                ..Hardware::default()
+            },
         })
+    }
+
+    /// Where the machine of this number hangs, as far as the controller is told.
+    fn outlets_of(&self, number: u16) -> Option<Vec<OutletId>> {
+        let first = self.swapped.and_then(|first| u16::try_from(first).ok());
+        let told = match first {
+            Some(first) if number == first => number + 1,
+            Some(first) if number == first + 1 => first,
+            _ => number,
+        };
+        // as many cords as the other one has end there
+        let units = PDUS.iter().take(supplies(told)).filter(|_| self.outlets);
+        units.map(|pdu| Some(OutletId { pdu: id(pdu)?, outlet: told })).collect()
     }
 
     fn server(&self, number: u16, home: &MachineId) -> Option<Server> {

@@ -25,6 +25,7 @@ pub mod link;
 pub mod loopback;
 pub mod mains;
 pub mod management;
+pub mod outlets;
 pub mod permits;
 pub mod plant;
 pub mod play;

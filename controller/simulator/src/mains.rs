@@ -1,6 +1,7 @@
 //! The mains of a hall's machines: cords from the outlets of two power distribution units, and a breaker before each machine. Machine and BMC
 //! lose their power together, when the last cord that brings any is dead. It must never start a machine: that is its BMC's business.
 
+use crate::hall;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,12 +44,12 @@ impl fmt::Debug for Supplies {
 /// The two units of a hall of so many machines: at the first hangs every machine with its first power supply, at the second every other
 /// one with its second.
 pub fn units(machines: u16) -> [Unit; 2] {
-    ["pdu1", "pdu2"].map(|name| Unit::new(name, 1..=machines))
+    hall::PDUS.map(|name| Unit::new(name, 1..=machines))
 }
 
 /// Plugs in the machine of this number, from 1. Where it hangs, in the order of its power supplies.
 pub fn plugged(units: &[Unit; 2], number: u16, machine: &Machine, bmc: &Arc<Bmc>) -> (Supplies, Vec<Socket>) {
-    let count = if number.is_multiple_of(2) { 2 } else { 1 };
+    let count = hall::supplies(number);
     let (machine, bmc) = (machine.clone(), bmc.clone());
     let supplies =
         Supplies(Arc::new(Inner { machine, bmc, mains: Mutex::new(Mains::new(count)), following: AtomicBool::new(false) }));

@@ -3,7 +3,7 @@
 
 use crate::agents::{self, AgentHost, Fault, Passport};
 use crate::fabric::{BOOT, Fabric, GATEWAY, STORE, Volume};
-use crate::hall::{SWITCH, VLANS};
+use crate::hall::{self, PDUS, SWITCH, VLANS};
 use crate::host::Board;
 use crate::life::Life;
 use crate::limits::CHANGES_KEPT;
@@ -16,7 +16,7 @@ use storage::tgt::{Export, TgtConfig};
 use tokio::sync::broadcast;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::{self, Estate};
-use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, Span, VolumeName};
+use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, PduId, Span, VolumeName};
 use world::bmc::{self as sim, Bmc, Ports, Secrets, Surroundings};
 use world::bridge::{Bridge, Setting};
 use world::machine::{BootDevice, Build, Mac, Machine, Root, Times};
@@ -78,6 +78,8 @@ pub struct Plant {
     pub machines: Arc<Vec<Machine>>,
     /// What the target exports.
     exports: BTreeMap<VolumeName, Export>,
+    /// The power distribution units.
+    units: [Unit; 2],
     boot: boot::Config,
 }
 
@@ -102,7 +104,7 @@ impl Plant {
             stands.insert(id.clone(), stand);
         }
         let boot = boot_config(estate, around.address_lease)?;
-        Ok(Plant { bridge, target, fabric, stands, machines: Arc::new(machines), exports, boot })
+        Ok(Plant { bridge, target, fabric, stands, machines: Arc::new(machines), exports, units, boot })
     }
 
     /// The target of the volume in each object.
@@ -118,6 +120,10 @@ impl Plant {
                 let (environment, volumes) = (BTreeMap::new(), self.exports.clone());
                 let config = TgtConfig { tgtadm: "tgtadm".into(), control_port: 0, environment, volumes };
                 agents::start_storage(host, &self.target, config, around.wall).await
+            }
+            name if PDUS.contains(&name) => {
+                let unit = self.units.iter().find(|unit| unit.name() == name).ok_or("no such unit")?;
+                agents::start_outlets(host, unit, around.wall).await
             }
             _ => {
                 // a process's tokens are no other's
@@ -139,9 +145,13 @@ pub struct Crew<'a> {
 }
 
 /// The hosts of all agents, without processes.
-pub fn hosts(seed: u64, estate: &EstateUuid, lineage: &Lineage) -> Result<BTreeMap<AgentId, AgentHost>, Fault> {
+pub fn hosts(
+    seed: u64,
+    documents: &Estate,
+    (estate, lineage): (&EstateUuid, &Lineage),
+) -> Result<BTreeMap<AgentId, AgentHost>, Fault> {
     let mut hosts = BTreeMap::new();
-    for name in [BOOT.0, STORE.0, SWITCH] {
+    for name in [BOOT.0, STORE.0, SWITCH].into_iter().chain(documents.pdus.keys().map(PduId::as_str)) {
         let agent: AgentId = name.parse()?;
         let passport = Passport { agent: agent.clone(), estate: estate.clone(), lineage: lineage.clone() };
         hosts.insert(agent, AgentHost::new(passport, Dice::of(seed, &format!("way to {name}")), 1_000_000));
@@ -212,7 +222,8 @@ fn stand(
         ports: (around.ports)(document),
         changes: broadcast::Sender::new(CHANGES_KEPT),
     };
-    let config = sim::Machine { serial: document.serial.clone(), ..sim::Machine::new(id.as_str(), &document.uuid) };
+    let mut config = sim::Machine { serial: document.serial.clone(), ..sim::Machine::new(id.as_str(), &document.uuid) };
+    config.hardware.power_supplies = u32::try_from(hall::supplies(number)).unwrap_or(1);
     let bmc = Bmc::new(config, Secrets { password: PASSWORD.into(), key: None }, surroundings);
     let (supplies, sockets) = mains::plugged(units, number, &machine, &bmc);
     Stand { machine, bmc, supplies, sockets }

@@ -28,6 +28,8 @@ use vocabulary::{AgentId, MachineId, ServerId};
 
 /// How long everybody has to be taken in, in a quiet world.
 const TAKEN_IN: Duration = Duration::from_secs(120);
+/// The same of each machine whose outlets are tried, one after the other.
+const TRIED: Duration = Duration::from_secs(120);
 /// How often is looked whether something has come about.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long after the last mishap every server must have come to rest.
@@ -162,7 +164,8 @@ impl Play {
         for machine in machines {
             self.press(Intent::EnrolMachine { machine }).await?;
         }
-        let until = world::clock::now() + TAKEN_IN;
+        let tried = self.site.estate.machines.values().filter(|machine| !machine.outlets.is_empty()).count();
+        let until = world::clock::now() + TAKEN_IN + TRIED * u32::try_from(tried).unwrap_or(u32::MAX);
         while !self.taken_in().await {
             if world::clock::now() > until {
                 return Err("not every machine was taken in, in a quiet world".into());
@@ -189,7 +192,12 @@ impl Play {
         let machines: Vec<MachineId> = self.site.estate.machines.keys().cloned().collect();
         let asked = controller.handle.query(move |state| {
             let in_ledger = |id| state.ledger.machines.get(id).is_some_and(|row| row.enrolled.is_some());
-            machines.iter().all(in_ledger) && state.ledger.open_plans().next().is_none()
+            // nobody starts a server while its machine's BMC has just begun
+            let off = |id| {
+                let watch: Option<&pipeline::watch::MachineWatch> = state.watch.machines.get(id);
+                watch.is_some_and(|watch| watch.last.as_ref().is_some_and(|(_, reading)| reading.all_off()))
+            };
+            machines.iter().all(|id| in_ledger(id) && off(id)) && state.ledger.open_plans().next().is_none()
         });
         asked.await.unwrap_or(false)
     }

@@ -9,7 +9,7 @@ use crate::limits::BUNDLE_EVERY;
 use crate::loopback::{self, Block};
 use crate::plant::{self, Around, Crew, PASSWORD, Plant};
 use bmc_sim::Berth;
-use check::{Checker, VantageConfig};
+use check::Checker;
 use contract::check::Vantage;
 use contract::wire::{self, Bundle, EnrolError};
 use std::collections::BTreeMap;
@@ -202,10 +202,10 @@ impl Served {
     /// Starts every agent as soon as its bundle is there, and serves it.
     pub async fn start_agents(&mut self) -> Result<(), Fault> {
         let wall = Wall::of_the_machine();
-        let eyes = |_: Life| -> Arc<dyn Vantage> { Arc::new(Checker::new(&VantageConfig::default())) };
+        let eyes = |_: Life| -> Arc<dyn Vantage> { Arc::new(Checker::default()) };
         for (name, path) in self.bundles() {
             let bundle = bundle(&path).await?;
-            let mut hosts = plant::hosts(self.seed, &bundle.estate, &bundle.lineage)?;
+            let mut hosts = plant::hosts(self.seed, &self.estate, (&bundle.estate, &bundle.lineage))?;
             let mut host = hosts.remove(&bundle.agent).ok_or_else(|| format!("{} is no agent of this hall", bundle.agent))?;
             self.plant.start_agent(&mut host, &Crew { seed: self.seed, wall: &wall, eyes: &eyes }).await?;
             let client = host.client().ok_or("an agent does not run")?;

@@ -4,7 +4,7 @@
 use crate::agents::{AgentHost, Fault};
 use crate::eyes::Eyes;
 use crate::fabric::{Fabric, STORE};
-use crate::hall::{Hall, SWITCH};
+use crate::hall::{Hall, PDUS, SWITCH};
 use crate::judge::{Door, Judge, Witness, roster};
 use crate::life::Life;
 use crate::management::Management;
@@ -145,7 +145,7 @@ impl Site {
             ports: &|_| Ports::default(),
         };
         let plant = Plant::raise(&estate, &around)?;
-        let mut hosts = plant::hosts(seed, &meta.estate, &meta.lineage)?;
+        let mut hosts = plant::hosts(seed, &estate, (&meta.estate, &meta.lineage))?;
         let management = Management::new(Dice::of(seed, "management"));
         for (stand, document) in plant.stands.values().zip(estate.machines.values()) {
             management.plug(document.bmc.address, &stand.bmc);
@@ -301,6 +301,7 @@ impl Site {
             let address = Some(std::net::SocketAddr::from(([10, 99, 0, 9], 7443)));
             let key = match name.as_str() {
                 SWITCH => Agent::Switch(SWITCH.parse().map_err(|_| odd("a name".into()))?),
+                name if PDUS.contains(&name) => Agent::Outlets(name.parse().map_err(|_| odd("a name".into()))?),
                 name if name == STORE.0 => Agent::Storage(name.parse().map_err(|_| odd("a name".into()))?),
                 name => Agent::Boot(name.parse().map_err(|_| odd("a name".into()))?),
             };

@@ -63,7 +63,9 @@ async fn up(seed: u64, hall: Hall) -> (Site, Controller) {
     for machine in site.estate.machines.keys().cloned().collect::<Vec<_>>() {
         intent(&controller, Intent::EnrolMachine { machine }).await;
     }
-    tokio::time::sleep(s(60)).await;
+    // outlets are tried, those of one machine after the other
+    let tried = site.estate.machines.values().filter(|machine| !machine.outlets.is_empty()).count();
+    tokio::time::sleep(s(60) + s(60) * u32::try_from(tried).unwrap()).await;
     for server in site.estate.servers.keys().cloned().collect::<Vec<_>>() {
         intent(&controller, Intent::StartServer { server }).await;
     }

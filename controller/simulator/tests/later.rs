@@ -81,20 +81,21 @@ async fn reads(play: &Play, name: &str) -> (bool, u32) {
 #[test]
 fn an_outlet_takes_a_machine_s_power_and_its_server_goes_elsewhere() {
     run(async {
-        let mut play = up(1, Hall::with(1, 1)).await;
-        assert_eq!(reads(&play, "m1").await, (true, 240));
-        act(&mut play, "outlet m1 takes 4000ms").await;
-        act(&mut play, "outlet m1 off").await;
+        let mut play = up(1, Hall::with(3, 1)).await;
+        serves(&play, "web3", "m3").await;
+        assert_eq!(reads(&play, "m3").await, (true, 240));
+        act(&mut play, "outlet m3 takes 4000ms").await;
+        act(&mut play, "outlet m3 off").await;
         tokio::time::sleep(s(3)).await;
-        assert!(on(&play, "m1"), "a yes is no relay that has moved");
+        assert!(on(&play, "m3"), "a yes is no relay that has moved");
         tokio::time::sleep(s(2)).await;
-        assert_eq!((on(&play, "m1"), reads(&play, "m1").await), (false, (false, 0)));
-        assert!(!play.site.stands[&machine("m1")].bmc.state().supply, "its BMC is dark too");
-        serves(&play, "web1", "m2").await;
+        assert_eq!((on(&play, "m3"), reads(&play, "m3").await), (false, (false, 0)));
+        assert!(!play.site.stands[&machine("m3")].bmc.state().supply, "its BMC is dark too");
+        serves(&play, "web3", "m4").await;
         // its BMC finds it, and the controller does not let it back
-        act(&mut play, "outlet m1 on").await;
+        act(&mut play, "outlet m3 on").await;
         tokio::time::sleep(s(60)).await;
-        assert!(play.site.stands[&machine("m1")].bmc.state().supply);
+        assert!(play.site.stands[&machine("m3")].bmc.state().supply);
         ends_well(&mut play).await;
     });
 }
@@ -125,24 +126,24 @@ fn a_machine_with_two_cords_goes_dark_with_the_last() {
 #[test]
 fn an_outlet_can_refuse_ignore_mistake_and_lie() {
     run(async {
-        let mut play = up(3, Hall::with(1, 2)).await;
-        act(&mut play, "outlet m1 has refuses").await;
-        act(&mut play, "outlet m1 off").await;
-        assert_eq!(told(&play).last(), Some(&"pdu1 1: the unit refused"));
-        act(&mut play, "outlet m1 well").await;
-        act(&mut play, "outlet m1 has ignores").await;
-        act(&mut play, "outlet m1 off").await;
-        assert_eq!((told(&play).last(), reads(&play, "m1").await), (Some(&"outlet m1 off"), (true, 240)));
-        act(&mut play, "outlet m1 has reads-wish").await;
-        act(&mut play, "outlet m1 has reads-zero").await;
-        assert_eq!((on(&play, "m1"), reads(&play, "m1").await), (true, (false, 0)), "off and at zero watts, and it serves");
-        act(&mut play, "outlet m3 has another").await;
+        let mut play = up(3, Hall::with(3, 1)).await;
+        act(&mut play, "outlet m3 has refuses").await;
         act(&mut play, "outlet m3 off").await;
-        tokio::time::sleep(s(5)).await;
-        assert!(!on(&play, "m1") && play.site.stands[&machine("m3")].supplies.have_power(), "another one's outlet");
-        act(&mut play, "outlet m2 has late 600000ms").await;
+        assert_eq!(told(&play).last(), Some(&"pdu1 3: the unit refused"));
+        act(&mut play, "outlet m3 well").await;
+        act(&mut play, "outlet m3 has ignores").await;
+        act(&mut play, "outlet m3 off").await;
+        assert_eq!((told(&play).last(), reads(&play, "m3").await), (Some(&"outlet m3 off"), (true, 240)));
+        act(&mut play, "outlet m3 has reads-wish").await;
+        act(&mut play, "outlet m3 has reads-zero").await;
+        assert_eq!((on(&play, "m3"), reads(&play, "m3").await), (true, (false, 0)), "off and at zero watts, and it serves");
+        act(&mut play, "outlet m2 has another").await;
         act(&mut play, "outlet m2 off").await;
-        assert_eq!(told(&play).last(), Some(&"pdu2 2: no answer yet"));
+        tokio::time::sleep(s(5)).await;
+        assert!(!on(&play, "m3") && play.site.stands[&machine("m2")].supplies.have_power(), "another one's outlet");
+        act(&mut play, "outlet m1 has late 600000ms").await;
+        act(&mut play, "outlet m1 off").await;
+        assert_eq!(told(&play).last(), Some(&"pdu2 1: no answer yet"));
         ends_well(&mut play).await;
         assert!(play.site.stands.values().all(|stand| stand.supplies.have_power()), "what was late was overtaken");
     });

@@ -14,12 +14,14 @@ use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId, Span, TierId};
 mod backup;
 mod brakes;
 mod discover;
+mod driver;
 mod failover;
 mod probe;
 
 pub use backup::{Adopt, Backup, Restore};
 pub use brakes::{Hold, Maintenance, Resume, Worked, WorkedKind};
 pub use discover::{Discover, IPMI_PORT, REDFISH_PORT};
+pub use driver::{Driver, DriverProgram, DriverTest, OutletsTest, SwitchTest};
 pub use failover::{ApproveFailover, Failover, Guard, Report, StartFailover};
 pub use probe::{BmcKey, PrivilegeWord, Probe, ProbeAddress};
 
@@ -103,6 +105,9 @@ pub enum Command {
     /// Device agents of switches, storage targets and boot services
     #[command(subcommand)]
     Agent(Agent),
+    /// Programs of yours that drive equipment
+    #[command(subcommand)]
+    Driver(Driver),
     /// Tiers
     #[command(subcommand)]
     Tier(Tier),

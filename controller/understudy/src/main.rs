@@ -10,6 +10,7 @@ mod bug;
 mod cli;
 mod complete;
 mod confirm;
+mod driver;
 mod estate;
 mod exit;
 mod explain;

@@ -5,8 +5,8 @@ use crate::exit::{Exit, Failure};
 use crate::forms::Output;
 use crate::session::Session;
 use crate::{
-    adopt, agent, backup, complete, estate, explain, failover, guard, hold, limits, machine, maintenance, out, plan, report,
-    restore, serve, server, spare, status, tier, watch,
+    adopt, agent, backup, complete, driver, estate, explain, failover, guard, hold, limits, machine, maintenance, out, plan,
+    report, restore, serve, server, spare, status, tier, watch,
 };
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -97,6 +97,7 @@ async fn asked(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Guard(verb) => guard::run(session, verb).await,
         Command::Report(verb) => report::run(session, verb).await,
         Command::Agent(verb) => agent::run(session, verb).await,
+        Command::Driver(verb) => driver::run(verb, session.output).await,
         Command::Tier(verb) => tier::run(session, verb).await,
         Command::Backup(arguments) => backup::backup(session, &arguments).await,
         Command::Adopt(arguments) => adopt::adopt(session, arguments).await,

@@ -1,5 +1,6 @@
-//! Packages the build itself needs, installed by apt with consent: a C compiler and its headers (SQLite and ring are C). Only new packages:
-//! nothing is removed, upgraded out of turn or downgraded. As root directly, else by sudo, else the one line to type is printed.
+//! Packages the build and its tests need, installed by apt with consent: a C compiler and its headers (SQLite and ring are C), and what
+//! contains plugins. Only new packages: nothing is removed, upgraded out of turn or downgraded. As root directly, else by sudo, else the
+//! one line to type is printed.
 
 use std::process::{Command, Stdio};
 
@@ -29,6 +30,11 @@ const NEEDED: &[Needed] = &[
         name: "libc6-dev",
         reason: "C headers, and the static C library of the two static programs",
         present: || installed("libc6-dev"),
+    },
+    Needed {
+        name: "bubblewrap",
+        reason: "contains the plugins that health checks run, in tests",
+        present: || run::answers("bwrap", &["--version"]),
     },
 ];
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use world::bmc::{Hardware, Machine, Nic, Quirks, RestorePolicy, Secret, Secrets};
 
 use crate::error::Error;
+use crate::mains::PduConfig;
 
 /// Longest BMC key of IPMI, bytes.
 const KEY_MAX: usize = 20;
@@ -25,6 +26,9 @@ pub struct Config {
     pub hall_netns: Option<PathBuf>,
     /// The machines.
     pub machines: Vec<MachineConfig>,
+    /// The power distribution units at which they hang.
+    #[serde(default)]
+    pub pdus: Vec<PduConfig>,
 }
 
 /// One machine and its BMC.

@@ -1,5 +1,5 @@
 //! BMCs that do not exist, those of [`world::bmc`]: Redfish over TLS and IPMI 2.0 on real sockets, each the parent of a process that
-//! plays its machine.
+//! plays its machine; and power distribution units, those of [`world::outlet`], by SNMP.
 //! Must never be honest by accident or lie by accident: without quirks every answer follows the process, with a quirk exactly one thing differs.
 //!
 //! ```no_run
@@ -25,7 +25,9 @@ pub mod hostile;
 mod launch;
 mod limits;
 mod lines;
+mod mains;
 mod monitor;
+pub mod pdu;
 mod process;
 mod progress;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use berth::Berth;
 pub use config::{Config, MachineConfig};
 pub use control::{Control, Request};
 pub use error::Error;
+pub use mains::PduConfig;
 pub use simulator::{Handle, Simulator};
 pub use world::bmc::{
     AccountState, BootPlace, Change, EarlyReading, ErrorScope, EtagBehaviour, EventStream, GuidOrder, Hardware, Mishap, ModeFlip,

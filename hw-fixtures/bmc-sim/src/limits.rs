@@ -41,3 +41,8 @@ pub const CHANGES_KEPT: usize = 1024;
 
 /// Packets taken in one turn of a BMC's task.
 pub const PACKETS_PER_TURN: usize = 64;
+
+/// Largest datagram that a unit's wire carries, bytes.
+pub const DATAGRAM_MAX: usize = 65_536;
+/// Peers that a unit's wire tells apart at once; one more, and it begins anew.
+pub const PEERS_MAX: usize = 256;

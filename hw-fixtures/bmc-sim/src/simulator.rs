@@ -17,6 +17,8 @@ use crate::config::{Config, MachineConfig};
 use crate::control::Control;
 use crate::error::Error;
 use crate::limits;
+use crate::mains;
+use crate::pdu::PduServer;
 use crate::process::Process;
 use crate::server;
 use crate::socket;
@@ -38,6 +40,8 @@ pub struct Handle {
     /// Commands.
     pub control: Control,
     tasks: Vec<JoinHandle<()>>,
+    /// Served until it is dropped.
+    _pdus: Vec<PduServer>,
     socket: Option<PathBuf>,
 }
 
@@ -107,6 +111,7 @@ impl Simulator {
         }
         let (address, certificate_pem) =
             first.ok_or_else(|| Error::Config("no machines; name at least one under `machines`".into()))?;
+        let pdus = mains::serve(&config.pdus, &machines).await?;
         let control = Control::new(machines, changes);
         let socket = config.control.as_ref().map(|path| socket::bind(path)).transpose()?;
         // Nothing below can fail, so no task is left behind by a start that was refused.
@@ -118,12 +123,12 @@ impl Simulator {
         if let Some(listener) = socket {
             tasks.push(tokio::spawn(socket::serve(control.clone(), listener)));
         }
-        Ok(Handle { address, certificate_pem, control, tasks, socket: config.control })
+        Ok(Handle { address, certificate_pem, control, tasks, _pdus: pdus, socket: config.control })
     }
 
     /// Starts one BMC.
     pub async fn start_one(machine: MachineConfig) -> Result<Handle, Error> {
-        Self::start(Config { control: None, hall_netns: None, machines: vec![machine] }).await
+        Self::start(Config { machines: vec![machine], ..Config::default() }).await
     }
 }
 

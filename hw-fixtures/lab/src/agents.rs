@@ -2,12 +2,15 @@
 //!
 //! They say what is where, and hold no secret: bundles come later, from `understudy agent enroll`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::bmc::password_file;
 use crate::names::{
-    BOOT_SERVICE, IMAGE, Machine, PORTAL, ROLES, Role, SERVERS, STORAGE_AGENT, SWITCH_AGENT, TGT_CONTROL, volume,
+    self, BMC_USER, BOOT_SERVICE, IMAGE, Machine, PDU, PDU_ADDRESS, PDU_SERIAL, PORTAL, ROLES, Role, SERVERS, STORAGE_AGENT,
+    SWITCH_AGENT, TGT_CONTROL, volume,
 };
 use crate::packages::{PackageError, Packages};
 use crate::services::{Ready, Service};
@@ -17,6 +20,8 @@ use crate::volumes::volume_file;
 pub const STORAGE_LISTEN: &str = "127.0.0.1:7444";
 /// Where the boot service's agent listens.
 pub const BOOT_LISTEN: &str = "127.0.0.1:7445";
+/// Where the agent of the power distribution unit listens.
+pub const PDU_LISTEN: &str = "127.0.0.1:7447";
 /// Where the switch's agent listens.
 pub const SWITCH_LISTEN: &str = "10.255.0.2:7443";
 /// The switch's own interface and address in the production network, from which it checks services.
@@ -71,6 +76,21 @@ pub fn storage(run: &Path, packages: &Packages) -> Result<Value, PackageError> {
     }))
 }
 
+/// The configuration of the agent of the power distribution unit.
+#[must_use]
+pub fn outlets(run: &Path, machines: u8) -> Value {
+    let password = format!("file:{}", password_file(run).display());
+    let access = json!({"v3": {
+        "user": BMC_USER, "authentication": "sha256", "authentication-password": password, "privacy": "aes128", "privacy-password": password,
+    }});
+    let snmp = json!({"address": SocketAddr::from(PDU_ADDRESS), "table": "apc-rpdu2", "access": access});
+    let numbers: Vec<u8> = (1..=machines).flat_map(names::outlets).collect();
+    json!({
+        "bundle": bundle(run, PDU), "listen": PDU_LISTEN, "state_dir": folder(run, PDU),
+        "devices": {"outlets": {"pdu": PDU, "outlets": numbers, "serial": PDU_SERIAL, "driver": {"snmp": snmp}}},
+    })
+}
+
 /// The configuration of the boot service.
 pub fn boot(run: &Path, packages: &Packages, machines: u8) -> Result<Value, PackageError> {
     let known: serde_json::Map<String, Value> = (1..=machines)
@@ -88,10 +108,15 @@ pub fn boot(run: &Path, packages: &Packages, machines: u8) -> Result<Value, Pack
     }))
 }
 
-/// The rows of the process table for the storage agent and the boot service; a caller starts them once their bundles are there.
+/// The rows of the process table for the agents beside the switch's; a caller starts those that it needs once their bundles are there.
 #[must_use]
 pub fn services(run: &Path, bin_dir: &Path) -> Vec<Service> {
-    [(STORAGE_AGENT, "understudy-agent", STORAGE_LISTEN), (BOOT_SERVICE, "understudy-boot", BOOT_LISTEN)]
+    let agents = [
+        (STORAGE_AGENT, "understudy-agent", STORAGE_LISTEN),
+        (BOOT_SERVICE, "understudy-boot", BOOT_LISTEN),
+        (PDU, "understudy-agent", PDU_LISTEN),
+    ];
+    agents
         .iter()
         .map(|(name, program, listen)| {
             let config = folder(run, name).join("agent.json");

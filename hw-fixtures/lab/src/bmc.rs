@@ -3,11 +3,12 @@
 //! Passwords stand in files of the run folder, never in this configuration.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::names::{BMC_USER, HALL, Machine, ROLES};
+use crate::names::{BMC_USER, HALL, Machine, PDU, PDU_ADDRESS, PDU_SERIAL, ROLES, outlets};
 use crate::qemu::{Firmware, Qemu, UefiCode, machine_files};
 
 /// The whole file, as `bmc-sim` reads it.
@@ -19,6 +20,19 @@ pub struct Config {
     pub hall_netns: PathBuf,
     /// The machines.
     pub machines: Vec<MachineConfig>,
+    /// The power distribution unit at which they hang.
+    pub pdus: Vec<PduConfig>,
+}
+
+/// A power distribution unit.
+#[derive(Debug, Serialize)]
+pub struct PduConfig {
+    name: &'static str,
+    listen: SocketAddr,
+    serial: &'static str,
+    user: &'static str,
+    password_file: PathBuf,
+    outlets: BTreeMap<u8, String>,
 }
 
 /// One machine and its BMC.
@@ -73,6 +87,14 @@ pub fn config(qemu: &Qemu, machines: u8, uefi: Option<&UefiCode>, env: &[(String
         Firmware::Bios => crate::limits::MACHINE_MEMORY_MIB,
         Firmware::Uefi => crate::limits::UEFI_MEMORY_MIB,
     };
+    let pdu = PduConfig {
+        name: PDU,
+        listen: PDU_ADDRESS.into(),
+        serial: PDU_SERIAL,
+        user: BMC_USER,
+        password_file: password_file(&qemu.run),
+        outlets: (1..=machines).flat_map(|number| outlets(number).map(|outlet| (outlet, Machine(number).name()))).collect(),
+    };
     let machines = (1..=machines).map(Machine).map(|machine| {
         let files = machine_files(&qemu.run, machine);
         MachineConfig {
@@ -96,7 +118,7 @@ pub fn config(qemu: &Qemu, machines: u8, uefi: Option<&UefiCode>, env: &[(String
             },
         }
     });
-    Config { control: control_socket(&qemu.run), hall_netns: PathBuf::from(HALL), machines: machines.collect() }
+    Config { control: control_socket(&qemu.run), hall_netns: PathBuf::from(HALL), machines: machines.collect(), pdus: vec![pdu] }
 }
 
 #[cfg(test)]
@@ -117,5 +139,10 @@ mod tests {
         assert_eq!(third["env"]["LD_LIBRARY_PATH"], "/p/lib");
         assert_eq!(third["remove_before_start"][0], "/run/lab/m3-provisioning.sock");
         assert!(third.get("password").is_none());
+        assert_eq!(value["pdus"][0]["listen"], "10.254.0.101:161");
+        assert_eq!(
+            value["pdus"][0]["outlets"],
+            serde_json::json!({"1": "m1", "2": "m2", "3": "m3", "13": "m1", "14": "m2", "15": "m3"})
+        );
     }
 }

@@ -26,6 +26,17 @@ pub const BMC_SIM: &str = "bmc-sim";
 pub const STORAGE_AGENT: &str = "store1";
 /// The boot service's name in the estate and in the process table.
 pub const BOOT_SERVICE: &str = "boot1";
+/// The power distribution unit's name in the estate, and that of its agent in the process table.
+pub const PDU: &str = "pdu1";
+/// Its serial number.
+pub const PDU_SERIAL: &str = "LABPDU1";
+/// Where it speaks SNMP.
+pub const PDU_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 254, 0, 101), 161);
+/// The outlets at which a machine hangs, one for each of its power supplies.
+#[must_use]
+pub fn outlets(machine: u8) -> [u8; 2] {
+    [machine, machine.saturating_add(12)]
+}
 /// The switch's name in the estate.
 pub const SWITCH_AGENT: &str = "sw1";
 /// The image of `kernel` boots in the estate, and the names of its files.
@@ -194,6 +205,7 @@ pub fn address_batch(machines: u8) -> String {
     for machine in (1..=machines).map(Machine) {
         lines.push(format!("address add {}/32 dev lo", machine.bmc()));
     }
+    lines.push(format!("address add {}/32 dev lo", PDU_ADDRESS.0));
     lines.join("\n") + "\n"
 }
 

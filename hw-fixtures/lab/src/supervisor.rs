@@ -28,7 +28,9 @@ use crate::facts::Facts;
 use crate::images::{Maker, add_tree, keep, read, write};
 use crate::inside::{make_hall, make_networks, settle};
 use crate::limits::{SERVICE_LOOK, SWITCH_READY};
-use crate::names::{BMC_SIM, BOOT_SERVICE, IMAGE, Machine, PORTAL, SERVERS, STORAGE_AGENT, SWITCH, TGT_CONTROL, TGTD, server};
+use crate::names::{
+    BMC_SIM, BOOT_SERVICE, IMAGE, Machine, PDU, PORTAL, SERVERS, STORAGE_AGENT, SWITCH, TGT_CONTROL, TGTD, server,
+};
 use crate::packages::Packages;
 use crate::qemu::{FACTS_SOCKET, Firmware, Qemu, UefiCode, machine_files};
 use crate::services::{Namespace, Ready, Service, Services};
@@ -301,11 +303,13 @@ fn switch_initrd(maker: &Maker<'_>, orders: &Orders, run: &Path) -> Result<(), F
     Ok(write(&run.join("switch.initrd"), &bytes)?)
 }
 
-/// The configurations of the storage agent and the boot service, each in its own folder.
+/// The configurations of the agents beside the switch's, each in its own folder.
 fn write_agent_files(run: &Path, packages: &Packages, machines: u8) -> Result<(), Failed> {
-    for (name, config) in
-        [(STORAGE_AGENT, agents::storage(run, packages)?), (BOOT_SERVICE, agents::boot(run, packages, machines)?)]
-    {
+    for (name, config) in [
+        (STORAGE_AGENT, agents::storage(run, packages)?),
+        (BOOT_SERVICE, agents::boot(run, packages, machines)?),
+        (PDU, agents::outlets(run, machines)),
+    ] {
         let folder = agents::folder(run, name);
         fs::create_dir_all(&folder)?;
         write(&folder.join("agent.json"), &serde_json::to_vec_pretty(&config)?)?;

@@ -89,6 +89,8 @@ codes! {
     NO_CANARY = Code(39),
     /// More complaints than are told.
     TOO_MANY = Code(40),
+    /// Two power supplies hang at one outlet.
+    OUTLET_TWICE = Code(41),
 }
 
 /// A kind of volume that no storage driver can move safely yet. A code of the core, which refuses to move such a server; here it is told

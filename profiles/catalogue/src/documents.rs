@@ -50,6 +50,8 @@ kinds! {
     Storage = "storage" in storages,
     /// A boot service.
     Boot = "boot" in boot_services,
+    /// A power distribution unit.
+    Pdu = "pdu" in pdus,
     /// A stored server image.
     Image = "image" in images,
     /// A box with a BMC.

@@ -14,7 +14,7 @@ use vocabulary::boot::Firmware;
 use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, Hardware, IpmiAccess, Machine, Nic, SecretReference};
 use vocabulary::network::Mac;
 use vocabulary::quantity::{Bytes, Speed};
-use vocabulary::{Fault, FeedId, MachineId, PortName, RackId, Role, SiteId, SwitchId};
+use vocabulary::{Fault, FeedId, MachineId, OutletId, PortName, RackId, Role, SiteId, SwitchId};
 
 /// A field: its value, or a gap; and a remark for whoever reads the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +68,8 @@ pub struct Draft {
     pub bmc: BmcDraft,
     /// See [`Machine::nics`]. An empty list is a gap.
     pub nics: Part<Vec<NicDraft>>,
+    /// See [`Machine::outlets`].
+    pub outlets: Vec<OutletId>,
     /// See [`Machine::hardware`].
     pub hardware: HardwareDraft,
 }
@@ -128,7 +130,7 @@ pub struct HardwareDraft {
 /// Takes every document apart by naming every field, so that a field that the vocabulary gains is missed here by the compiler.
 impl From<(MachineId, Machine)> for Draft {
     fn from((name, machine): (MachineId, Machine)) -> Draft {
-        let Machine { serial, uuid, site, rack, feeds, bmc, nics, hardware } = machine;
+        let Machine { serial, uuid, site, rack, feeds, bmc, nics, outlets, hardware } = machine;
         let Bmc { protocol, address, user, password, certificate, ipmi, access } = bmc;
         let Hardware { architecture, level, memory, threads, firmware, unrevocable_storage } = hardware;
         let nics = nics.into_iter().map(|nic| {
@@ -154,6 +156,7 @@ impl From<(MachineId, Machine)> for Draft {
                 access,
             },
             nics: Part::of(nics.collect()),
+            outlets,
             hardware: HardwareDraft {
                 architecture: Part::of(architecture),
                 level: Part::of(level),
@@ -208,6 +211,9 @@ impl Draft {
                     nic.write(index, page);
                 }
             }
+        }
+        if !self.outlets.is_empty() {
+            page.line("", "outlets", "outlets", &Part::of(&self.outlets));
         }
         self.hardware.write(page);
     }
@@ -360,6 +366,7 @@ pub(crate) fn reread(name: MachineId, tree: &Node, whole: bool) -> Draft {
             access: told(tree, &bmc("access")).value.unwrap_or_default(),
         },
         nics: Part::of(nics.collect()),
+        outlets: told(tree, &top("outlets")).value.unwrap_or_default(),
         hardware: HardwareDraft {
             architecture: told_or(tree, &hardware("architecture"), usual.map(|usual| usual.architecture.clone())),
             level: told_or(tree, &hardware("level"), usual.map(|usual| usual.level)),

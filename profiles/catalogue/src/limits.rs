@@ -1,5 +1,7 @@
 //! Every limit on what is read from a folder of estate files. A file beyond a limit is a complaint, never an endless read.
 
+use vocabulary::Span;
+
 /// Largest estate file, in bytes. The largest honest document, a storage target with thousands of volumes, stays below it.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most estate files in one estate; 10,000 machines and as many servers fit twice.
@@ -20,3 +22,9 @@ pub const COMPLAINTS_MAX: usize = 1000;
 pub const SECRET_BYTES_MAX: u64 = 4096;
 /// Longest piece of foreign text repeated in a message, in characters.
 pub const QUOTED_CHARS_MAX: usize = 60;
+/// Longest deadline of a health check: a controller waits 8 s for what an agent sees, its queue included.
+pub const CHECK_DEADLINE_MAX: Span = Span::seconds(6);
+/// Shortest interval of a plugin.
+pub const PLUGIN_EVERY_MIN: Span = Span::seconds(1);
+/// Longest interval of a plugin: what it said against a server counts for so long.
+pub const PLUGIN_EVERY_MAX: Span = Span::seconds(600);

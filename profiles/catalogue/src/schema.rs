@@ -49,6 +49,7 @@ fn root(kind: Kind, generator: &mut SchemaGenerator) -> Value {
         Kind::Switch => generator.root_schema_for::<estate::Switch>(),
         Kind::Storage => generator.root_schema_for::<estate::Storage>(),
         Kind::Boot => generator.root_schema_for::<estate::BootService>(),
+        Kind::Pdu => generator.root_schema_for::<estate::Pdu>(),
         Kind::Image => generator.root_schema_for::<estate::Image>(),
         Kind::Machine => generator.root_schema_for::<estate::Machine>(),
         Kind::Server => generator.root_schema_for::<estate::Server>(),

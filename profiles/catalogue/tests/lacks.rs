@@ -5,11 +5,11 @@ use catalogue::{Flavor, load_for};
 use std::collections::BTreeSet;
 use std::path::Path;
 use vocabulary::boot::Firmware;
-use vocabulary::estate::{BmcAccess, Estate, Machine, ProofChoice, Server, Site};
+use vocabulary::estate::{BmcAccess, Estate, Machine, Pdu, ProofChoice, Server, Site};
 use vocabulary::lack::{Lack, ProofGap, lacks, may_bear, proof_reach};
 use vocabulary::network::AttachmentKind;
 use vocabulary::quantity::Bytes;
-use vocabulary::{MachineId, VlanId};
+use vocabulary::{MachineId, OutletId, VlanId};
 
 struct Lab {
     estate: Estate,
@@ -121,6 +121,28 @@ fn each_gap_makes_its_proof_set_unreachable() {
         });
     });
     assert_eq!(volume, ProofGap::Volume { server: "web1".parse().unwrap(), storage: "store1".parse().unwrap() });
+
+    let outlet = OutletId { pdu: "pdu1".parse().unwrap(), outlet: 7 };
+    let plugged = |lab: &mut Lab| {
+        let pdu = Pdu { site: "lab".parse().unwrap(), driver: "snmp".into(), agent: "127.0.0.1:7447".parse().unwrap() };
+        lab.estate.pdus.insert(outlet.pdu.clone(), pdu);
+        lab.machine.outlets = vec![outlet.clone()];
+    };
+    assert_eq!(whole.outlets, [ProofGap::NoOutlets]);
+    assert!(reach(&|lab| plugged(lab)).outlets.is_empty());
+    let unowned = reach(&|lab| lab.machine.outlets = vec![outlet.clone()]);
+    assert_eq!(unowned.outlets, [ProofGap::Unpowered { outlet: outlet.clone() }]);
+    let left_out = reach(&|lab| {
+        plugged(lab);
+        lab.estate.settings.fencing.proof = ProofChoice::PowerOnly;
+    });
+    assert_eq!(left_out.outlets, [ProofGap::LeftOut]);
+    let only_outlets = reach(&|lab| {
+        plugged(lab);
+        lab.machine.bmc.access = BmcAccess::Watch;
+        lab.machine.nics.clear();
+    });
+    assert!(only_outlets.any() && !only_outlets.power.is_empty() && !only_outlets.storage_and_network.is_empty());
 
     let none = reach(&|lab| {
         lab.estate.settings.fencing.proof = ProofChoice::PowerOnly;

@@ -158,6 +158,8 @@ rules! {
     no_checks(24): "servers/web1.yaml", "checks:\n  - http: {url: \"http://10.20.0.11/healthz\"}" => "checks: []";
     check_by_name_2(24): "servers/web1.yaml", "http://10.20.0.11/healthz" => "http://web1/healthz";
     check_of_another_3(24): "servers/web1.yaml", "http://10.20.0.11/healthz" => "http://10.20.0.1:80/healthz";
+    check_by_plugins_4(24): "servers/web1.yaml", "http: {url: \"http://10.20.0.11/healthz\"}" => "exec: {plugin: ../bin/sh, every: 100ms, deadline: 20s}";
+    check_by_a_pattern_5(24): "servers/web1.yaml", "http: {url: \"http://10.20.0.11/healthz\"}" => "tls: {address: 10.20.0.11:443, name: \"*.example.com\"}";
     circle(25): "group.yaml", "tier: gold" => "tier: gold\nafter: [db]";
         "db.yaml", "" => "group: db\ntier: gold\nafter: [web]\n";
     circle_of_one_2(25): "group.yaml", "tier: gold" => "tier: gold\nafter: [web]";
@@ -186,9 +188,14 @@ rules! {
     no_spare(31): "machines/m3.yaml", "memory: 384MiB" => "memory: 128MiB";
     agent_twice(36): "storage.yaml", "127.0.0.1:7444" => "127.0.0.1:7445";
     agent_names_2(36): "boot.yaml", "boot: boot1" => "boot: sw1";
+    agent_of_a_pdu_3(36): "pool.yaml", "[m3]" => "[m3]\n---\npdu: pdu1\nsite: lab\ndriver: snmp\nagent: 127.0.0.1:7445\n";
     bmc_twice(37): "machines/m2.yaml", "10.254.0.12:443" => "10.254.0.11:443";
     idle(38): "pool.yaml", "[m3]" => "[m3]\n---\nmachine: m4\nserial: LAB0004\nuuid: 00000000-0000-4000-8000-000000000004\nsite: lab\nrack: r4\nfeeds: [f4]\nbmc: {protocol: redfish, address: '10.254.0.14:443', user: controller, password: file:secrets/bmc}\nnics:\n  - {role: provisioning, mac: '52:54:00:0c:04:01', switch: sw1, port: p10}\n";
     no_canary(39): "estate.yaml", "    - 10.255.0.2:7443\n" => "    []\n";
+    outlet_twice(41): "pool.yaml", "[m3]" => "[m3]\n---\npdu: pdu1\nsite: lab\ndriver: snmp\nagent: 127.0.0.1:7447\n";
+        "machines/m1.yaml", "hardware:" => "outlets: [{pdu: pdu1, outlet: 7}]\nhardware:";
+        "machines/m2.yaml", "hardware:" => "outlets: [{pdu: pdu1, outlet: 7}]\nhardware:";
+    outlet_of_no_unit_3(11): "machines/m1.yaml", "hardware:" => "outlets: [{pdu: pdu9, outlet: 7}]\nhardware:";
 }
 
 /// Watching needs neither NICs nor the right to command; a failover does.

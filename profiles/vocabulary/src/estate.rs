@@ -4,14 +4,16 @@ use crate::boot::{BootMethod, Firmware};
 use crate::check::Check;
 use crate::network::{AttachmentKind, Cidr, Mac, PortSetting, VlanId};
 use crate::quantity::{Bytes, Speed};
-use crate::storage::{Access, Path};
+use crate::storage::Access;
 use crate::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+mod equipment;
 mod settings;
 
+pub use equipment::*;
 pub use settings::*;
 
 /// All documents of an installation, by name.
@@ -33,6 +35,9 @@ pub struct Estate {
     pub storages: BTreeMap<StorageId, Storage>,
     /// Boot services.
     pub boot_services: BTreeMap<BootServiceId, BootService>,
+    /// Power distribution units.
+    #[serde(default)]
+    pub pdus: BTreeMap<PduId, Pdu>,
     /// Images.
     pub images: BTreeMap<ImageId, Image>,
     /// Machines.
@@ -124,80 +129,6 @@ pub struct Pool {
     pub machines: Vec<MachineId>,
 }
 
-/// A switch.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Switch {
-    /// Its site.
-    pub site: SiteId,
-    /// Driver name in the switch registry, such as `linux-bridge`.
-    pub driver: String,
-    /// Where its agent listens.
-    pub agent: SocketAddr,
-    /// True if its agent can also run health checks from inside the production network.
-    #[serde(default)]
-    pub vantage: bool,
-}
-
-/// A storage target.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Storage {
-    /// Its site.
-    pub site: SiteId,
-    /// Driver name in the storage registry, such as `tgt`.
-    pub driver: String,
-    /// Where its agent listens.
-    pub agent: SocketAddr,
-    /// Which VLAN reaches it.
-    pub vlan: VlanId,
-    /// Its volumes.
-    pub volumes: BTreeMap<VolumeName, VolumePaths>,
-}
-
-/// One volume of a target.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VolumePaths {
-    /// 1..n ways to it.
-    pub paths: Vec<PathDocument>,
-}
-
-/// One way to a volume, as written in the estate.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PathDocument {
-    /// Where the target listens.
-    pub portal: SocketAddr,
-    /// The target's name.
-    pub target: String,
-    /// The logical unit.
-    #[serde(default = "first_lun")]
-    pub lun: u32,
-}
-
-fn first_lun() -> u32 {
-    1
-}
-
-impl From<&PathDocument> for Path {
-    fn from(document: &PathDocument) -> Path {
-        Path { portal: document.portal, target: document.target.clone(), lun: document.lun }
-    }
-}
-
-/// A boot service.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BootService {
-    /// Its site.
-    pub site: SiteId,
-    /// Where its agent listens.
-    pub agent: SocketAddr,
-    /// VLANs it serves.
-    pub vlans: BTreeSet<VlanId>,
-}
-
 /// A stored server image.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -235,6 +166,9 @@ pub struct Machine {
     pub bmc: Bmc,
     /// NICs and where they are cabled.
     pub nics: Vec<Nic>,
+    /// The outlets of all its power supplies; none where its power cannot be cut there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlets: Vec<OutletId>,
     /// What it is made of.
     #[serde(default)]
     pub hardware: Hardware,

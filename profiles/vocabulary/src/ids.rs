@@ -78,6 +78,8 @@ name! {
     StorageId,
     /// A boot service, and the agent that owns it.
     BootServiceId,
+    /// A power distribution unit, and the agent that owns its outlets.
+    PduId,
     /// A stored server image.
     ImageId,
     /// A volume's name on its storage target.
@@ -86,7 +88,7 @@ name! {
     PortName,
     /// What a NIC or network is for: `production`, `storage`, `provisioning`.
     Role,
-    /// A device agent. Agents of switches, storage targets and boot services bear the device's name.
+    /// A device agent. Agents of switches, storage targets, boot services and power distribution units bear the device's name.
     AgentId,
 }
 
@@ -117,6 +119,31 @@ pub struct VolumeId {
 impl fmt::Display for VolumeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.storage, self.volume)
+    }
+}
+
+/// One outlet of one power distribution unit.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutletId {
+    /// The unit.
+    pub pdu: PduId,
+    /// The outlet's number there, as it is printed on the unit.
+    pub outlet: u16,
+}
+
+impl fmt::Display for OutletId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pdu, self.outlet)
+    }
+}
+
+impl FromStr for OutletId {
+    type Err = NotAName;
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let wrong = || NotAName { given: text.chars().take(64).collect() };
+        let (pdu, outlet) = text.split_once('/').ok_or_else(wrong)?;
+        Ok(OutletId { pdu: pdu.parse()?, outlet: outlet.parse().map_err(|_| wrong())? })
     }
 }
 
@@ -210,6 +237,16 @@ mod tests {
         for bad in ["", "-a", "Web", "a b", "a/b", "ü", &"x".repeat(NAME_LENGTH_MAX + 1)] {
             assert!(bad.parse::<ServerId>().is_err(), "{bad}");
             assert!(serde_json::from_value::<ServerId>(serde_json::json!(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_outlet_is_read_as_it_is_written() {
+        let outlet = OutletId { pdu: "pdu1".parse().unwrap(), outlet: 12 };
+        assert_eq!(outlet.to_string(), "pdu1/12");
+        assert_eq!("pdu1/12".parse(), Ok(outlet));
+        for bad in ["pdu1", "pdu1/", "/1", "pdu1/x", "pdu1/70000", "pdu1/-1"] {
+            assert!(bad.parse::<OutletId>().is_err(), "{bad}");
         }
     }
 

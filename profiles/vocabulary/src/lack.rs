@@ -5,7 +5,7 @@ use crate::boot::Firmware;
 use crate::estate::{Estate, Machine, ProofChoice, Server, ServerNetwork};
 use crate::network::AttachmentKind;
 use crate::quantity::Bytes;
-use crate::{MachineId, PortName, Role, ServerId, SiteId, StorageId, SwitchId, VlanId};
+use crate::{MachineId, OutletId, PortName, Role, ServerId, SiteId, StorageId, SwitchId, VlanId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -201,6 +201,13 @@ pub enum ProofGap {
         /// The other machine.
         with: MachineId,
     },
+    /// Not one outlet is entered: an empty list proves nothing.
+    NoOutlets,
+    /// An outlet is of a unit that no agent of the estate owns.
+    Unpowered {
+        /// The outlet.
+        outlet: OutletId,
+    },
     /// Not one NIC is entered: an empty list proves nothing.
     NoNics,
     /// A NIC is cabled to a switch that no agent of the estate owns.
@@ -228,6 +235,8 @@ pub enum ProofGap {
 pub struct ProofReach {
     /// Set P.
     pub power: Vec<ProofGap>,
+    /// Set O.
+    pub outlets: Vec<ProofGap>,
     /// Sets S and N together.
     pub storage_and_network: Vec<ProofGap>,
 }
@@ -235,7 +244,7 @@ pub struct ProofReach {
 impl ProofReach {
     /// True if at least one sufficient proof can be reached.
     pub fn any(&self) -> bool {
-        self.power.is_empty() || self.storage_and_network.is_empty()
+        self.power.is_empty() || self.outlets.is_empty() || self.storage_and_network.is_empty()
     }
 }
 
@@ -268,6 +277,15 @@ pub fn proof_reach_among<'a>(
     }
     if let Some(with) = bmc_twin {
         reach.power.push(ProofGap::BmcShared { with: with.clone() });
+    }
+    if proof != ProofChoice::Any {
+        reach.outlets.push(ProofGap::LeftOut);
+    }
+    if machine.outlets.is_empty() {
+        reach.outlets.push(ProofGap::NoOutlets);
+    }
+    for outlet in machine.outlets.iter().filter(|outlet| !estate.pdus.contains_key(&outlet.pdu)) {
+        reach.outlets.push(ProofGap::Unpowered { outlet: outlet.clone() });
     }
     if proof == ProofChoice::PowerOnly {
         reach.storage_and_network.push(ProofGap::LeftOut);
@@ -303,6 +321,8 @@ impl fmt::Display for ProofGap {
             ProofGap::BmcAddress => f.write_str("its BMC address names no host or no port"),
             ProofGap::OnlyWatched => f.write_str("its `bmc` only watches, so its power cannot be cut"),
             ProofGap::BmcShared { with } => write!(f, "{with} has the same BMC address"),
+            ProofGap::NoOutlets => f.write_str("not one outlet is entered"),
+            ProofGap::Unpowered { outlet } => write!(f, "its outlet {outlet} is of a unit that no agent of the estate owns"),
             ProofGap::NoNics => f.write_str("not one NIC is entered"),
             ProofGap::Unswitched { role, switch, port } => {
                 write!(f, "its {role} NIC is cabled to {switch}/{port}, which no agent of the estate owns")

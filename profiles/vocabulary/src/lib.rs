@@ -10,6 +10,7 @@ pub mod ids;
 pub mod lack;
 pub mod light;
 pub mod network;
+pub mod outlet;
 pub mod power;
 pub mod quantity;
 pub mod request;

@@ -4,9 +4,12 @@ use crate::boot::{BootContact, Permit, PermitReading};
 use crate::check::{Check, CheckOutcome};
 use crate::light::{Light, LightReading};
 use crate::network::{PortReading, PortSetting};
+use crate::outlet::OutletReading;
 use crate::power::{BootTarget, MachineReading};
 use crate::storage::{InitiatorName, VolumeReading};
-use crate::{AgentBootId, Epoch, EstateUuid, Lineage, MachineId, OpId, PlanId, PortId, Secret, ServerId, VlanId, VolumeId};
+use crate::{
+    AgentBootId, Epoch, EstateUuid, Lineage, MachineId, OpId, OutletId, PlanId, PortId, Secret, ServerId, VlanId, VolumeId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the gate keeps an epoch, a holder and a bar for.
@@ -21,6 +24,8 @@ pub enum Resource {
     Volume(VolumeId),
     /// A machine's permit at a boot service.
     Permit(MachineId),
+    /// An outlet.
+    Outlet(OutletId),
 }
 
 impl std::fmt::Display for Resource {
@@ -30,6 +35,7 @@ impl std::fmt::Display for Resource {
             Resource::Port(port) => write!(f, "port {port}"),
             Resource::Volume(volume) => write!(f, "volume {volume}"),
             Resource::Permit(machine) => write!(f, "permit of {machine}"),
+            Resource::Outlet(outlet) => write!(f, "outlet {outlet}"),
         }
     }
 }
@@ -96,6 +102,10 @@ pub enum Action {
     ReadVolume { volume: VolumeId },
     /// One machine's permit.
     ReadPermit { machine: MachineId },
+    /// One outlet, fresh.
+    ReadOutlet { outlet: OutletId },
+    /// How many power supplies the machine's BMC counts.
+    CountSupplies { machine: MachineId },
     /// Boot contacts after a sequence number; waits up to some seconds if there is none.
     ReadContacts { after: u64 },
     /// Runs a health check from this vantage point.
@@ -114,6 +124,8 @@ pub enum Action {
     RevokeVolume { volume: VolumeId, keep: Option<InitiatorName> },
     /// Voids the machine's permit and tokens and bars it.
     RevokePermit { machine: MachineId },
+    /// Switches the outlet off, also for when its unit gets power back, and bars it.
+    CutOutlet { outlet: OutletId },
     // -- grant --
     /// Makes the port carry exactly this for the holder.
     JoinPort { port: PortId, setting: PortSetting, holder: Holder },
@@ -132,6 +144,8 @@ pub enum Action {
     ParkPort { port: PortId, parking: VlanId },
     /// Lifts the bar of these resources; never at a lower epoch than the bar's.
     LiftBar { resources: Vec<Resource> },
+    /// Switches the outlet on, also for when its unit gets power back; refused while it is barred.
+    FeedOutlet { outlet: OutletId },
     /// Graceful stop of the operating system; never part of a fence.
     ShutDown { machine: MachineId },
 }
@@ -148,6 +162,8 @@ impl Action {
                 | Action::ReadPort { .. }
                 | Action::ReadVolume { .. }
                 | Action::ReadPermit { .. }
+                | Action::ReadOutlet { .. }
+                | Action::CountSupplies { .. }
                 | Action::ReadContacts { .. }
                 | Action::RunCheck { .. }
                 | Action::Identify { .. }
@@ -161,7 +177,8 @@ impl Action {
             | Action::PowerOff { .. }
             | Action::BarPort { .. }
             | Action::RevokeVolume { .. }
-            | Action::RevokePermit { .. } => true,
+            | Action::RevokePermit { .. }
+            | Action::CutOutlet { .. } => true,
             Action::JoinPort { .. }
             | Action::GrantVolume { .. }
             | Action::GrantPermit { .. }
@@ -170,6 +187,7 @@ impl Action {
             | Action::SetRestorePolicyOff { .. }
             | Action::ParkPort { .. }
             | Action::LiftBar { .. }
+            | Action::FeedOutlet { .. }
             | Action::ShutDown { .. } => false,
             read => read.is_read(),
         }
@@ -183,6 +201,7 @@ impl Action {
             | Action::WatchMachine { machine }
             | Action::AwaitChange { machine }
             | Action::Identify { machine, .. }
+            | Action::CountSupplies { machine }
             | Action::PowerOff { machine }
             | Action::SetBootTarget { machine, .. }
             | Action::PowerOn { machine }
@@ -201,6 +220,9 @@ impl Action {
                 vec![Resource::Permit(machine.clone())]
             }
             Action::GrantPermit { permit } => vec![Resource::Permit(permit.machine.clone())],
+            Action::ReadOutlet { outlet } | Action::CutOutlet { outlet } | Action::FeedOutlet { outlet } => {
+                vec![Resource::Outlet(outlet.clone())]
+            }
             Action::AdvanceEpoch { resources } | Action::LiftBar { resources } => resources.clone(),
         }
     }
@@ -254,6 +276,10 @@ pub enum Answer {
     Volume(VolumeReading),
     /// To `ReadPermit` and after every permit action.
     Permit(PermitReading),
+    /// To `ReadOutlet` and after every outlet action: what was read back.
+    Outlet(OutletReading),
+    /// To `CountSupplies`; `None` where the BMC does not tell.
+    Supplies { count: Option<u32> },
     /// To `ReadContacts`.
     Contacts { contacts: Vec<BootContact> },
     /// To `RunCheck`.

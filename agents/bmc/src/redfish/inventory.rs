@@ -9,8 +9,9 @@ use vocabulary::network::Mac;
 use vocabulary::quantity::{Bytes, Speed};
 
 use super::http::{Credential, Http};
+use super::trouble::Trouble;
 use super::walk::Walk;
-use super::{lldp, view};
+use super::{Redfish, lldp, view};
 use crate::inventory::{Inventory, Nic};
 use crate::limits;
 use crate::processor;
@@ -33,6 +34,31 @@ pub async fn read(http: &Http, who: &Credential, system: &Value) -> Inventory {
     let (parts, late) = parts.map_or_else(|_| (Parts::default(), Some(late())), |parts| (parts, None));
     let ended = walk.ended().map(|trouble| trouble.to_string());
     Inventory { incomplete: late.or(ended), ..assemble(system, &parts) }
+}
+
+impl Redfish {
+    /// Counts the power supplies that are present, and asks for nothing else. `None` where none are told, or something on the way to them
+    /// cannot be read.
+    pub(super) async fn count_supplies(&self) -> Result<Option<u32>, Trouble> {
+        let seen = self.see().await?;
+        let walk = Walk::new(&self.http, &seen.link.session.credential, limits::SUPPLIES_REQUESTS_MAX);
+        let mut all: Option<Vec<Value>> = None;
+        for chassis in walk.all(view::chassis(&seen.system)).await {
+            if let Some(power) = walk.power(&chassis).await {
+                all.get_or_insert_default().extend(power.supplies);
+            }
+        }
+        let refused = walk.take_refusal().is_some();
+        match walk.ended() {
+            None => Ok(all.filter(|_| !refused).and_then(|all| u32::try_from(present(&all)).ok())),
+            Some(Trouble::Unsupported(_)) => Ok(None),
+            Some(trouble) => self.noted(&seen.link, Err(trouble)).await,
+        }
+    }
+}
+
+fn present(supplies: &[Value]) -> usize {
+    supplies.iter().filter(|one| is_present(one)).count()
 }
 
 async fn parts(walk: &Walk<'_>, system: &Value) -> Parts {
@@ -76,7 +102,7 @@ fn assemble(system: &Value, parts: &Parts) -> Inventory {
         threads: threads(summary, &processors),
         memory: memory(system),
         firmware: firmware(system, architecture),
-        power_supplies: parts.supplies.as_ref().map(|all| all.iter().filter(|one| is_present(one)).count()),
+        power_supplies: parts.supplies.as_deref().map(present),
         nics: nics(&parts.interfaces, &parts.ports),
         processor,
         incomplete: None,

@@ -265,6 +265,10 @@ async fn replay_machine(tree: Tree) -> usize {
         assert_eq!(hardware.memory.is_some(), gib.as_f64().is_some_and(|gib| gib > 0.0), "{path}: {hardware:?}");
         assert_eq!((hardware.manufacturer, hardware.model), (text("Manufacturer"), text("Model").trim().to_owned()), "{path}");
         assert_eq!(hardware.incomplete, None, "{path}");
+        let asked = server.asked("GET").len();
+        let supplies = driver.power_supplies().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!(supplies.map(|count| count as usize), hardware.power_supplies, "{path}");
+        println!("{path}: {} requests count the power supplies", server.asked("GET").len() - asked);
         let macs: std::collections::BTreeSet<_> = hardware.nics.iter().map(|nic| nic.mac).collect();
         assert_eq!(macs.len(), hardware.nics.len(), "{path}: each port once");
         println!(

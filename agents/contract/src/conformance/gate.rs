@@ -41,6 +41,7 @@ fn fence(resource: &Resource, quarantine: VlanId) -> Action {
         Resource::Port(port) => Action::BarPort { port, quarantine },
         Resource::Volume(volume) => Action::RevokeVolume { volume, keep: None },
         Resource::Permit(machine) => Action::RevokePermit { machine },
+        Resource::Outlet(outlet) => Action::CutOutlet { outlet },
     }
 }
 

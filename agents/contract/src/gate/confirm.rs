@@ -1,6 +1,7 @@
 //! Does what was read back confirm what was asked? A driver's `Ok` alone is not believed: the reading it brings must say so.
 
 use vocabulary::network::{PortReading, PortSetting};
+use vocabulary::outlet::{OnReturn, Relay};
 use vocabulary::request::{Action, AgentError, Answer};
 use vocabulary::storage::{InitiatorName, VolumeReading};
 
@@ -35,6 +36,19 @@ pub(crate) fn confirmed(action: &Action, answer: Answer) -> Result<Answer, Agent
         (Action::GrantPermit { permit }, Answer::Permit(reading)) if reading.machine == permit.machine => {
             if reading.standing != Some((permit.server.clone(), permit.epoch)) {
                 return Err(unconfirmed(format!("{} has another permit than the granted one", permit.machine)));
+            }
+        }
+        (Action::CutOutlet { outlet }, Answer::Outlet(reading)) if reading.outlet == *outlet => {
+            if let Some(why) = reading.not_cut() {
+                return Err(unconfirmed(why));
+            }
+        }
+        (Action::FeedOutlet { outlet }, Answer::Outlet(reading)) if reading.outlet == *outlet => {
+            if reading.relay != Relay::On || reading.on_return == OnReturn::StaysOff {
+                return Err(unconfirmed(format!(
+                    "{outlet} reads {:?}, and {:?} when its unit returns",
+                    reading.relay, reading.on_return
+                )));
             }
         }
         (

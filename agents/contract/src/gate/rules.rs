@@ -107,11 +107,16 @@ pub(crate) fn bar_and_holder(kept: Option<&Kept>, resource: &Resource, token: &T
     let holder = kept.and_then(|k| k.holder.as_ref());
     match (action, bar) {
         (
-            Action::PowerOn { .. } | Action::SetBootTarget { .. } | Action::JoinPort { .. } | Action::GrantPermit { .. },
+            Action::PowerOn { .. }
+            | Action::SetBootTarget { .. }
+            | Action::JoinPort { .. }
+            | Action::GrantPermit { .. }
+            | Action::FeedOutlet { .. },
             Some(at),
         ) => Err(refused(format!("barred: {} is barred since {at}; only a release lifts it", name(resource)))),
         // A release bars again what it is about to lift: what no older plan has reached yet bears the release's own epoch, and it must be
-        // able to lift that too. An equal epoch is this plan's own (asked before), and of all plans only a release lifts bars.
+        // able to lift that too. An equal epoch is this plan's own (asked before), and of all plans only a release lifts bars; those of outlets
+        // also an enrolment that has tried them, and a failover that has cut them in vain.
         (Action::LiftBar { .. }, Some(at)) if token.epoch < at => Err(refused(format!(
             "barred: {} is barred at {at}; a release needs an epoch no lower, not {}",
             name(resource),
@@ -156,7 +161,7 @@ pub(crate) fn grants_to(action: &Action) -> Option<Holder> {
 
 /// True if the action puts a bar on its resource.
 pub(crate) fn bars(action: &Action) -> bool {
-    matches!(action, Action::PowerOff { .. } | Action::BarPort { .. } | Action::RevokePermit { .. })
+    matches!(action, Action::PowerOff { .. } | Action::BarPort { .. } | Action::RevokePermit { .. } | Action::CutOutlet { .. })
 }
 
 /// True if its confirmed success leaves the resource without a holder.

@@ -16,6 +16,7 @@ enum Fault {
     AnyText,
     NoDeadline,
     AlwaysSilent,
+    BlamesTheService,
 }
 
 struct Eye(Fault);
@@ -50,7 +51,11 @@ impl Vantage for Eye {
                 let open = connected.is_ok_and(|c| c.is_ok());
                 return if open { CheckOutcome::Healthy } else { CheckOutcome::Silent("closed".into()) };
             }
+            Check::Http(http) if !http.url.starts_with("http://") && self.0 != Fault::BlamesTheService => {
+                return CheckOutcome::Unknown("not a URL".into());
+            }
             Check::Http(http) => (http.deadline.as_duration(), self.http(http)),
+            Check::Tls(_) | Check::Exec(_) => return CheckOutcome::Unknown("it cannot".into()),
         };
         let deadline = if self.0 == Fault::NoDeadline { Duration::from_secs(3600) } else { deadline };
         match tokio::time::timeout(deadline, outcome).await {
@@ -70,6 +75,7 @@ async fn every_fault_of_a_vantage_point_is_found() {
         (Fault::AnyText, "another text"),
         (Fault::NoDeadline, "within its deadline"),
         (Fault::AlwaysSilent, "open port is Healthy"),
+        (Fault::BlamesTheService, "accuses nobody"),
     ] {
         let verdict = conformance::check(&Eye(fault)).await;
         assert!(verdict.as_ref().is_err_and(|seen| seen.contains(law)), "{fault:?}: {verdict:?}");

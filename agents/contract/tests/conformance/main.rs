@@ -5,5 +5,6 @@
 mod bmc;
 mod boot;
 mod check;
+mod outlet;
 mod storage;
 mod switch;

@@ -49,7 +49,7 @@ impl Hall {
             serial: format!("LAB000{n}"),
             ..MachineConfig::for_test(&format!("m{n}"))
         });
-        let config = SimulatorConfig { control: None, hall_netns: None, machines: machines.collect() };
+        let config = SimulatorConfig { machines: machines.collect(), ..SimulatorConfig::default() };
         let simulator = Simulator::start(config).await.unwrap();
         let state = folder.path().join("state");
         std::fs::create_dir(&state).unwrap();

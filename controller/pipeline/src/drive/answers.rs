@@ -1,5 +1,6 @@
 //! An agent's answer, folded into the task that waits for it.
 
+use super::trial;
 use crate::effect::Agent;
 use crate::memory;
 use crate::out::Out;
@@ -31,8 +32,18 @@ pub fn complete(state: &mut State, work: &mut Work, out: &mut Out, op: OpId, ans
         return overruled(state, work, out, (&agent, &key), error, reason);
     }
     match &key {
-        Key::Advance(_) | Key::Power(_) | Key::Port(..) | Key::Life(..) | Key::Volume(_) | Key::Permit(..) | Key::TargetPower => {
+        Key::Advance(_)
+        | Key::Power(_)
+        | Key::Port(..)
+        | Key::Life(..)
+        | Key::Volume(_)
+        | Key::Permit(..)
+        | Key::Cut(..)
+        | Key::TargetPower => {
             s3_fence::complete(state, work, out.now, &key, asked, outcome);
+        }
+        Key::Feed(_) | Key::Load(_) | Key::Supplies | Key::Dark | Key::Back => {
+            trial::complete(state, work, out.now, &key, asked, outcome);
         }
         Key::PowerOn => power_on(state, work, out.now, outcome),
         Key::Grant(_) | Key::Join(_) | Key::Allow(_) => granted(state, work, out.now, &key, outcome),
@@ -126,6 +137,13 @@ fn same_box(state: &State, work: &Work, reading: &MachineReading) -> Result<(), 
     s3_fence::is_target(state, work.plan.target(), reading)
 }
 
+/// Before a check is run again.
+fn pause(state: &State, work: &Work, key: &Key) -> Span {
+    let profile = work.plan.server().and_then(|server| state.estate.servers.get(server));
+    let check = if let Key::Check(_, index) = key { profile.and_then(|profile| profile.checks.get(*index)) } else { None };
+    check.map_or(limits::VERIFY_EVERY, s8_verify::pause)
+}
+
 fn own(state: &State, work: &mut Work, now: Instant, key: &Key, outcome: &Result<Answer, AgentError>) {
     let target = work.plan.target().clone();
     let enrolling = work.plan.body().kind == crate::plan::Kind::Enrol;
@@ -136,9 +154,10 @@ fn own(state: &State, work: &mut Work, now: Instant, key: &Key, outcome: &Result
         }
         _ => None,
     };
+    let pause = pause(state, work, key);
     let Some(task) = work.tasks.get_mut(key) else { return };
     match (key, outcome) {
-        (Key::Check(..), outcome) => s8_verify::complete(task, now, outcome),
+        (Key::Check(..), outcome) => s8_verify::complete(task, now, outcome, pause),
         (Key::BootTarget, Ok(Answer::Machine(_))) => task.confirm(now, "boot target read back".to_owned()),
         (Key::Identity, Ok(Answer::Machine(_))) => match identity {
             Some(Ok(())) => task.confirm(now, "identity read".to_owned()),

@@ -1,6 +1,6 @@
 //! The plans that fence no other machine: enrolment, orderly stop, restart in place, release.
 
-use super::{enter, give_up};
+use super::{enter, give_up, trial};
 use crate::effect::Agent;
 use crate::intents::pool_for;
 use crate::out::Out;
@@ -14,12 +14,11 @@ use crate::{s9_return, watch};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::power::RestorePolicy;
 use vocabulary::request::{Action, Resource};
-use vocabulary::{MachineId, PortId};
+use vocabulary::{MachineId, OutletId, PortId, Span};
 
 pub(super) fn begin(state: &mut State, work: &mut Work, out: &mut Out) {
     match work.plan.body().kind {
         Kind::Enrol => {
-            work.want(Key::Identity, out.now);
             enter(state, work, out, Phase::Clear, &[Stage::Verify]);
         }
         Kind::Stop => {
@@ -64,7 +63,7 @@ fn send(state: &mut State, work: &mut Work, out: &mut Out) {
     for key in work.due(out.now) {
         let of_machine = Resource::Machine(machine.clone());
         let (agent, resource, stage, action) = match &key {
-            Key::Identity | Key::WaitOff => {
+            Key::Identity | Key::WaitOff | Key::Dark | Key::Back => {
                 (Agent::Bmc, of_machine, Stage::Verify, Action::ReadMachine { machine: machine.clone() })
             }
             Key::RestorePolicy => {
@@ -75,8 +74,21 @@ fn send(state: &mut State, work: &mut Work, out: &mut Out) {
                 let action = Action::ParkPort { port: port.clone(), parking };
                 (Agent::Switch(port.switch.clone()), Resource::Port(port.clone()), Stage::Return, action)
             }
+            Key::Supplies => (Agent::Bmc, of_machine, Stage::Verify, Action::CountSupplies { machine: machine.clone() }),
+            Key::Load(outlet) => at_outlet(outlet, Action::ReadOutlet { outlet: outlet.clone() }),
+            Key::Feed(outlet) => at_outlet(outlet, Action::FeedOutlet { outlet: outlet.clone() }),
+            Key::Cut(_, outlet) => {
+                let seen_off = work.tasks.get(&key).is_some_and(|task| task.window.is_some());
+                let outlet = outlet.clone();
+                let action = if seen_off {
+                    Action::ReadOutlet { outlet: outlet.clone() }
+                } else {
+                    Action::CutOutlet { outlet: outlet.clone() }
+                };
+                at_outlet(&outlet, action)
+            }
             Key::Unbar(agent) => {
-                let resources = barred_at(state, &machine).remove(agent).unwrap_or_default();
+                let resources = barred_at(state, work).remove(agent).unwrap_or_default();
                 let Some(first) = resources.first().cloned() else { continue };
                 (agent.clone(), first, Stage::Return, Action::LiftBar { resources })
             }
@@ -88,9 +100,24 @@ fn send(state: &mut State, work: &mut Work, out: &mut Out) {
     }
 }
 
-/// What a release lifts, by agent.
-fn barred_at(state: &State, machine: &MachineId) -> BTreeMap<Agent, Vec<Resource>> {
+fn at_outlet(outlet: &OutletId, action: Action) -> (Agent, Resource, Stage, Action) {
+    (Agent::Outlets(outlet.pdu.clone()), Resource::Outlet(outlet.clone()), Stage::Verify, action)
+}
+
+/// True if a plan has begun to cut the machine's outlets, and nobody has fed them since.
+fn outlets_cut(state: &State, machine: &MachineId) -> bool {
+    state.ledger.machines.get(machine).is_some_and(|row| row.outlets_cut.is_some())
+}
+
+/// What a release lifts, and an enrolment of outlets, by agent.
+fn barred_at(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
+    let machine = work.plan.target();
     let mut barred: BTreeMap<Agent, Vec<Resource>> = BTreeMap::new();
+    if work.plan.body().kind == Kind::Enrol || outlets_cut(state, machine) {
+        for outlet in trial::entered(state, machine) {
+            barred.entry(Agent::Outlets(outlet.pdu.clone())).or_default().push(Resource::Outlet(outlet));
+        }
+    }
     barred.entry(Agent::Bmc).or_default().push(Resource::Machine(machine.clone()));
     for port in ports(state, machine) {
         barred.entry(Agent::Switch(port.switch.clone())).or_default().push(Resource::Port(port));
@@ -102,18 +129,25 @@ fn barred_at(state: &State, machine: &MachineId) -> BTreeMap<Agent, Vec<Resource
 }
 
 fn enrol(state: &mut State, work: &mut Work, out: &mut Out) {
+    // what was sealed is what is done: of a machine that is only observed, the plan has no step but the reading
+    let only_read = work.plan.body().steps.len() <= 1;
+    if !only_read && !trial::begin(state, work, out) {
+        return send(state, work, out);
+    }
+    work.want(Key::Identity, out.now);
     send(state, work, out);
     if let Some(task) = work.tasks.get(&Key::Identity).filter(|task| !task.is_confirmed()) {
-        if task.tries >= limits::ENROL_TRIES {
+        // one whose outlets were left off by an earlier trial takes its time to answer again
+        let returning = outlets_cut(state, work.plan.target()) && out.now.since(work.since) < limits::BMC_RETURN;
+        if task.tries >= limits::ENROL_TRIES && !returning {
             let reason = task.reason.clone().unwrap_or_default();
             give_up(state, work, out, "F0105", format!("{} could not be enrolled: {reason}", work.plan.target()), false);
         }
         return;
     }
-    // what was sealed is what is done: of a machine that is only observed, the plan has no step but the reading
-    if work.plan.body().steps.len() <= 1 {
+    if only_read {
         let returns = work.identity.as_ref().is_none_or(|reading| reading.restore_policy != RestorePolicy::AlwaysOff);
-        return enrolled(state, work, out, returns);
+        return enrolled(state, work, out, returns, &Err("it is only observed".to_owned()));
     }
     work.want(Key::RestorePolicy, out.now);
     let ports = ports(state, work.plan.target());
@@ -124,27 +158,43 @@ fn enrol(state: &mut State, work: &mut Work, out: &mut Out) {
     let policy = work.tasks.get(&Key::RestorePolicy).map(|task| task.progress.clone());
     let policy_done = matches!(policy, Some(Progress::Confirmed(_) | Progress::Unavailable));
     if policy_done && ports.iter().all(|port| work.confirmed(&Key::Park(port.clone()))) {
-        return enrolled(state, work, out, policy == Some(Progress::Unavailable));
+        let tried = trial::drive(state, work, out);
+        send(state, work, out);
+        return match (tried, trial::waits_since(work)) {
+            (Some(tried), _) => enrolled(state, work, out, policy == Some(Progress::Unavailable), &tried),
+            (None, Some(since)) if out.now.since(since) > limits::BMC_RETURN => {
+                let reason = format!("the BMC of {} has not answered since its outlets were fed again", work.plan.target());
+                give_up(state, work, out, "F0105", reason, false);
+            }
+            (None, _) => {}
+        };
     }
-    expire(state, work, out, "F0105", "the machine could not be enrolled");
+    expire(state, work, out, limits::SHUT_DOWN, ("F0105", "the machine could not be enrolled"));
 }
 
-fn enrolled(state: &mut State, work: &mut Work, out: &mut Out, returns_by_itself: bool) {
+fn enrolled(state: &mut State, work: &mut Work, out: &mut Out, returns_by_itself: bool, tried: &Result<(), String>) {
     let Some(reading) = work.identity.clone() else { return };
     let machine = work.plan.target().clone();
-    let text = format!("{machine} is enrolled");
-    let fact = Fact::Enrolled { machine, identity: reading.identity, certificate: reading.certificate, returns_by_itself };
+    let entered: BTreeSet<OutletId> = trial::entered(state, &machine).into_iter().collect();
+    let text = match tried {
+        _ if entered.is_empty() => format!("{machine} is enrolled"),
+        Ok(()) => format!("{machine} is enrolled, and goes dark by its outlets"),
+        Err(why) => format!("{machine} is enrolled; its outlets prove nothing: {why}"),
+    };
+    let outlets = if tried.is_ok() { entered } else { BTreeSet::new() };
+    let (identity, certificate) = (reading.identity, reading.certificate);
+    let fact = Fact::Enrolled { machine, identity, certificate, returns_by_itself, outlets };
     out.record(&mut state.ledger, fact);
     s9_return::close(state, work, out, Ok(text));
 }
 
-fn expire(state: &mut State, work: &mut Work, out: &mut Out, code: &str, what: &str) {
-    if out.now.since(work.since) <= limits::SHUT_DOWN {
-        return out.wake(work.since + limits::SHUT_DOWN + vocabulary::Span::ms(1));
+fn expire(state: &mut State, work: &mut Work, out: &mut Out, patience: Span, (code, what): (&str, &str)) {
+    if out.now.since(work.since) <= patience {
+        return out.wake(work.since + patience + Span::ms(1));
     }
     let why: BTreeSet<String> =
         work.tasks.values().filter(|task| !task.is_confirmed()).filter_map(|task| task.reason.clone()).collect();
-    let reason = format!("{what} within {}: {}", limits::SHUT_DOWN, why.into_iter().collect::<Vec<_>>().join("; "));
+    let reason = format!("{what} within {patience}: {}", why.into_iter().collect::<Vec<_>>().join("; "));
     give_up(state, work, out, code, reason, false);
 }
 
@@ -155,7 +205,7 @@ fn stop(state: &mut State, work: &mut Work, out: &mut Out) {
     send(state, work, out);
     let asked = work.tasks.contains_key(&Key::ShutDown);
     if asked && !work.confirmed(&Key::WaitOff) {
-        return expire(state, work, out, "F0702", "the operating system did not stop");
+        return expire(state, work, out, limits::SHUT_DOWN, ("F0702", "the operating system did not stop"));
     }
     if work.plan.body().kind == Kind::Restart {
         // the boot phase reads the target before it powers it on, and rests on the placement that stays
@@ -179,15 +229,25 @@ fn release(state: &mut State, work: &mut Work, out: &mut Out) {
     // a release carries no verdict, so this cannot fail
     let _ = s3_fence::drive(state, work, out);
     send(state, work, out);
-    let proven = work.confirmed(&Key::Power(machine.clone()))
-        && work.tasks.iter().all(|(key, task)| !matches!(key, Key::Permit(..) | Key::Port(..)) || task.is_confirmed());
+    let walled = work.tasks.iter().all(|(key, task)| !matches!(key, Key::Permit(..) | Key::Port(..)) || task.is_confirmed());
+    let dark = outlets_cut(state, &machine);
+    if dark && walled {
+        // its BMC needs mains, and whatever starts with it is walled in
+        trial::feed(state, work, out.now);
+        send(state, work, out);
+    }
+    let proven = walled && work.confirmed(&Key::Power(machine.clone()));
+    let patience = if dark { limits::BMC_RETURN } else { limits::SHUT_DOWN };
     if !proven {
         // what is proven anew is barred anew: bars that were lifted are lifted again, and ports parked again
-        let of_release = |key: &Key| matches!(key, Key::Unbar(_) | Key::Park(_));
+        let of_release = |key: &Key| match key {
+            Key::Unbar(agent) => !matches!(agent, Agent::Outlets(_)),
+            other => matches!(other, Key::Park(_)),
+        };
         work.tasks.retain(|key, task| !of_release(key) || matches!(task.progress, Progress::InFlight(..)));
-        return expire(state, work, out, "F0904", "the machine is not proven off and cut off");
+        return expire(state, work, out, patience, ("F0904", "the machine is not proven off and cut off"));
     }
-    let barred = barred_at(state, &machine);
+    let barred = barred_at(state, work);
     for agent in barred.keys() {
         work.want(Key::Unbar(agent.clone()), out.now);
     }
@@ -211,5 +271,5 @@ fn release(state: &mut State, work: &mut Work, out: &mut Out) {
         }
         return;
     }
-    expire(state, work, out, "F0904", "the machine could not be parked");
+    expire(state, work, out, patience, ("F0904", "the machine could not be parked"));
 }

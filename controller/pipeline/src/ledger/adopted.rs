@@ -38,7 +38,7 @@ impl Ledger {
                 row.past.remove(machine);
             }
             let row = self.machine(machine);
-            (row.standing, row.cut) = (Standing::Free, None);
+            (row.standing, row.cut, row.outlets_cut) = (Standing::Free, None, None);
             row.pool = pool.clone().or(row.pool.take());
         }
         for server in &adoption.settled {
@@ -60,6 +60,9 @@ impl Ledger {
         }
         for barred in &adoption.barred {
             self.apply_barred(barred);
+        }
+        for (machine, epoch) in &adoption.outlets {
+            self.machine(machine).outlets_cut = Some(PlanId(*epoch));
         }
         for Kept { agent, resource, epoch } in &adoption.kept {
             let known = self.confirmed.entry((agent.clone(), resource.clone())).or_default();

@@ -1,11 +1,10 @@
 //! When a fence is proven: the rules over confirmed parts, and the only makers of authorities.
 
-use super::{Authority, FenceProof, NeverPlaced, SameHolder, volumes};
+use super::{Authority, FenceProof, NeverPlaced, SameHolder, outlets, volumes};
 use crate::plan::Kind;
 use crate::state::State;
 use crate::work::{Key, Phase, Progress, Task, Work};
 use std::collections::BTreeSet;
-use vocabulary::check::CheckOutcome;
 use vocabulary::estate::ProofChoice;
 use vocabulary::{Instant, MachineId};
 
@@ -13,6 +12,7 @@ use vocabulary::{Instant, MachineId};
 struct Parts {
     power: Option<Instant>,
     power_is_strong: bool,
+    outlets: Option<Instant>,
     network: Option<Instant>,
     permits: Option<Instant>,
 }
@@ -70,8 +70,9 @@ pub(super) fn answered(state: &State, work: &mut Work, now: Instant) {
         return;
     }
     let Some((server, watch)) = work.plan.server().and_then(|id| state.watch.servers.get_key_value(id)) else { return };
-    let answers = watch.vantages.iter().filter(|(_, seen)| !matches!(seen.outcome, CheckOutcome::Silent(_)));
+    let answers = watch.vantages.iter().filter(|(_, seen)| seen.outcome.answered());
     let Some((asked, vantage)) = answers.filter_map(|(id, seen)| Some((seen.asked_after?, id))).max() else { return };
+    outlets::served(state, work, (asked, now), &format!("{server} was answered for at {vantage}"));
     for (key, task) in &mut work.tasks {
         let Key::Power(machine) = key else { continue };
         if task.window.as_ref().is_none_or(|window| asked < window.first_off) {
@@ -86,16 +87,17 @@ pub(super) fn answered(state: &State, work: &mut Work, now: Instant) {
     }
 }
 
-/// The first sufficient set of one machine: P (weak P counts since S stands), or N beside S. S was judged before.
+/// The first sufficient set of one machine: P (weak P counts since S stands), O, or N beside S. S was judged before.
 fn sufficient(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Option<(Vec<&'static str>, Instant)> {
     let parts = parts(state, work, machine, now);
     let choice = state.estate.settings.fencing.proof;
     let by_power = parts.power.filter(|_| choice != ProofChoice::StorageAndNetworkOnly);
     let by_network = parts.network.filter(|_| network_counts(state, machine));
-    let (set, at) = match (by_network, by_power) {
-        (Some(network), _) => (vec!["N"], network),
-        (None, Some(power)) => (vec![if parts.power_is_strong { "P" } else { "P (weak)" }], power),
-        (None, None) => return None,
+    let (set, at) = match (by_network, by_power, parts.outlets) {
+        (Some(network), _, _) => (vec!["N"], network),
+        (None, Some(power), _) => (vec![if parts.power_is_strong { "P" } else { "P (weak)" }], power),
+        (None, None, Some(outlets)) => (vec!["O"], outlets),
+        (None, None, None) => return None,
     };
     // old permits: revocation confirmed everywhere, or N stands
     match (parts.permits, parts.network) {
@@ -130,7 +132,9 @@ fn parts(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Parts
     } else {
         oldest(work, now, |key| matches!(key, Key::Permit(of, _) if of == machine), fresh)
     };
-    Parts { power: power_task.and_then(fresh), power_is_strong: power_task.is_some_and(|task| task.strong), network, permits }
+    let outlets = outlets::proven(state, work, machine, fresh);
+    let power_is_strong = power_task.is_some_and(|task| task.strong);
+    Parts { power: power_task.and_then(fresh), power_is_strong, outlets, network, permits }
 }
 
 /// The oldest confirmation among the tasks of a kind; `None` if one of them is not confirmed freshly, or there is none.
@@ -158,7 +162,9 @@ pub fn same_holder(state: &State, work: &Work) -> Option<Authority> {
 pub fn uncut(work: &Work) -> Vec<(MachineId, String, String)> {
     work.tasks
         .iter()
-        .filter(|(_, task)| !task.is_confirmed())
+        .filter(|(_, task)| !task.is_confirmed() && task.progress != Progress::Unavailable)
+        // one that is off by its outlets needs no BMC to be off
+        .filter(|(key, _)| !matches!(key, Key::Power(machine) if outlets::are_cut(work, machine)))
         .filter_map(|(key, task)| {
             let (machine, what) = order(key)?;
             Some((machine, what, task.reason.clone().unwrap_or_else(|| "not answered yet".to_owned())))
@@ -172,6 +178,7 @@ pub(crate) fn order(key: &Key) -> Option<(MachineId, String)> {
         Key::Power(machine) => Some((machine.clone(), "power off".to_owned())),
         Key::Port(machine, port) => Some((machine.clone(), format!("bar {port}"))),
         Key::Permit(machine, service) => Some((machine.clone(), format!("revoke permit at {service}"))),
+        Key::Cut(machine, outlet) => Some((machine.clone(), format!("cut outlet {outlet}"))),
         _ => None,
     }
 }

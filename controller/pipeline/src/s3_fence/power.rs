@@ -24,6 +24,7 @@ pub(super) fn fold(
     outcome: &Result<Answer, AgentError>,
 ) {
     let was_force_off = task.acted_at.is_none();
+    task.first_at.get_or_insert(now);
     let reading = match outcome {
         Ok(Answer::Machine(reading)) => reading,
         Ok(_) => return broken(task, now, "the agent answered something else".to_owned()),
@@ -149,12 +150,7 @@ pub(super) fn heard(state: &State, work: &mut Work, machine: &MachineId, asked: 
     let Some(document) = state.estate.machines.get(machine) else { return };
     let Some(task) = work.tasks.get_mut(&Key::Power(machine.clone())) else { return };
     let Some(window) = task.window.as_mut().filter(|window| asked >= window.first_off) else { return };
-    let before = window.ports.get(&reading.port).cloned();
-    let looks = before.as_ref().map_or(1, |before| before.looks.saturating_add(1));
-    let now_heard = Heard { frames_in: reading.frames_in, learnt: reading.learnt.clone(), looks };
-    let sign = before.and_then(|before| sign_of_life(document, reading, &before));
-    window.ports.insert(reading.port.clone(), now_heard);
-    if let Some(sign) = sign {
+    if let Some(sign) = look(window, document, reading, "its BMC says Off") {
         task.window = None;
         task.acted_at = None;
         task.veto = Some(sign.clone());
@@ -183,12 +179,21 @@ pub fn polled(state: &mut State, machine: &MachineId, now: Instant, reading: Opt
     voided
 }
 
-fn sign_of_life(machine: &Machine, reading: &PortReading, before: &Heard) -> Option<String> {
+/// Keeps what was read of a port, and tells what shows that the machine lives although it is said not to.
+pub(super) fn look(window: &mut Window, machine: &Machine, reading: &PortReading, although: &str) -> Option<String> {
+    let before = window.ports.get(&reading.port).cloned();
+    let looks = before.as_ref().map_or(1, |before| before.looks.saturating_add(1));
+    let now_heard = Heard { frames_in: reading.frames_in, learnt: reading.learnt.clone(), looks };
+    window.ports.insert(reading.port.clone(), now_heard);
+    before.and_then(|before| sign_of_life(machine, reading, &before, although))
+}
+
+fn sign_of_life(machine: &Machine, reading: &PortReading, before: &Heard, although: &str) -> Option<String> {
     let own: BTreeSet<Mac> = machine.nics.iter().map(|nic| nic.mac).collect();
     if let Some(mac) = reading.learnt.difference(&before.learnt).find(|mac| own.contains(mac)) {
-        return Some(format!("its address {mac} was learnt anew at {} although its BMC says Off", reading.port));
+        return Some(format!("its address {mac} was learnt anew at {} although {although}", reading.port));
     }
     let shared = reading.learnt.union(&before.learnt).any(|mac| !own.contains(mac));
     let grew = reading.frames_in > before.frames_in;
-    (grew && !shared).then(|| format!("frames came in at {} although its BMC says Off", reading.port))
+    (grew && !shared).then(|| format!("frames came in at {} although {although}", reading.port))
 }

@@ -1,6 +1,6 @@
 //! Which devices are asked what while fencing, and what their answers confirm.
 
-use super::{initiator, judge, power, subject, volumes};
+use super::{initiator, judge, outlets, power, subject, volumes};
 use crate::effect::Agent;
 use crate::out::Out;
 use crate::plan::Kind;
@@ -55,7 +55,9 @@ fn scope(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
     if work.phase == Phase::Orders {
         // a later plan may have raised the rest of the old scope
         let open = work.tasks.iter().filter(|(_, task)| !task.is_confirmed()).filter_map(|(key, _)| subject(key));
-        for (agent, resource) in open.filter(|(_, resource)| !work.advanced.contains(resource)) {
+        let given_back = outlets::to_give_back(state, work).into_iter();
+        let given_back = given_back.flat_map(|(agent, all)| all.into_iter().map(move |outlet| (agent.clone(), outlet)));
+        for (agent, resource) in open.chain(given_back).filter(|(_, resource)| !work.advanced.contains(resource)) {
             scope.entry(agent).or_default().push(resource);
         }
         return scope;
@@ -68,6 +70,9 @@ fn scope(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
         }
         for service in state.estate.boot_services_of(machine) {
             scope.entry(Agent::Boot(service.clone())).or_default().push(Resource::Permit(machine.clone()));
+        }
+        for outlet in state.estate.machines.get(machine).map(|m| m.outlets.clone()).unwrap_or_default() {
+            scope.entry(Agent::Outlets(outlet.pdu.clone())).or_default().push(Resource::Outlet(outlet));
         }
     }
     if !matches!(work.plan.body().kind, Kind::Enrol | Kind::Release) {
@@ -106,6 +111,8 @@ pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), St
     drive_advance(state, work, out);
     judge::answered(state, work, out.now);
     tell_vetoes(state, work, out);
+    outlets::tell(state, work, out);
+    outlets::pursue(state, work, out);
     for key in work.due(out.now) {
         let Some((agent, resource, action)) = fencing_action(state, work, &key) else { continue };
         if !work.advanced.contains(&resource) || work.is_held_back(&state.ledger, &key, &action, out.now) {
@@ -117,18 +124,19 @@ pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), St
             s2_decide::stands(state, server, out.now)?;
         }
         work.send(&mut state.ledger, out, key.clone(), agent, Stage::Fence, action);
-        if let Key::Power(machine) = &key {
+        if let Key::Power(machine) | Key::Cut(machine, _) = &key {
             look_for_life(state, work, out, machine);
         }
     }
     Ok(())
 }
 
-/// Beside a power reading that follows an Off, the machine's ports are looked at: if it sends, its Off is a lie. Not while N stands:
+/// Beside a reading of its power or of an outlet that follows an Off, the machine's ports are looked at: if it sends, its Off is a lie. Not while N stands:
 /// then the proof rests on the ports themselves, and the switch is asked for nothing more.
 fn look_for_life(state: &mut State, work: &mut Work, out: &mut Out, machine: &MachineId) {
-    let power = work.tasks.get(&Key::Power(machine.clone()));
-    if power.is_none_or(|task| task.window.is_none()) || judge::stands_by_network(state, work, machine, out.now) {
+    let said_off =
+        |(key, task): (&Key, &Task)| matches!(key, Key::Power(of) | Key::Cut(of, _) if of == machine) && task.window.is_some();
+    if !work.tasks.iter().any(said_off) || judge::stands_by_network(state, work, machine, out.now) {
         return;
     }
     for port in state.estate.machines.get(machine).map(|document| document.ports()).unwrap_or_default() {
@@ -144,7 +152,8 @@ fn look_for_life(state: &mut State, work: &mut Work, out: &mut Out, machine: &Ma
 fn tell_vetoes(state: &mut State, work: &mut Work, out: &mut Out) {
     let plan = work.plan.id();
     for (key, task) in &mut work.tasks {
-        let (Key::Power(machine), Some(sign)) = (key, task.veto.take()) else { continue };
+        let Key::Power(machine) = key else { continue };
+        let Some(sign) = task.veto.take() else { continue };
         if state.watch.alarms.insert(format!("life {plan} {machine}")) {
             let text = format!("{machine} is not off: {sign}; its power proof is begun anew");
             out.record(&mut state.ledger, Fact::Alarm { subject: machine.to_string(), code: "F0305".to_owned(), text });
@@ -166,7 +175,10 @@ fn turn(work: &mut Work, key: &Key, action: Action, now: Instant) -> Option<Acti
         task.look = Look::Looking;
         return Some(reading(key));
     }
-    if task.tries == 0 && task.evidence.is_some() && matches!(key, Key::Port(..) | Key::Volume(_) | Key::Permit(..)) {
+    if task.tries == 0
+        && task.evidence.is_some()
+        && matches!(key, Key::Port(..) | Key::Volume(_) | Key::Permit(..) | Key::Cut(..))
+    {
         return Some(reading(key));
     }
     if let Some(at) =
@@ -187,6 +199,7 @@ fn reading(key: &Key) -> Action {
         Key::Power(machine) => Action::ReadMachine { machine: machine.clone() },
         Key::Port(_, port) => Action::ReadPort { port: port.clone() },
         Key::Permit(machine, _) => Action::ReadPermit { machine: machine.clone() },
+        Key::Cut(_, outlet) => Action::ReadOutlet { outlet: outlet.clone() },
         Key::Volume(volume) => Action::ReadVolume { volume: volume.clone() },
         _ => Action::Hello,
     }
@@ -231,6 +244,22 @@ fn fencing_action(state: &State, work: &Work, key: &Key) -> Option<(Agent, Resou
             let action = if first_start { Action::ReadPermit { machine } } else { Action::RevokePermit { machine } };
             (Agent::Boot(service.clone()), resource, action)
         }
+        Key::Cut(_, outlet) => {
+            let seen_off = work.tasks.get(key).is_some_and(|task| task.window.is_some());
+            let (outlet, resource) = (outlet.clone(), Resource::Outlet(outlet.clone()));
+            let agent = Agent::Outlets(outlet.pdu.clone());
+            (agent, resource, if seen_off { Action::ReadOutlet { outlet } } else { Action::CutOutlet { outlet } })
+        }
+        // outlets that were found not to be the machine's are given back
+        Key::Unbar(Agent::Outlets(pdu)) => {
+            let resources = outlets::given_back(state, work, pdu);
+            let resource = resources.first()?.clone();
+            (Agent::Outlets(pdu.clone()), resource, Action::LiftBar { resources })
+        }
+        Key::Feed(outlet) => {
+            let (outlet, resource) = (outlet.clone(), Resource::Outlet(outlet.clone()));
+            (Agent::Outlets(outlet.pdu.clone()), resource, Action::FeedOutlet { outlet })
+        }
         _ => return None,
     })
 }
@@ -246,13 +275,17 @@ pub fn complete(state: &State, work: &mut Work, now: Instant, key: &Key, asked: 
     }
     if let (Key::Port(machine, _) | Key::Life(machine, _), Ok(Answer::Port(reading))) = (key, outcome) {
         power::heard(state, work, machine, asked, now, reading);
+        outlets::heard(state, work, machine, (asked, now), reading);
+    }
+    if let (Key::Power(machine), Ok(Answer::Machine(reading))) = (key, outcome) {
+        outlets::bmc_answered(state, work, machine, (asked, now), reading);
     }
     if let Key::Life(machine, _) = key {
         work.tasks.remove(key);
         looked_for_life(work, machine, now);
         return;
     }
-    let looking = matches!(key, Key::Power(machine) if looking(work, machine));
+    let looking = matches!(key, Key::Power(machine) | Key::Cut(machine, _) if looking(work, machine));
     let Some(task) = work.tasks.get_mut(key) else { return };
     if task.look == Look::Looking {
         looked(task, now, outcome);
@@ -263,6 +296,10 @@ pub fn complete(state: &State, work: &mut Work, now: Instant, key: &Key, asked: 
         (Key::Power(machine), outcome) => {
             power::fold(state, machine, task, asked, now, outcome);
             power::conclude(task, looking, now);
+        }
+        (Key::Cut(_, outlet), outcome) => {
+            outlets::fold(task, asked, now, outcome);
+            outlets::conclude(task, outlet, looking, now);
         }
         (Key::TargetPower, Ok(Answer::Machine(reading))) if reading.all_off() => {
             task.confirm(asked, "the target is off".to_owned());
@@ -314,8 +351,12 @@ fn looked(task: &mut Task, now: Instant, outcome: &Result<Answer, AgentError>) {
 /// A look at one of its ports ended; one that could not be read says nothing.
 fn looked_for_life(work: &mut Work, machine: &MachineId, now: Instant) {
     let looking = looking(work, machine);
-    if let Some(task) = work.tasks.get_mut(&Key::Power(machine.clone())) {
-        power::conclude(task, looking, now);
+    for (key, task) in &mut work.tasks {
+        match key {
+            Key::Power(of) if of == machine => power::conclude(task, looking, now),
+            Key::Cut(of, outlet) if of == machine => outlets::conclude(task, outlet, looking, now),
+            _ => {}
+        }
     }
 }
 
@@ -383,7 +424,8 @@ fn revoked(reading: &VolumeReading, keep: Option<&InitiatorName>) -> Result<Stri
 pub fn refresh(state: &State, work: &mut Work, now: Instant) {
     let fresh_for = state.estate.settings.fencing.fresh_for;
     for (key, task) in &mut work.tasks {
-        let of_fence = matches!(key, Key::Power(_) | Key::Port(..) | Key::Volume(_) | Key::Permit(..) | Key::TargetPower);
+        let of_fence =
+            matches!(key, Key::Power(_) | Key::Port(..) | Key::Volume(_) | Key::Permit(..) | Key::Cut(..) | Key::TargetPower);
         if let (true, Progress::Confirmed(at)) = (of_fence, &task.progress)
             && now.since(*at) > fresh_for
         {

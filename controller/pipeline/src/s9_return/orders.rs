@@ -11,15 +11,22 @@ use crate::work::{Key, Phase, Progress, Work, limits};
 use std::collections::BTreeSet;
 use vocabulary::{BootServiceId, Instant, MachineId, PlanId, PortId};
 
-/// True while a standing order of this plan is open.
+fn gives_back(key: &Key) -> bool {
+    matches!(key, Key::Unbar(_) | Key::Feed(_))
+}
+
+/// True while a standing order of this plan is open, or an outlet is to be given back.
 pub fn has_orders(work: &Work) -> bool {
-    work.tasks.keys().any(|key| s3_fence::order(key).is_some())
+    work.tasks.keys().any(|key| s3_fence::order(key).is_some() || gives_back(key))
 }
 
 /// Drops what is no longer ordered, and passes on what a later plan has taken.
 pub fn tend(state: &mut State, work: &mut Work, out: &mut Out) {
     let plan = work.plan.id();
+    let giving = s3_fence::to_give_back(state, work);
     work.tasks.retain(|key, _| match s3_fence::order(key) {
+        // whoever fed them since has taken that over
+        None if gives_back(key) => !giving.is_empty(),
         Some((machine, what)) => {
             let quarantined = matches!(state.ledger.standing(&machine), Standing::Quarantined { .. });
             let forced_off = matches!(key, Key::Power(_)) && quarantined;
@@ -98,21 +105,36 @@ pub fn force_off(state: &mut State, out: &mut Out, machine: &MachineId, fenced_b
 
 /// Records orders that were confirmed since, and drops them.
 pub fn settle(state: &mut State, work: &mut Work, out: &mut Out) {
-    let done: Vec<Key> = work.tasks.iter().filter(|(_, task)| task.is_confirmed()).map(|(key, _)| key.clone()).collect();
+    // outlets that are given back are done with together
+    let gives = work.tasks.iter().any(|(key, task)| gives_back(key) && !task.is_confirmed());
+    let done = work.tasks.iter().filter(|(key, task)| task.is_confirmed() && !(gives && gives_back(key)));
+    let done: Vec<Key> = done.map(|(key, _)| key.clone()).collect();
     for key in done {
         work.tasks.remove(&key);
-        if let Some((machine, what)) = s3_fence::order(&key) {
-            let plan = work.plan.id();
-            if state.ledger.orders.contains_key(&(plan, machine.clone(), what.clone())) {
-                out.record(&mut state.ledger, Fact::OrderDone { plan, machine, what });
-            }
+        done_with(state, work, out, &key);
+        // the last of its outlets is cut: nothing is left to do about its power
+        if let Key::Cut(machine, _) = &key
+            && !work.tasks.keys().any(|other| matches!(other, Key::Cut(of, _) if of == machine))
+        {
+            let power = Key::Power(machine.clone());
+            work.tasks.remove(&power);
+            done_with(state, work, out, &power);
         }
     }
 }
 
-/// Re-makes the works of plans whose standing orders outlived a restart: from the orders themselves, whatever the estate says today.
+fn done_with(state: &mut State, work: &Work, out: &mut Out, key: &Key) {
+    let (plan, Some((machine, what))) = (work.plan.id(), s3_fence::order(key)) else { return };
+    if state.ledger.orders.contains_key(&(plan, machine.clone(), what.clone())) {
+        out.record(&mut state.ledger, Fact::OrderDone { plan, machine, what });
+    }
+}
+
+/// Re-makes the works of plans whose standing orders outlived a restart: from the orders themselves, whatever the estate says today; and of
+/// those that have outlets to give back.
 pub fn resume(state: &State, out: &Out) -> Vec<Work> {
-    let plans: BTreeSet<PlanId> = state.ledger.orders.keys().map(|(plan, _, _)| *plan).collect();
+    let cut = state.ledger.machines.values().filter_map(|row| row.outlets_cut.as_ref());
+    let plans: BTreeSet<PlanId> = state.ledger.orders.keys().map(|(plan, _, _)| *plan).chain(cut.copied()).collect();
     plans
         .into_iter()
         .filter_map(|id| {
@@ -123,7 +145,10 @@ pub fn resume(state: &State, out: &Out) -> Vec<Work> {
             for key in of_plan.filter_map(|(_, machine, what)| read(machine, what)) {
                 work.want(key, out.now);
             }
-            Some(work)
+            for agent in s3_fence::to_give_back(state, &work).into_keys() {
+                work.want(Key::Unbar(agent), out.now);
+            }
+            has_orders(&work).then_some(work)
         })
         .collect()
 }
@@ -137,6 +162,9 @@ fn read(machine: &MachineId, what: &str) -> Option<Key> {
     if let Some(service) = what.strip_prefix("revoke permit at ") {
         return Some(Key::Permit(machine, service.parse::<BootServiceId>().ok()?));
     }
+    if let Some(outlet) = what.strip_prefix("cut outlet ") {
+        return Some(Key::Cut(machine, outlet.parse().ok()?));
+    }
     (what == "power off").then_some(Key::Power(machine))
 }
 
@@ -149,8 +177,13 @@ mod tests {
     fn every_order_is_read_as_it_was_worded() {
         let machine: MachineId = "m1".parse().unwrap();
         let port = PortId { switch: "sw1".parse().unwrap(), port: "p12".parse().unwrap() };
-        let keys =
-            [Key::Power(machine.clone()), Key::Port(machine.clone(), port), Key::Permit(machine, "boot1".parse().unwrap())];
+        let outlet = "pdu1/7".parse().unwrap();
+        let keys = [
+            Key::Power(machine.clone()),
+            Key::Port(machine.clone(), port),
+            Key::Cut(machine.clone(), outlet),
+            Key::Permit(machine, "boot1".parse().unwrap()),
+        ];
         for key in keys {
             let (machine, what) = s3_fence::order(&key).unwrap();
             assert_eq!(read(&machine, &what), Some(key), "{what}");

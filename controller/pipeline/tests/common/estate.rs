@@ -64,7 +64,7 @@ pub fn mac(machine: &str, role: &str) -> Mac {
 pub fn checked(check: &Check) -> ServerId {
     match check {
         Check::Tcp(tcp) => id(&format!("web{}", tcp.address.port())),
-        Check::Http(_) => panic!("only TCP checks here"),
+        other => panic!("only TCP checks here: {other:?}"),
     }
 }
 
@@ -93,6 +93,7 @@ fn machine(n: usize) -> Machine {
             ipmi: None,
         },
         nics: nics.collect(),
+        outlets: Vec::new(),
         hardware: Hardware::default(),
     }
 }

@@ -1,7 +1,7 @@
 //! What is true in the small world, from facts alone: who answers, and who is effective (section 1 of the design). Never looks at what
 //! the core believes.
 
-use super::{World, estate};
+use super::{World, estate, id};
 use std::collections::BTreeSet;
 use vocabulary::check::CheckOutcome;
 use vocabulary::power::PowerState;
@@ -9,6 +9,20 @@ use vocabulary::storage::InitiatorName;
 use vocabulary::{Epoch, MachineId, ServerId};
 
 impl World {
+    /// Runs until the server is served by that machine, or fails.
+    pub fn run_until_served(&mut self, server: &str, machine: &str, at_most_ms: u64) {
+        let (server, machine): (ServerId, MachineId) = (id(server), id(machine));
+        let end = self.now + at_most_ms;
+        while self.now < end {
+            self.run(100);
+            let placed = self.state().ledger.placement(&server).is_some_and(|p| p.machine == machine);
+            if placed && self.state().ledger.open_plan_of(&server).is_none() && self.look(&server) == CheckOutcome::Healthy {
+                return;
+            }
+        }
+        panic!("{server} is not served by {machine}:\n{}", self.story());
+    }
+
     /// What a health check sees: some machine that runs the server, is not frozen, is ready and has the production VLAN.
     pub fn look(&self, server: &ServerId) -> CheckOutcome {
         let alive = self.machines.iter().any(|(machine, box_)| {

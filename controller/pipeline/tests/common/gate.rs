@@ -292,6 +292,7 @@ impl World {
             Resource::Permit(_) => agent == "boot1",
             Resource::Port(port) => port.switch.as_str() == agent,
             Resource::Volume(volume) => volume.storage.as_str() == agent,
+            Resource::Outlet(outlet) => outlet.pdu.as_str() == agent,
         }
     }
 

@@ -6,6 +6,7 @@ pub mod estate;
 mod facts;
 mod frames;
 pub mod gate;
+mod outlets;
 
 use pipeline::effect::{Agent, Command};
 use pipeline::event::{Event, Intent, Observation, What};
@@ -13,7 +14,7 @@ use pipeline::record::{Fact, Record};
 use pipeline::{Effect, State, step};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::boot::PermitReading;
-use vocabulary::check::CheckOutcome;
+use vocabulary::check::{Check, CheckOutcome};
 use vocabulary::network::PortSetting;
 use vocabulary::power::{Identity, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::{Action, AgentError, Answer, Resource};
@@ -32,6 +33,8 @@ pub struct Box_ {
     pub resets: u64,
     pub session: u64,
     pub bmc_dead: bool,
+    /// It has mains again, and answers from then on.
+    pub bmc_back_at: u64,
     /// The BMC says Off while the machine runs on.
     pub lies_off: bool,
     /// Its kernel lives although its service is frozen: it still sends frames.
@@ -64,11 +67,16 @@ pub struct World {
     pub records: Vec<Record>,
     pub machines: BTreeMap<MachineId, Box_>,
     pub ports: BTreeMap<PortId, PortSetting>,
+    pub outlets: outlets::Outlets,
     pub volumes: BTreeMap<VolumeId, (BTreeSet<InitiatorName>, BTreeSet<InitiatorName>)>,
     pub holders: BTreeMap<VolumeId, PlanId>,
     pub permits: BTreeMap<MachineId, (ServerId, Epoch)>,
     pub barred: BTreeSet<Resource>,
     pub dead_agents: BTreeSet<Agent>,
+    /// What plugins say, wherever they are run; a complaint is part of what vantage points see.
+    pub plugin: CheckOutcome,
+    /// What vantage points see while it is watched, instead of what is so.
+    pub seen: Option<CheckOutcome>,
     pub replies: BTreeMap<u64, Result<Option<PlanId>, Fault>>,
     pub latency: u64,
     pub most_effective: usize,
@@ -125,11 +133,14 @@ impl World {
             records: vec![],
             machines: estate.machines.keys().map(|m| (m.clone(), Box_::off())).collect(),
             ports: estate.machines.values().flat_map(|m| m.ports()).map(|p| (p, estate::vlan(1))).collect(),
+            outlets: Default::default(),
             volumes: estate.servers.values().flat_map(|s| s.volumes.iter().map(|v| (v.id(), Default::default()))).collect(),
             holders: BTreeMap::new(),
             permits: BTreeMap::new(),
             barred: BTreeSet::new(),
             dead_agents: BTreeSet::new(),
+            plugin: CheckOutcome::Healthy,
+            seen: None,
             replies: BTreeMap::new(),
             latency: 5,
             most_effective: 0,
@@ -149,13 +160,18 @@ impl World {
             serial: 0,
             ticket: 0,
         };
-        world.boot_core();
-        let names: Vec<MachineId> = world.machines.keys().cloned().collect();
-        for machine in names {
-            world.intent(Intent::EnrolMachine { machine });
-        }
-        world.run(3_000);
+        world.take_in();
         world
+    }
+
+    /// Starts the core and enrols every machine.
+    pub fn take_in(&mut self) {
+        self.boot_core();
+        let names: Vec<MachineId> = self.machines.keys().cloned().collect();
+        for machine in names {
+            self.intent(Intent::EnrolMachine { machine });
+        }
+        self.run(3_000);
     }
 
     /// Starts a core on the records there are: what a restart of the controller does.
@@ -171,7 +187,9 @@ impl World {
         self.lives.clear();
         self.tell(What::EstateLoaded(std::sync::Arc::new(self.estate.clone())));
         self.tell(What::Started { key: Secret::new("0123456789abcdef"), lab: self.lab });
-        for agent in [Agent::Bmc, Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))] {
+        let pdus: Vec<Agent> = self.estate.pdus.keys().cloned().map(Agent::Outlets).collect();
+        let others = [Agent::Bmc, Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))];
+        for agent in others.into_iter().chain(pdus) {
             if !self.dead_agents.contains(&agent) {
                 self.greet(&agent);
             }
@@ -251,7 +269,9 @@ impl World {
         let takes_away = command.action().takes_away() || matches!(command.agent, Agent::Vantage(_));
         // a gate that knows that it lost its memory refuses by itself
         let deceived = self.forgetful.contains(&agent) && !self.gates.untrusted.contains(&agent);
-        if matches!(command.action(), Action::LiftBar { .. }) {
+        // outlets are lifted by a trial, and where they were cut in vain
+        let outlets = |resources: &[Resource]| resources.iter().all(|one| matches!(one, Resource::Outlet(_)));
+        if matches!(command.action(), Action::LiftBar { resources } if !outlets(resources)) {
             let kind = self.state().ledger.plans.get(&command.plan).map(|row| row.plan.body().kind);
             assert_eq!(kind, Some(pipeline::plan::Kind::Release), "only a release lifts bars: {:?}", command.action());
         }
@@ -314,6 +334,10 @@ impl World {
                 self.barred.retain(|barred| !resources.contains(barred));
                 Ok(Answer::Done)
             }
+            Action::CountSupplies { .. } | Action::ReadOutlet { .. } | Action::CutOutlet { .. } | Action::FeedOutlet { .. } => {
+                self.act_on_outlet(action)
+            }
+            Action::RunCheck { check: Check::Exec(_) } => Ok(Answer::Check { outcome: self.plugin.clone() }),
             Action::RunCheck { check } => Ok(Answer::Check { outcome: self.look(&estate::checked(check)) }),
             // what it says of itself is told by `hello`
             Action::Hello => Ok(Answer::Done),
@@ -371,7 +395,7 @@ impl World {
 
     fn read_machine(&self, machine: &MachineId) -> Result<Answer, AgentError> {
         let box_ = &self.machines[machine];
-        if box_.bmc_dead {
+        if !self.machine_answers(machine) {
             return Err(AgentError::Unreachable { reason: "the BMC does not answer".into() });
         }
         let power = if box_.lies_off { PowerState::Off } else { box_.power };
@@ -391,8 +415,12 @@ impl World {
         }))
     }
 
+    fn machine_answers(&self, machine: &MachineId) -> bool {
+        !self.machines[machine].bmc_dead && self.bmc_has_power(machine)
+    }
+
     fn power(&mut self, machine: &MachineId, on: bool) -> Result<Answer, AgentError> {
-        if self.machines[machine].bmc_dead {
+        if !self.machine_answers(machine) {
             return Err(AgentError::Unreachable { reason: "the BMC does not answer".into() });
         }
         if !self.machines[machine].stuck {
@@ -527,7 +555,8 @@ impl World {
         }
         for server in self.servers() {
             for vantage in ["controller", "sw1"].into_iter().filter(|_| check) {
-                let outcome = self.look(&server);
+                let seen = self.seen.clone().unwrap_or_else(|| self.look(&server));
+                let outcome = if matches!(self.plugin, CheckOutcome::Failed(_)) { seen.and(self.plugin.clone()) } else { seen };
                 self.tell(What::Observed(Observation::Check { server: server.clone(), vantage: id(vantage), outcome }));
             }
             let counted = !self.dead_agents.contains(&Agent::Storage(id("store1")));
@@ -540,20 +569,6 @@ impl World {
             }
         }
         self.tell(What::Tick);
-    }
-
-    /// Runs until the server is served by that machine, or fails.
-    pub fn run_until_served(&mut self, server: &str, machine: &str, at_most_ms: u64) {
-        let (server, machine): (ServerId, MachineId) = (id(server), id(machine));
-        let end = self.now + at_most_ms;
-        while self.now < end {
-            self.run(100);
-            let placed = self.state().ledger.placement(&server).is_some_and(|p| p.machine == machine);
-            if placed && self.state().ledger.open_plan_of(&server).is_none() && self.look(&server) == CheckOutcome::Healthy {
-                return;
-            }
-        }
-        panic!("{server} is not served by {machine}:\n{}", self.story());
     }
 
     /// The records as lines, the same on every machine.
@@ -574,27 +589,5 @@ impl World {
             self.intent(Intent::StartServer { server });
         }
         self.run(10_000);
-    }
-}
-
-impl Box_ {
-    fn off() -> Box_ {
-        Box_ {
-            power: PowerState::Off,
-            frozen: false,
-            runs: None,
-            ready_at: 0,
-            resets: 0,
-            session: 1,
-            bmc_dead: false,
-            lies_off: false,
-            chatty: false,
-            sideband: false,
-            frames: (0, 0),
-            stuck: false,
-            hangs: false,
-            wrong_serial: false,
-            operations: 0,
-        }
     }
 }

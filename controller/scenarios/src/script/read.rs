@@ -1,13 +1,13 @@
 //! Reads a scenario from its text. Every fault is told with its line, all of them at once; nothing is guessed.
 
 use super::words::{Complaint, Words};
-use super::{Expectation, Numbered, Scenario, Setup, Step};
+use super::{Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
 use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
-use lab::names::{MACHINES, MACHINES_MAX, Machine};
+use lab::names::{BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGENT};
 use std::collections::BTreeSet;
 use vocabulary::boot::{BootMethod, Firmware};
 use vocabulary::estate::Mode;
-use vocabulary::{MachineId, ServerId};
+use vocabulary::{AgentId, MachineId, ServerId};
 
 /// A fault of a scenario's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,8 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         over_ipmi: BTreeSet::new(),
         address_lease: None,
         one_rack: BTreeSet::new(),
+        outlets: Outlets::Unnamed,
+        local_disks: BTreeSet::new(),
     };
     let (mut title, mut steps, mut faults) = (None, Vec::<Numbered>::new(), Vec::new());
     for (index, whole) in text.lines().enumerate() {
@@ -102,6 +104,9 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
             Step::PressPower(words.parsed("a machine")?)
         }
         "bmc" => bmc(&mut words)?,
+        "feed" => feed(&mut words)?,
+        "agent" => agent(&mut words)?,
+        "readopt" => Step::Readopt(words.parsed("an agent")?),
         "release" => Step::Release(words.parsed("a machine")?),
         "hold" => Step::Hold(everything_or(&mut words)?),
         "resume" => Step::Resume(everything_or(&mut words)?),
@@ -120,6 +125,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
             Step::LetGo(format!("{kind} {name}"))
         }
         "maintenance" => maintenance(&mut words)?,
+        "restart" if words.take(&["target"]) => Step::RestartTarget,
         "restart" => {
             words.word("serve")?;
             let stage = if words.take(&["crash-after"]) { Some(words.parsed("a stage")?) } else { None };
@@ -143,7 +149,10 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
     Ok(Some(step))
 }
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, release, hold, resume, maintenance, mode, approve, let go, restart, back up, restore, adopt, reboot, by hand, expect";
+/// Agents whose processes a scenario can end: the switch's runs in the switch.
+const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
+
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, agent, readopt, release, hold, resume, maintenance, mode, approve, let go, restart, back up, restore, adopt, reboot, by hand, expect";
 
 fn maintenance(words: &mut Words<'_>) -> Result<Step, Complaint> {
     if words.take(&["of"]) {
@@ -161,7 +170,7 @@ fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
 }
 
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
-    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "set")
+    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "outlets" | "disks" | "set")
         || (verb == "lease" && words.clone().take(&["addresses"]))
 }
 
@@ -190,6 +199,19 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
         }
         "ipmi" => {
             setup.over_ipmi.insert(number_of(words)?);
+        }
+        "outlets" => {
+            setup.outlets = match words.need("`named` or `swapped`")? {
+                "named" => Outlets::Named,
+                "swapped" => Outlets::Swapped,
+                other => return Err(format!("outlets are named or swapped, not `{other}`")),
+            }
+        }
+        "disks" => {
+            words.word("in")?;
+            while words.clone().need("").is_ok() {
+                setup.local_disks.insert(number_of(words)?);
+            }
         }
         "rack" => {
             words.word("r1")?;
@@ -240,12 +262,56 @@ fn wait(words: &mut Words<'_>) -> Result<Step, Complaint> {
 
 fn bmc(words: &mut Words<'_>) -> Result<Step, Complaint> {
     let machine = words.parsed("a machine")?;
-    let reachable = match words.need("`reachable` or `unreachable`")? {
-        "reachable" => true,
-        "unreachable" => false,
-        other => return Err(format!("a BMC is reachable or unreachable, not `{other}`")),
+    let manner = match words.need("`unreachable`, `reachable`, `honest`, `ignores`, `takes`, `says` or `refuses`")? {
+        "reachable" => Manner::Reachable,
+        "unreachable" => Manner::Unreachable,
+        "honest" => Manner::Honest,
+        "ignores" => {
+            words.word("off")?;
+            Manner::IgnoresOff
+        }
+        "says" => {
+            words.word("off")?;
+            Manner::SaysOff
+        }
+        "takes" => {
+            let time = words.time()?;
+            ["to", "switch", "off"].into_iter().try_for_each(|word| words.word(word))?;
+            Manner::SwitchesOffAfter(time)
+        }
+        "refuses" => {
+            ["off", "when", "off"].into_iter().try_for_each(|word| words.word(word))?;
+            Manner::RefusesOffWhenOff
+        }
+        other => {
+            return Err(format!(
+                "a BMC is reachable, unreachable or honest, ignores off, says off, takes a time or refuses, not `{other}`"
+            ));
+        }
     };
-    Ok(Step::Bmc { machine, reachable })
+    Ok(Step::Bmc(machine, manner))
+}
+
+fn feed(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    let machine = words.parsed("a machine")?;
+    match words.need("`lost` or `back`")? {
+        "lost" => Ok(Step::Feed(machine, false)),
+        "back" => Ok(Step::Feed(machine, true)),
+        other => Err(format!("a feed is lost or back, not `{other}`")),
+    }
+}
+
+fn agent(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    let agent: AgentId = words.parsed("an agent")?;
+    if !AGENTS.contains(&agent.as_str()) {
+        return Err(format!("`{agent}` is no agent that a scenario can reach: {}", AGENTS.join(", ")));
+    }
+    match words.need("`dies`, `returns` or `forgets`")? {
+        "dies" => Ok(Step::Agent(agent, Mishap::Dies)),
+        "returns" => Ok(Step::Agent(agent, Mishap::Returns)),
+        "forgets" => Ok(Step::Agent(agent, Mishap::Forgets)),
+        other => Err(format!("an agent dies, returns or forgets, not `{other}`")),
+    }
 }
 
 fn by_hand(words: &mut Words<'_>) -> Result<Step, Complaint> {

@@ -12,7 +12,7 @@ use vocabulary::boot::Firmware;
 use vocabulary::estate::Settings;
 
 use crate::estate;
-use crate::script::Setup;
+use crate::script::{Outlets, Setup};
 use crate::trouble::{Done, Trouble, at};
 
 /// The hall that a scenario asks for.
@@ -22,6 +22,9 @@ pub fn hall(setup: &Setup) -> Done<Hall> {
     let mut hall = Hall::with(bearing, machines.saturating_sub(bearing));
     hall.over_ipmi = (1..=setup.machines).map(|number| setup.over_ipmi.contains(&number)).collect();
     hall.one_rack = setup.one_rack.iter().copied().map(usize::from).collect();
+    hall.outlets = setup.outlets != Outlets::Unnamed;
+    hall.swapped = (setup.outlets == Outlets::Swapped).then_some(1);
+    hall.local_disks = setup.local_disks.iter().copied().map(usize::from).collect();
     hall.method = setup.method;
     hall.firmware = setup.firmware;
     hall.times = times(setup.firmware);

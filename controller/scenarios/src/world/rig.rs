@@ -8,17 +8,19 @@ use api::view::WatchView;
 use contract::wire::enrol::Authority;
 use engine::Handle;
 use lab::names::{BOOT_SERVICE, STORAGE_AGENT};
+use pipeline::State;
 use pipeline::event::Intent;
 use pipeline::stage::Stage;
 use simulator::agents::Fault;
 use simulator::site::{Controller, Site};
 use simulator::store::Copy;
 use tokio::time::Instant;
-use vocabulary::{EstateUuid, Lineage, PlanId};
+use vocabulary::power::PowerState;
+use vocabulary::{AgentId, EstateUuid, Lineage, PlanId};
 
 use crate::limits::{COMMAND, LOOK, REASON, SERVES, TRUSTED};
 use crate::oracle::Verdict;
-use crate::script::Setup;
+use crate::script::{Mishap, Setup};
 use crate::trouble::{Done, Trouble};
 use crate::world::estate;
 use crate::world::eyes::Eyes;
@@ -100,6 +102,23 @@ impl Rig {
         let takes_in = estate.machines.keys().map(|machine| Intent::EnrolMachine { machine: machine.clone() });
         self.commands(takes_in.collect(), COMMAND).await?;
         tell("the machines are taken in");
+        // a BMC that has lost its mains in a trial of outlets is not believed at once
+        until("the power of every machine", COMMAND, async || {
+            let unknown = |state: &State| {
+                let known = |id| {
+                    let last = state
+                        .watch
+                        .machines
+                        .get(id)
+                        .and_then(|watch| watch.last.as_ref().filter(|_| watch.failing_since.is_none()));
+                    last.is_some_and(|(_, reading)| reading.system_power != PowerState::Unknown)
+                };
+                state.estate.machines.keys().find(|id| !known(id)).map(ToString::to_string)
+            };
+            let asked = self.handle()?.query(unknown).await.map_err(|fault| Trouble::Api(fault.to_string()))?;
+            Ok(asked.map_or(Ok(()), |machine| Err(format!("nobody knows that of {machine}"))))
+        })
+        .await?;
         let starts = estate.servers.keys().map(|server| Intent::StartServer { server: server.clone() });
         self.commands(starts.collect(), SERVES).await
     }
@@ -192,6 +211,29 @@ impl Rig {
         let hash = handle.adoption().await.map_err(typed)?.map(|adoption| adoption.hash()).unwrap_or_default();
         let seeded = handle.adopt(OPERATOR.to_owned(), hash, REASON.to_owned()).await.map_err(typed)?;
         seeded.into_iter().try_for_each(|seeded| seeded.outcome.map_err(typed))
+    }
+
+    /// Something happens to an agent.
+    pub async fn befall(&mut self, agent: &AgentId, mishap: Mishap) -> Done {
+        let host = self.site.hosts.get_mut(agent).ok_or_else(|| Trouble::Wrong(format!("{agent} is no agent of this world")))?;
+        if mishap != Mishap::Returns {
+            host.kill();
+        }
+        if mishap == Mishap::Forgets {
+            host.disk.names().iter().for_each(|name| host.disk.lose(name));
+        }
+        if mishap == Mishap::Dies {
+            return Ok(());
+        }
+        self.site.start_agent(agent).await.map_err(not_up)
+    }
+
+    /// A person has an agent seeded from the ledger.
+    pub async fn readopt(&self, agent: &AgentId) -> Done {
+        let seeded = self.handle()?.readopt(OPERATOR.to_owned(), agent.clone()).await;
+        let typed =
+            |fault: vocabulary::Fault| Trouble::Command { command: format!("agent readopt {agent}"), told: fault.to_string() };
+        seeded.map(drop).map_err(typed)
     }
 
     /// Kills the controller; false if it does not run.

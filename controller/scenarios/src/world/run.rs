@@ -11,6 +11,8 @@ use simulator::site::Stand;
 use vocabulary::{MachineId, ServerId};
 
 use crate::limits::{HAND, SERVES};
+use crate::manner::quirks;
+use crate::script::Manner;
 use crate::trouble::{Done, Trouble};
 use crate::world::rig::Rig;
 use crate::world::wait::until;
@@ -129,13 +131,24 @@ impl Run {
         Ok(())
     }
 
-    /// A BMC is cut off, or is back.
-    pub fn reach(&self, machine: &MachineId, reachable: bool) -> Done {
+    /// A BMC changes its manners.
+    pub fn behave(&self, machine: &MachineId, manner: Manner) -> Done {
         let bmc = &self.stand(machine)?.bmc;
-        let reach = if reachable { "answering" } else { "unreachable" };
         let now = bmc.state().quirks.clone();
-        let changed = now.changed(&serde_json::json!({ "reach": reach })).map_err(Trouble::Wrong)?;
-        bmc.set_quirks(changed);
+        bmc.set_quirks(now.changed(&quirks(manner)).map_err(Trouble::Wrong)?);
+        Ok(())
+    }
+
+    /// The feed of a machine fails, or is back.
+    pub async fn feed(&mut self, machine: &MachineId, back: bool) -> Done {
+        let before = self.marks();
+        let supplies = self.stand(machine)?.supplies.clone();
+        if !supplies.breaker(back).await {
+            return Err(Trouble::Wrong(format!("the feed of {machine} is as it was")));
+        }
+        if !back {
+            self.fault = before;
+        }
         Ok(())
     }
 

@@ -3,9 +3,10 @@
 
 use pipeline::event::Intent;
 use pipeline::record::Subject;
-use vocabulary::{ServerId, Span};
+use vocabulary::estate::Mode;
+use vocabulary::{MachineId, ServerId, Span};
 
-use crate::limits::{COMMAND, REASON};
+use crate::limits::{COMMAND, REASON, TARGET_AWAY};
 use crate::script::{Numbered, Step};
 use crate::steps::{NOTHING_WAITS, refused};
 use crate::trouble::{Done, Trouble};
@@ -33,14 +34,15 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::Freeze(machine) => run.act(machine, Act::Freeze).await,
         Step::Thaw(machine) => run.act(machine, Act::Thaw).await,
         Step::PressPower(machine) => run.press_power(machine).await,
-        Step::Bmc { machine, reachable } => run.reach(machine, *reachable),
-        Step::Release(machine) => {
-            let plan = run.rig.command(Intent::ReleaseMachine { machine: machine.clone() }).await?;
-            match plan {
-                Some(plan) => run.rig.ends(plan, &format!("machine release {machine}"), COMMAND).await,
-                None => Ok(()),
-            }
+        Step::Bmc(machine, manner) => run.behave(machine, *manner),
+        Step::Feed(machine, back) => run.feed(machine, *back).await,
+        Step::RestartTarget => {
+            run.rig.site.target.restart(TARGET_AWAY);
+            Ok(())
         }
+        Step::Agent(agent, mishap) => run.rig.befall(agent, *mishap).await,
+        Step::Readopt(agent) => run.rig.readopt(agent).await,
+        Step::Release(machine) => release(run, machine).await,
         Step::Hold(server) => run.rig.command(Intent::Hold { server: server.clone(), reason: REASON.to_owned() }).await.map(drop),
         Step::Resume(server) => {
             run.rig.command(Intent::Resume { server: server.clone(), reason: REASON.to_owned() }).await.map(drop)
@@ -53,12 +55,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::EndMaintenance(machine) => {
             run.rig.command(Intent::EndMaintenance { subject: Subject::Machine(machine.clone()) }).await.map(drop)
         }
-        Step::Mode(mode) => {
-            for tier in run.rig.site.estate.tiers.keys().cloned().collect::<Vec<_>>() {
-                run.rig.command(Intent::SetTierMode { tier, mode: *mode }).await?;
-            }
-            Ok(())
-        }
+        Step::Mode(mode) => go_so_far(run, *mode).await,
         Step::Approve(server, in_vain) => approve(run, server, *in_vain).await,
         Step::LetGo(domain) => {
             run.rig.command(Intent::ResumeGuard { domain: domain.clone(), reason: REASON.to_owned() }).await.map(drop)
@@ -78,6 +75,21 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::ByHand { server, to } => run.by_hand(server, to).await,
         Step::Expect(expectation) => expect::check(run, expectation).await,
     }
+}
+
+async fn release(run: &Run, machine: &MachineId) -> Done {
+    match run.rig.command(Intent::ReleaseMachine { machine: machine.clone() }).await? {
+        Some(plan) => run.rig.ends(plan, &format!("machine release {machine}"), COMMAND).await,
+        None => Ok(()),
+    }
+}
+
+/// How far the controller may go by itself, in every tier.
+async fn go_so_far(run: &Run, mode: Mode) -> Done {
+    for tier in run.rig.site.estate.tiers.keys().cloned().collect::<Vec<_>>() {
+        run.rig.command(Intent::SetTierMode { tier, mode }).await?;
+    }
+    Ok(())
 }
 
 /// A person agrees to what waits for the server.

@@ -1,11 +1,14 @@
 //! How each kind of mishap is drawn. Must never look at anything but the dice and who is there.
 
 use super::{Drawing, LONG, SHORT};
-use crate::deed::{Button, Deed, Place, Road, ToBmc, ToController, ToMachine, ToProcess, ToSwitch, ToTarget, When};
+use crate::deed::{
+    Button, Cords, Deed, Place, Road, ToBmc, ToController, ToMachine, ToOutlet, ToProcess, ToSwitch, ToTarget, When,
+};
 use pipeline::stage::Stage;
 use std::time::Duration;
 use vocabulary::estate::Mode;
 use vocabulary::{AgentId, MachineId};
+use world::outlet::Quirk;
 
 /// When a machine that hangs has been given up for another, if all goes well.
 const FAILED_OVER: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(150));
@@ -339,6 +342,35 @@ pub(super) fn rack(drawing: &mut Drawing<'_>, at: Duration) {
         drawing.add(when, Deed::Machine(name.clone(), begins));
         drawing.add(when + lasts, Deed::Machine(name.clone(), ends));
         when += drawing.span(APART);
+    }
+}
+
+/// Units that say no, do nothing, switch another outlet, are late or lie; and administrators who switch the wrong one. A unit's relay and its
+/// meter do not both lie: which of the two does is drawn once a world.
+pub(super) fn outlet(drawing: &mut Drawing<'_>, at: Duration) {
+    let Some(machine) = drawing.one(&drawing.targets.machines) else { return };
+    let supply = if drawing.half() { None } else { Some(1) };
+    let cords = Cords { machine: machine.clone(), supply };
+    let to = |what| Deed::Outlet(cords.clone(), what);
+    let late = drawing.span(SHORT);
+    let lies = if drawing.targets.machines.len().is_multiple_of(2) { Quirk::ReadsWish } else { Quirk::ReadsZero };
+    match drawing.dice.between(0, 8) {
+        0 => drawing.passing(at, to(ToOutlet::Off), to(ToOutlet::On)),
+        1 => drawing.add(at, to(ToOutlet::Takes(late))),
+        2 => drawing.passing(at, to(ToOutlet::Has(Quirk::Refuses)), to(ToOutlet::Well)),
+        3 => drawing.passing(at, to(ToOutlet::Has(Quirk::Ignores)), to(ToOutlet::Well)),
+        4 => drawing.passing(at, to(ToOutlet::Has(Quirk::Another)), to(ToOutlet::Well)),
+        5 => drawing.passing(at, to(ToOutlet::Has(Quirk::Late(late))), to(ToOutlet::Well)),
+        6 => drawing.passing(at, to(ToOutlet::Has(Quirk::MeterLags(late))), to(ToOutlet::Well)),
+        _ => drawing.passing(at, to(ToOutlet::Has(lies)), to(ToOutlet::Well)),
+    }
+    if drawing.half() {
+        // it matters where nothing but the outlets can prove the machine dead
+        let soon = at + drawing.span(SOON);
+        let back = soon + drawing.span(LONG);
+        drawing.add(soon, Deed::Way(Place::Bmc(machine.clone()), Road::Cut));
+        drawing.add(back, Deed::Way(Place::Bmc(machine.clone()), Road::Fair));
+        drawing.add(soon, Deed::Machine(machine, ToMachine::Freeze));
     }
 }
 

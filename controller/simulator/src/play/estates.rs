@@ -10,7 +10,7 @@ use pipeline::s2_decide::guard::{self, Domain};
 use std::sync::Arc;
 use std::time::Duration;
 use vocabulary::estate::{Estate, Mode};
-use vocabulary::{AgentId, BootServiceId, ServerId, StorageId, SwitchId};
+use vocabulary::{AgentId, BootServiceId, PduId, ServerId, StorageId, SwitchId};
 
 /// How long its operator waits for an answer.
 /// How long he stays at it.
@@ -142,7 +142,7 @@ async fn takes_in(handle: &Handle, estate: &Estate) {
         press(handle, Intent::SetTierMode { tier, mode: Mode::Auto }).await;
     }
     let own = estate.switches.keys().map(SwitchId::as_str).chain(estate.storages.keys().map(StorageId::as_str));
-    let agents = own.chain(estate.boot_services.keys().map(BootServiceId::as_str));
+    let agents = own.chain(estate.boot_services.keys().map(BootServiceId::as_str)).chain(estate.pdus.keys().map(PduId::as_str));
     let agents: Vec<AgentId> = agents.filter_map(|name| name.parse().ok()).collect();
     for agent in agents {
         press(handle, Intent::EnrolAgent { agent }).await;

@@ -68,6 +68,12 @@ pub fn text(full: &MachineFullView) -> String {
     for (role, port) in &machine.ports {
         add("port", format!("{role} at {port}"));
     }
+    if !machine.outlets.is_empty() {
+        let proof =
+            machine.outlets_lack.as_ref().map_or("it goes dark by them".to_owned(), |lack| format!("they prove nothing: {lack}"));
+        let cut = machine.outlets_cut.as_ref().map_or(String::new(), |plan| format!(", cut by {plan}"));
+        add("outlets", format!("{} ({proof}{cut})", machine.outlets.join(", ")));
+    }
     for order in &machine.standing_orders {
         add("to confirm", order.clone());
     }

@@ -40,6 +40,9 @@ fn machine(name: &str, state: &str) -> MachineView {
         returns_by_itself: false,
         health: None,
         ports: BTreeMap::new(),
+        outlets: Vec::new(),
+        outlets_lack: None,
+        outlets_cut: None,
         standing_orders: Vec::new(),
         maintenance: None,
     }

@@ -5,6 +5,7 @@
 mod backup;
 mod controller;
 mod discover;
+mod driver;
 mod files;
 mod probe;
 mod support;

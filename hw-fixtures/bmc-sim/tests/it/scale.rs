@@ -13,7 +13,7 @@ fn threads() -> usize {
 #[tokio::test]
 async fn hundreds_of_bmcs_need_no_thread_each() {
     let machines = (0..BMCS).map(|n| MachineConfig::for_test(&format!("m{n}"))).collect();
-    let simulator = Simulator::start(Config { control: None, hall_netns: None, machines }).await.unwrap();
+    let simulator = Simulator::start(Config { machines, ..Config::default() }).await.unwrap();
     for n in 0..BMCS {
         let name = format!("m{n}");
         let client = client(&simulator.certificate_of(&name).unwrap());

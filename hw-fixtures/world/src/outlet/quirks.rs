@@ -17,6 +17,8 @@ pub enum Quirk {
     ReadsWish,
     /// Its meter reads zero.
     ReadsZero,
+    /// Its meter reads for so long what went through before its relay moved.
+    MeterLags(Duration),
     /// Every call is taken up only after this time.
     Late(Duration),
 }
@@ -34,6 +36,8 @@ pub struct Quirks {
     pub reads_wish: bool,
     /// See [`Quirk::ReadsZero`].
     pub reads_zero: bool,
+    /// See [`Quirk::MeterLags`].
+    pub meter_lags: Duration,
     /// See [`Quirk::Late`].
     pub late: Duration,
 }
@@ -47,6 +51,7 @@ impl Quirks {
             Quirk::Another => self.another = true,
             Quirk::ReadsWish => self.reads_wish = true,
             Quirk::ReadsZero => self.reads_zero = true,
+            Quirk::MeterLags(by) => self.meter_lags = by,
             Quirk::Late(by) => self.late = by,
         }
     }
@@ -60,6 +65,7 @@ impl fmt::Display for Quirk {
             Quirk::Another => f.write_str("another"),
             Quirk::ReadsWish => f.write_str("reads-wish"),
             Quirk::ReadsZero => f.write_str("reads-zero"),
+            Quirk::MeterLags(by) => write!(f, "meter-lags {}ms", by.as_millis()),
             Quirk::Late(by) => write!(f, "late {}ms", by.as_millis()),
         }
     }
@@ -80,8 +86,14 @@ impl FromStr for Quirk {
             "reads-wish" => Quirk::ReadsWish,
             "reads-zero" => Quirk::ReadsZero,
             other => {
-                let ms = other.strip_prefix("late ").and_then(|span| span.strip_suffix("ms")?.parse().ok());
-                Quirk::Late(Duration::from_millis(ms.ok_or(NoQuirk)?))
+                let (name, span) = other.split_once(' ').ok_or(NoQuirk)?;
+                let ms = span.strip_suffix("ms").and_then(|span| span.parse().ok());
+                let span = Duration::from_millis(ms.ok_or(NoQuirk)?);
+                match name {
+                    "late" => Quirk::Late(span),
+                    "meter-lags" => Quirk::MeterLags(span),
+                    _ => return Err(NoQuirk),
+                }
             }
         })
     }

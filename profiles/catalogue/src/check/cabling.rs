@@ -1,4 +1,4 @@
-//! One port, one NIC; one MAC, serial, UUID and BMC address, one machine; one agent, one device (F0012-F0014, F0036, F0037).
+//! One port, one NIC; one outlet, one power supply; one MAC, serial, UUID and BMC address, one machine; one agent, one device (F0012-F0014, F0036, F0037, F0041).
 //! What is doubled here would make Understudy cut off, or power on, the wrong machine.
 
 use super::{Desk, field, item};
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 pub fn check(desk: &mut Desk<'_>) {
     nics(desk);
+    outlets(desk);
     identities(desk);
     bmcs(desk);
     agents(desk);
@@ -41,6 +42,22 @@ fn nics(desk: &mut Desk<'_>) {
                     format!("MAC {} is no NIC's address: it is {}", nic.mac, if group_address { "a group's" } else { "empty" });
                 let remedy = "copy each NIC's burned-in address from the machine itself";
                 desk.tell(Kind::Machine, name.as_str(), &path, Word::error(codes::MAC, message, remedy));
+            }
+        }
+    }
+}
+
+fn outlets(desk: &mut Desk<'_>) {
+    let estate = desk.estate;
+    let mut seen = BTreeMap::new();
+    for (name, machine) in &estate.machines {
+        for (index, outlet) in machine.outlets.iter().enumerate() {
+            let path = item("outlets", index, "outlet");
+            if let Some((other, first)) = seen.insert(outlet, (name, index)) {
+                let at = desk.line_of(Kind::Machine, other.as_str(), &item("outlets", first, "outlet"));
+                let message = format!("outlet {outlet} bears a power supply of {other} already ({at})");
+                let remedy = "one cord ends in one outlet: look at the unit, and correct the one that is wrong";
+                desk.tell(Kind::Machine, name.as_str(), &path, Word::error(codes::OUTLET_TWICE, message, remedy));
             }
         }
     }
@@ -103,9 +120,10 @@ fn agents(desk: &mut Desk<'_>) {
     let switches = estate.switches.iter().map(|(name, it)| (Kind::Switch, name.as_str(), it.agent));
     let storages = estate.storages.iter().map(|(name, it)| (Kind::Storage, name.as_str(), it.agent));
     let services = estate.boot_services.iter().map(|(name, it)| (Kind::Boot, name.as_str(), it.agent));
+    let pdus = estate.pdus.iter().map(|(name, it)| (Kind::Pdu, name.as_str(), it.agent));
     let mut addresses = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for (kind, name, address) in switches.chain(storages).chain(services).collect::<Vec<_>>() {
+    for (kind, name, address) in switches.chain(storages).chain(services).chain(pdus).collect::<Vec<_>>() {
         if let Some((other_kind, other)) = addresses.insert(address, (kind, name)) {
             let message = format!("the agent at {address} is {other_kind} {other}'s already");
             let remedy = "give each device an agent of its own: one device, one agent instance";

@@ -171,9 +171,11 @@ fn proofs(desk: &mut Desk<'_>) {
     }
     for (id, machine) in &estate.machines {
         let reach = proof_reach_among(machine, None, bearing.on(id), estate);
-        let dangling = |gap: &ProofGap| matches!(gap, ProofGap::Unswitched { .. } | ProofGap::Volume { .. });
+        let dangling =
+            |gap: &ProofGap| matches!(gap, ProofGap::Unswitched { .. } | ProofGap::Unpowered { .. } | ProofGap::Volume { .. });
         // what dangles, is shared or could not be read is told where it stands; half an inventory is not judged
-        let told = reach.storage_and_network.iter().any(dangling) || addresses.get(&machine.bmc.address) != Some(&1);
+        let told = reach.storage_and_network.iter().chain(&reach.outlets).any(dangling)
+            || addresses.get(&machine.bmc.address) != Some(&1);
         if told || !desk.sound(Kind::Machine, id.as_str()) || !desk.settings_sound() {
             continue;
         }
@@ -181,7 +183,7 @@ fn proofs(desk: &mut Desk<'_>) {
         let (power, rest) = (gaps(&reach.power), gaps(&reach.storage_and_network));
         if !reach.any() {
             let message = format!("{id} could never be proven dead: not by power ({power}), not by storage and network ({rest})");
-            let remedy = "enter its BMC, or all its NICs with switches that have an agent, so that one proof set can be reached";
+            let remedy = "enter its BMC, the outlets of its power supplies, or all its NICs with switches that have an agent, so that one proof set can be reached";
             // what no server is on, and none may be placed on, may well be only watched
             let bears = bearing.on(id).next().is_some();
             let word = if bears { Word::error } else { Word::warning };
@@ -189,7 +191,16 @@ fn proofs(desk: &mut Desk<'_>) {
             continue;
         }
         let left_out = estate.settings.fencing.proof != ProofChoice::Any;
-        let (set, why) = if power.is_empty() { ("power alone", &rest) } else { ("storage and network alone", &power) };
+        if reach.outlets.is_empty() && (power.is_empty() || rest.is_empty()) {
+            continue;
+        }
+        let (set, why) = if reach.outlets.is_empty() {
+            ("its outlets alone", &power)
+        } else if power.is_empty() {
+            ("power alone", &rest)
+        } else {
+            ("storage and network alone", &power)
+        };
         if !left_out && !why.is_empty() {
             let message = format!("{id} can be proven dead by {set}: {why}");
             let remedy = "close the gap: with one proof set, one unreachable device keeps a failover waiting";

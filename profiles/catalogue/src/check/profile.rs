@@ -2,7 +2,9 @@
 
 use super::{Desk, field, item};
 use crate::codes;
+use crate::complaint::shortened;
 use crate::documents::Kind;
+use crate::limits::{CHECK_DEADLINE_MAX, PLUGIN_EVERY_MAX, PLUGIN_EVERY_MIN};
 use crate::places::Word;
 use crate::read::Step;
 use std::collections::BTreeSet;
@@ -92,40 +94,80 @@ fn checks_of(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
         desk.tell(Kind::Server, name.as_str(), &[field("checks")], Word::error(codes::CHECKS, message, remedy));
     }
     for (index, check) in server.checks.iter().enumerate() {
-        let (path, asked, deadline) = match check {
-            Check::Tcp(tcp) => {
-                ([field("checks"), Step::Item(index), field("tcp"), field("address")], Ok(tcp.address.ip()), tcp.deadline)
-            }
-            Check::Http(http) => {
-                ([field("checks"), Step::Item(index), field("http"), field("url")], host(&http.url), http.deadline)
-            }
-        };
-        match asked {
-            Err(why) => {
-                let word = Word::error(
-                    codes::CHECKS,
-                    format!("this address cannot be asked: {why}"),
-                    "write http://ADDRESS[:PORT]/PATH",
-                );
-                desk.tell(Kind::Server, name.as_str(), &path, word);
-            }
-            Ok(address) if !own.contains(&address) => {
-                let message = format!("this check asks {address}, which is no address of {name}");
-                let remedy = "ask one of the server's own addresses, unless this one really follows the server";
-                desk.tell(Kind::Server, name.as_str(), &path, Word::warning(codes::CHECKS, message, remedy));
-            }
-            Ok(_) => {}
+        check_of(desk, name, index, check, &own);
+    }
+    let alone = !server.checks.is_empty() && server.checks.iter().all(|check| matches!(check, Check::Exec(_)));
+    if alone {
+        let message = format!("{name} is checked by plugins alone, and those cannot tell a dead machine from a dead service");
+        let remedy = "add a check that a living machine answers, such as `- tcp: {address: 10.20.0.11:22}`";
+        desk.tell(Kind::Server, name.as_str(), &[field("checks")], Word::error(codes::CHECKS, message, remedy));
+    }
+}
+
+fn check_of(desk: &mut Desk<'_>, name: &ServerId, index: usize, check: &Check, own: &BTreeSet<IpAddr>) {
+    let (kind, key, asked) = match check {
+        Check::Tcp(tcp) => ("tcp", "address", Ok(Some(tcp.address.ip()))),
+        Check::Http(http) => ("http", "url", host(&http.url).map(Some)),
+        Check::Tls(tls) => ("tls", "address", Ok(Some(tls.address.ip()))),
+        // whom it asks is the plugin's own affair
+        Check::Exec(_) => ("exec", "plugin", Ok(None)),
+    };
+    let path = [field("checks"), Step::Item(index), field(kind), field(key)];
+    let above = path.get(..3).unwrap_or_default();
+    let mut tell = |path: &[Step], word| desk.tell(Kind::Server, name.as_str(), path, word);
+    match asked {
+        Err(why) => {
+            let message = format!("this address cannot be asked: {why}");
+            tell(&path, Word::error(codes::CHECKS, message, "write http://ADDRESS[:PORT]/PATH, or the same with https"));
         }
-        if deadline.0 == 0 {
-            let word = Word::error(codes::CHECKS, "a check with no time to answer always fails", "write a deadline, such as 1s");
-            desk.tell(Kind::Server, name.as_str(), path.get(..3).unwrap_or_default(), word);
+        Ok(Some(address)) if !own.contains(&address) => {
+            let message = format!("this check asks {address}, which is no address of {name}");
+            let remedy = "ask one of the server's own addresses, unless this one really follows the server";
+            tell(&path, Word::warning(codes::CHECKS, message, remedy));
+        }
+        Ok(_) => {}
+    }
+    let deadline = check.deadline();
+    if deadline.0 == 0 {
+        let remedy = "write a deadline, such as 1s";
+        tell(above, Word::error(codes::CHECKS, "a check with no time to answer always fails", remedy));
+    }
+    if deadline > CHECK_DEADLINE_MAX {
+        let message = format!("a check may take {CHECK_DEADLINE_MAX} at most, this one takes {deadline}");
+        tell(above, Word::error(codes::CHECKS, message, "write a shorter deadline; a plugin that still runs then is ended"));
+    }
+    if let Check::Exec(exec) = check {
+        if !is_file_name(&exec.plugin) {
+            let message = "a plugin is a file name in a folder that its agent knows, and nothing else";
+            tell(&path, Word::error(codes::CHECKS, message, "write it without its folder, such as `check_pgsql`"));
+        }
+        if exec.every < PLUGIN_EVERY_MIN || exec.every > PLUGIN_EVERY_MAX {
+            let message =
+                format!("a plugin is run every {PLUGIN_EVERY_MIN} to {PLUGIN_EVERY_MAX}, this one every {}", exec.every);
+            tell(above, Word::error(codes::CHECKS, message, "write another `every`, such as 30s"));
         }
     }
+    if let Check::Tls(tls) = check
+        && let Some(asked) = tls.name.as_deref().filter(|name| !is_host_name(name))
+    {
+        let message = format!("`{}` is no name that a server can be asked by", shortened(asked));
+        tell(above, Word::error(codes::CHECKS, message, "write a whole name, such as web1.example.com: no `*`, no port"));
+    }
+}
+
+/// A name as DNS has it (RFC 1123, 2.1), with underscores.
+fn is_host_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label) && name.parse::<IpAddr>().is_err()
 }
 
 /// The host of a check's URL. A name would need a resolver, which may be one of the servers.
 fn host(url: &str) -> Result<IpAddr, &'static str> {
-    let rest = url.strip_prefix("http://").ok_or("it does not begin with http://")?;
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.ok_or("it begins with neither http:// nor https://")?;
     if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("it contains white space");
     }

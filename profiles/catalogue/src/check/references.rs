@@ -36,11 +36,17 @@ pub fn check(desk: &mut Desk<'_>) {
     for (name, service) in &estate.boot_services {
         need(desk, (Kind::Boot, name.as_str()), &[field("site")], (Kind::Site, service.site.as_str()));
     }
+    for (name, pdu) in &estate.pdus {
+        need(desk, (Kind::Pdu, name.as_str()), &[field("site")], (Kind::Site, pdu.site.as_str()));
+    }
     for (name, machine) in &estate.machines {
         let this = (Kind::Machine, name.as_str());
         need(desk, this, &[field("site")], (Kind::Site, machine.site.as_str()));
         for (index, nic) in machine.nics.iter().enumerate() {
             need(desk, this, &item("nics", index, "switch"), (Kind::Switch, nic.switch.as_str()));
+        }
+        for (index, outlet) in machine.outlets.iter().enumerate() {
+            need(desk, this, &item("outlets", index, "pdu"), (Kind::Pdu, outlet.pdu.as_str()));
         }
     }
     servers(desk);

@@ -56,6 +56,7 @@ pub fn take(file: &File, tree: Node, mut broken: bool, estate: &mut Estate, plac
         Kind::Switch => into!(switches, estate::Switch),
         Kind::Storage => into!(storages, estate::Storage),
         Kind::Boot => into!(boot_services, estate::BootService),
+        Kind::Pdu => into!(pdus, estate::Pdu),
         Kind::Image => into!(images, estate::Image),
         Kind::Machine => into!(machines, estate::Machine),
         Kind::Server => into!(servers, estate::Server),

@@ -219,7 +219,7 @@ async fn a_driver_that_lies_is_not_believed() {
     bench.send(2, 1, grant_volume("m1", 2)).await.unwrap();
     bench.send(2, 2, join_port(2)).await.unwrap();
     bench.send(2, 3, grant_permit(2)).await.unwrap();
-    for (number, action) in [(1, revoke_volume(None)), (2, bar_port()), (3, revoke_permit())] {
+    for (number, action) in [(1, revoke_volume(None)), (2, bar_port()), (3, revoke_permit()), (4, cut_outlet())] {
         bench.shelf.state.lock().unwrap().next = Some(Mishap::Lie);
         let outcome = bench.send(3, number, action).await;
         assert!(matches!(outcome, Err(AgentError::Unconfirmed { .. })), "{outcome:?}");
@@ -227,7 +227,9 @@ async fn a_driver_that_lies_is_not_believed() {
     for resource in [volume_1(), port_1(), permit_1()] {
         assert!(bench.entry(&resource).unwrap().holder.is_some(), "{resource:?} is not freed");
     }
-    assert!(bench.entry(&port_1()).unwrap().barred.is_some());
+    for resource in [port_1(), outlet_1()] {
+        assert!(bench.entry(&resource).unwrap().barred.is_some(), "{resource:?} is barred from its intent on");
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ fn allowed(action: &str, epoch: u64, other_plan: bool, barred: bool) -> Result<(
         return Ok(());
     }
     match action {
-        "PowerOn" | "SetBootTarget" | "JoinPort" | "GrantPermit" => Err("barred"),
+        "PowerOn" | "SetBootTarget" | "JoinPort" | "GrantPermit" | "FeedOutlet" => Err("barred"),
         // but not LiftBar: a release that reaches an agent before the older plan's standing order does sets the bar itself, at its own
         // epoch, and would never be able to lift it; that only a release lifts bars is the pipeline's law
         "ParkPort" if epoch == SEEN => Err("higher epoch"),
@@ -44,6 +44,9 @@ fn actions(epoch: u64) -> Vec<(&'static str, Action, Resource, Option<Action>)> 
         ("GrantPermit", grant_permit(epoch), permit_1(), Some(revoke_permit())),
         ("RevokePermit", revoke_permit(), permit_1(), Some(revoke_permit())),
         ("LiftBar", lift(permit_1()), permit_1(), Some(revoke_permit())),
+        ("CutOutlet", cut_outlet(), outlet_1(), Some(cut_outlet())),
+        ("FeedOutlet", Action::FeedOutlet { outlet: outlet() }, outlet_1(), Some(cut_outlet())),
+        ("LiftBar", lift(outlet_1()), outlet_1(), Some(cut_outlet())),
         ("GrantVolume", grant_volume("m1", epoch), volume_1(), None),
         ("RevokeVolume", revoke_volume(None), volume_1(), None),
     ]
@@ -82,5 +85,5 @@ async fn every_pair_is_answered_as_designed() {
             }
         }
     }
-    assert_eq!(seen, 3 * 2 * 2 * 16);
+    assert_eq!(seen, 3 * 2 * 2 * 19);
 }

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use vocabulary::boot::{BootMethod, Permit, PermitReading, PermitRoot};
 use vocabulary::network::PortReading;
+use vocabulary::outlet::{OnReturn, OutletReading, Relay};
 use vocabulary::power::{BootTarget, Identity as Box_, MachineReading, PowerState, RestorePolicy};
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Holder, Request, Resource, Token};
 use vocabulary::storage::{InitiatorName, Path, Session, VolumeReading};
 use vocabulary::{
-    AgentBootId, Epoch, EstateUuid, Lineage, MachineId, OpId, PlanId, PortId, PortSetting, Secret, ServerId, Span, VlanId,
-    VolumeId, WallTime,
+    AgentBootId, Epoch, EstateUuid, Lineage, MachineId, OpId, OutletId, PlanId, PortId, PortSetting, Secret, ServerId, Span,
+    VlanId, VolumeId, WallTime,
 };
 
 pub const QUARANTINE: VlanId = VlanId::constant(99);
@@ -108,6 +109,15 @@ pub fn port_1() -> Resource {
 pub fn volume_1() -> Resource {
     Resource::Volume(volume())
 }
+pub fn outlet() -> OutletId {
+    "pdu1/7".parse().unwrap()
+}
+pub fn outlet_1() -> Resource {
+    Resource::Outlet(outlet())
+}
+pub fn cut_outlet() -> Action {
+    Action::CutOutlet { outlet: outlet() }
+}
 pub fn permit_1() -> Resource {
     Resource::Permit(machine("m1"))
 }
@@ -122,6 +132,7 @@ pub struct State {
     pub allowed: Vec<InitiatorName>,
     pub sessions: Vec<Session>,
     pub permits: BTreeMap<MachineId, (ServerId, Epoch)>,
+    pub cut: BTreeSet<OutletId>,
     /// Mutations that reached the equipment.
     pub acted: Vec<Action>,
     pub restored: Vec<Standing>,
@@ -188,6 +199,8 @@ impl State {
                 self.sessions.retain(|session| Some(&session.initiator) == keep.as_ref());
             }
             Action::GrantVolume { initiator, .. } => self.allowed = vec![initiator],
+            Action::CutOutlet { outlet } => drop(self.cut.insert(outlet)),
+            Action::FeedOutlet { outlet } => drop(self.cut.remove(&outlet)),
             Action::RevokePermit { machine } => {
                 self.permits.remove(&machine);
             }
@@ -239,6 +252,12 @@ impl State {
                 let standing = self.permits.get(&machine).cloned();
                 Answer::Permit(PermitReading { machine, standing, read_at: WallTime(0) })
             }
+            Resource::Outlet(outlet) => {
+                let cut = self.cut.contains(&outlet);
+                let (relay, watts) = if cut { (Relay::Off, Some(0)) } else { (Relay::On, Some(240)) };
+                let on_return = if cut { OnReturn::StaysOff } else { OnReturn::TurnsOn };
+                Answer::Outlet(OutletReading { outlet, relay, watts, on_return, read_at: WallTime(0) })
+            }
         }
     }
 }
@@ -250,6 +269,7 @@ impl Device for Shelf {
             Resource::Machine(m) | Resource::Permit(m) => m.as_str().starts_with('m'),
             Resource::Port(p) => p.switch.as_str() == "sw1",
             Resource::Volume(v) => v.storage.as_str() == "store1",
+            Resource::Outlet(o) => o.pdu.as_str() == "pdu1",
         }
     }
     async fn perform(&self, action: &Action) -> Result<Answer, AgentError> {

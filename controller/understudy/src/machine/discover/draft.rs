@@ -78,6 +78,7 @@ pub fn of(name: MachineId, bmc: &Bmc, search: &Search, credential: Option<&Crede
         }),
         bmc: bmc_draft(bmc, search, credential),
         nics: if nics.is_empty() { Part::gap("all of its ports: role, mac, switch and port of each") } else { Part::of(nics) },
+        outlets: Vec::new(),
         hardware: hardware(inventory),
     }
 }
