@@ -4,6 +4,7 @@
 
 use crate::careful::Careful;
 use crate::kept::OpenError;
+use crate::limits::SERIAL_BYTES_MAX;
 use crate::unit::{Order, Row, Unit};
 use async_trait::async_trait;
 use contract::AgentError;
@@ -59,6 +60,10 @@ impl Unit for ProgramUnit {
             return Err(AgentError::Unreachable { reason });
         }
         let Told { serial, there, relay, watts, on_return, .. } = told;
+        if serial.as_ref().is_some_and(|serial| serial.len() > SERIAL_BYTES_MAX) {
+            let reason = format!("the program of `{}` tells a serial number of more than {SERIAL_BYTES_MAX} bytes", self.pdu);
+            return Err(AgentError::Unreachable { reason });
+        }
         Ok(Row { serial, there, relay, watts, on_return })
     }
 

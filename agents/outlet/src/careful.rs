@@ -26,7 +26,7 @@ fn rejected(reason: impl Into<String>) -> AgentError {
     AgentError::Rejected { reason: reason.into() }
 }
 
-/// An error of a reading that follows a change: that the unit refuses to tell does not mean that nothing was done.
+/// An error of what follows a change: that the unit refuses it does not mean that nothing was done.
 fn after_change(error: AgentError) -> AgentError {
     match error {
         AgentError::Rejected { reason } => AgentError::Unconfirmed { reason },
@@ -92,22 +92,23 @@ impl<U: Unit> Careful<U> {
     async fn do_cut(&self, outlet: u16) -> Result<OutletReading, AgentError> {
         let before = self.look(outlet).await?;
         if before.on_return != OnReturn::StaysOff {
-            let told = self.unit.tell(outlet, Order::StayOff).await;
-            match told {
-                Ok(()) => {
-                    let seen = self.look(outlet).await.map_err(after_change)?;
-                    if seen.on_return != OnReturn::StaysOff {
-                        tracing::warn!(pdu = %self.pdu, outlet, seen = ?seen.on_return, "an outlet does not take that it is to stay off");
-                    }
-                }
+            match self.unit.tell(outlet, Order::StayOff).await {
+                Ok(()) => {}
                 // without power now is better than with it, though the reading will say that it is no proof
                 Err(error @ (AgentError::Rejected { .. } | AgentError::Unconfirmed { .. })) => {
                     tracing::warn!(pdu = %self.pdu, outlet, %error, "an outlet cannot be told to stay off; it is switched off");
                 }
                 Err(error) => return Err(error),
             }
+            // it may be another unit by now that hears what comes next
+            let seen = self.look(outlet).await.map_err(after_change)?;
+            if seen.on_return != OnReturn::StaysOff {
+                tracing::warn!(pdu = %self.pdu, outlet, seen = ?seen.on_return, "an outlet does not take that it is to stay off");
+            }
+            self.unit.tell(outlet, Order::GoOff).await.map_err(after_change)?;
+        } else {
+            self.unit.tell(outlet, Order::GoOff).await?;
         }
-        self.unit.tell(outlet, Order::GoOff).await?;
         self.settled(outlet, cut_as_far_as_told).await
     }
 
@@ -116,8 +117,10 @@ impl<U: Unit> Careful<U> {
         if before.on_return != OnReturn::TurnsOn {
             self.unit.tell(outlet, Order::Return).await?;
             self.look(outlet).await.map_err(after_change)?;
+            self.unit.tell(outlet, Order::GoOn).await.map_err(after_change)?;
+        } else {
+            self.unit.tell(outlet, Order::GoOn).await?;
         }
-        self.unit.tell(outlet, Order::GoOn).await?;
         self.settled(outlet, fed).await
     }
 

@@ -19,13 +19,19 @@ pub struct OutletDevice {
     pdu: PduId,
     driver: Arc<dyn Outlets>,
     outlets: BTreeMap<u16, Outlet>,
+    at_once: usize,
 }
 
 impl OutletDevice {
     /// The device of these outlets of this unit. It knows of no bar before `restore`.
     pub fn new(pdu: PduId, outlets: &BTreeSet<u16>, driver: Arc<dyn Outlets>) -> OutletDevice {
         let outlets = outlets.iter().map(|number| (*number, Outlet::default())).collect();
-        OutletDevice { pdu, driver, outlets }
+        OutletDevice { pdu, driver, outlets, at_once: LOOKS_AT_ONCE }
+    }
+
+    /// The same, of which so many outlets are looked at at once.
+    pub fn looking(self, at_once: usize) -> OutletDevice {
+        OutletDevice { at_once, ..self }
     }
 
     fn outlet(&self, id: &OutletId) -> Result<&Outlet, AgentError> {
@@ -101,7 +107,7 @@ impl OutletDevice {
     async fn look(&self, told: &mut BTreeMap<u16, String>) -> Result<(), AgentError> {
         let silent = AtomicBool::new(false);
         let looks: Vec<_> = self.outlets.iter().map(|(number, outlet)| self.look_at(*number, outlet, &silent)).collect();
-        let looked: Vec<_> = futures::stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let looked: Vec<_> = futures::stream::iter(looks).buffer_unordered(self.at_once).collect().await;
         let mut first = Ok(());
         for (number, done) in looked.into_iter().flatten() {
             let Err(error) = done else {

@@ -2,7 +2,7 @@
 
 use crate::by_program::OutletsProgram;
 use crate::kept::OpenError;
-use crate::limits::{OUTLETS_MAX, SERIAL_BYTES_MAX};
+use crate::limits::{LOOKS_AT_ONCE, OUTLETS_MAX, SERIAL_BYTES_MAX};
 use crate::snmp::{SnmpConfig, SnmpOutlets};
 use contract::outlet::Outlets;
 use serde::Deserialize;
@@ -32,6 +32,16 @@ pub enum Driver {
     Snmp(SnmpConfig),
     /// A program of the site, which is asked line by line.
     Program(program::Config),
+}
+
+impl Driver {
+    /// How many outlets may be looked at at once. A program is asked one question at a time: what waits there would keep a command waiting.
+    pub fn looks_at_once(&self) -> usize {
+        match self {
+            Driver::Snmp(_) => LOOKS_AT_ONCE,
+            Driver::Program(_) => 1,
+        }
+    }
 }
 
 fn contradiction(config: &OutletConfig) -> Option<String> {

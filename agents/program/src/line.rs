@@ -1,7 +1,9 @@
 //! The lines of schema 1, as pure functions of bytes. Total: whatever a program says is a meaning or a complaint.
 
 use crate::limits::WORDS_MAX;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -36,12 +38,12 @@ struct Greeting {
     kind: Kind,
 }
 
-/// A program's every other line.
+/// A program's every other line. The answer is read as what it is to be, so that one that names a field twice is none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Reply {
     id: u64,
-    answer: Option<Value>,
+    answer: Option<Box<RawValue>>,
     error: Option<Refusal>,
     reason: Option<String>,
 }
@@ -59,10 +61,10 @@ pub enum Refusal {
 }
 
 /// What a line says of the question that was asked.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Said {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Said<T> {
     /// The answer.
-    Answer(Value),
+    Answer(T),
     /// It was not done.
     Refused(Refusal, String),
 }
@@ -101,14 +103,18 @@ pub fn question(id: u64, what: &str, about: &Map<String, Value>) -> Vec<u8> {
 }
 
 /// What the line says of question `id`. One that belongs to another question, or says two things, is a complaint.
-pub fn said(line: &[u8], id: u64) -> Result<Said, String> {
+pub fn said<T: DeserializeOwned>(line: &[u8], id: u64) -> Result<Said<T>, String> {
     let reply: Reply =
         serde_json::from_slice(line).map_err(|error| format!("its answer is not understood: {error}: `{}`", shown(line)))?;
     if reply.id != id {
         return Err(format!("it answers question {}, and was asked question {id}", reply.id));
     }
     match (reply.answer, reply.error, reply.reason) {
-        (Some(answer), None, None) => Ok(Said::Answer(answer)),
+        (Some(answer), None, None) if !answer.get().starts_with('[') => {
+            let unfit = |error| format!("its answer is not understood: {error}: `{}`", shown(line));
+            serde_json::from_str(answer.get()).map(Said::Answer).map_err(unfit)
+        }
+        (Some(_), None, None) => Err(format!("its answer is a list: `{}`", shown(line))),
         (None, Some(refusal), Some(reason)) => Ok(Said::Refused(refusal, shown(reason.as_bytes()))),
         _ => Err(format!("a line holds either `answer`, or `error` and `reason`: `{}`", shown(line))),
     }
@@ -142,26 +148,39 @@ mod tests {
         }
     }
 
+    #[derive(Deserialize, PartialEq, Debug)]
+    #[serde(deny_unknown_fields)]
+    struct Up {
+        up: bool,
+    }
+
     #[test]
     fn a_line_says_one_thing_of_the_question_that_was_asked() {
-        assert_eq!(said(br#"{"id":7,"answer":{"up":true}}"#, 7), Ok(Said::Answer(serde_json::json!({"up": true}))));
+        let said = |line: &str| said::<Up>(line.as_bytes(), 7);
+        assert_eq!(said(r#"{"id":7,"answer":{"up":true}}"#), Ok(Said::Answer(Up { up: true })));
         let refused = Said::Refused(Refusal::Rejected, "no such port".to_owned());
-        assert_eq!(said(br#"{"id":7,"error":"rejected","reason":"no such port"}"#, 7), Ok(refused));
+        assert_eq!(said(r#"{"id":7,"error":"rejected","reason":"no such port"}"#), Ok(refused));
         for wrong in [
-            r#"{"id":6,"answer":{}}"#,
+            r#"{"id":6,"answer":{"up":true}}"#,
             r#"{"id":7}"#,
             r#"{"id":7,"answer":null}"#,
+            r#"{"id":7,"answer":{}}"#,
+            r#"{"id":7,"answer":[true]}"#,
+            r#"{"id":7,"answer":{"up":true,"up":false}}"#,
+            r#"{"id":7,"answer":{"up":true,"more":1}}"#,
             r#"{"id":7,"error":"rejected"}"#,
             r#"{"id":7,"error":"perhaps","reason":"x"}"#,
-            r#"{"id":7,"answer":{},"error":"rejected","reason":"x"}"#,
-            r#"{"id":7,"answer":{},"anser":{}}"#,
-            r#"{"id":"7","answer":{}}"#,
-            r#"{"answer":{}}"#,
-            r#"{"id":7,"answer":{}"#,
+            r#"{"id":7,"answer":{"up":true},"error":"rejected","reason":"x"}"#,
+            r#"{"id":7,"answer":{"up":true},"anser":{}}"#,
+            r#"{"id":7,"id":7,"answer":{"up":true}}"#,
+            r#"{"id":"7","answer":{"up":true}}"#,
+            r#"{"answer":{"up":true}}"#,
+            r#"{"id":7,"answer":{"up":true}"#,
             "",
         ] {
-            assert!(said(wrong.as_bytes(), 7).is_err(), "{wrong}");
+            assert!(said(wrong).is_err(), "{wrong}");
         }
+        assert!(super::said::<Done>(br#"{"id":7,"answer":[]}"#, 7).is_err());
     }
 
     #[test]
@@ -176,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn readers_are_total_and_what_they_repeat_is_short(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-            let _ = (greets(&bytes, Kind::Outlets), said(&bytes, 1));
+            let _ = (greets(&bytes, Kind::Outlets), said::<Done>(&bytes, 1));
             prop_assert!(shown(&bytes).chars().count() <= WORDS_MAX);
         }
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::AbortHandle;
 
 /// Where programs are looked for, and what they find in their environment unless it is given.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -25,16 +26,21 @@ pub struct Config {
     pub environment: BTreeMap<String, String>,
 }
 
-/// A running program. Dropped, it and its process group are killed.
+/// A running program. Dropped, it and its process group are killed, and it ends with the agent however that ends.
 pub struct Process {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
+    /// Who hears its complaints; what left its process group may hold that end open for ever.
+    complaints: Option<AbortHandle>,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if let Some(complaints) = &self.complaints {
+            complaints.abort();
+        }
     }
 }
 
@@ -44,7 +50,7 @@ impl Process {
         self.child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw)
     }
 
-    /// Ends it and all that it started; what it started may outlive it.
+    /// Ends it and all of its process group, whose members may have outlived it.
     fn kill(&self) {
         if let Some(group) = self.id() {
             // all of them may have ended meanwhile
@@ -55,16 +61,16 @@ impl Process {
     /// Starts it; what it writes to its standard error is logged.
     pub fn start(config: &Config) -> Result<Process, String> {
         let [program, arguments @ ..] = config.command.as_slice() else { return Err("its command is empty".to_owned()) };
-        let mut command = Command::new(program);
+        // in util-linux, as `prlimit`: an agent that is killed cannot end what it has started
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         command.args(arguments).env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").envs(&config.environment).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;
+        let mut child = command.spawn().map_err(|error| format!("`setpriv` cannot start it: {error}"))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        if let Some(stderr) = stderr {
-            tokio::spawn(complaints(program.clone(), stderr));
-        }
+        let complaints = stderr.map(|stderr| tokio::spawn(complaints(program.clone(), stderr)).abort_handle());
         match (stdin, stdout) {
-            (Some(stdin), Some(stdout)) => Ok(Process { child, stdin, stdout: BufReader::new(stdout) }),
+            (Some(stdin), Some(stdout)) => Ok(Process { child, stdin, stdout: BufReader::new(stdout), complaints }),
             _ => Err("it has no pipes".to_owned()),
         }
     }

@@ -1,13 +1,15 @@
 //! A program that is started when it is needed, asked one question at a time, and ended when it is late or garbled: it is in step with its
 //! questions, or it is gone.
 
-use crate::limits::{ARGUMENTS_MAX, START_MAX};
-use crate::line::{Kind, Refusal, Said, greets, question, said};
+use crate::limits::{ARGUMENTS_MAX, NUMBER_BITS, START_MAX};
+use crate::line::{Kind, Refusal, Said, greets, question, said, shown};
 use crate::process::{Config, Process};
 use contract::AgentError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -53,8 +55,11 @@ impl Trouble {
 pub struct Program {
     config: Config,
     kind: Kind,
-    /// Who runs now, and the last question's number.
-    talk: Mutex<(Option<Process>, u64)>,
+    /// Who runs now.
+    talk: Mutex<Option<Process>>,
+    /// Questions have numbers that no program can know before: one that counts by itself is found out at once.
+    numbers: RandomState,
+    asked: AtomicU64,
 }
 
 impl Program {
@@ -78,50 +83,54 @@ impl Program {
         {
             return Err(Error("a word of `command` or `environment` holds what no such word can".to_owned()));
         }
-        Ok(Program { config, kind, talk: Mutex::new((None, 0)) })
+        Ok(Program { config, kind, talk: Mutex::default(), numbers: RandomState::new(), asked: AtomicU64::new(0) })
     }
 
-    /// Asks one question, and waits so long for the question before it, a start, and the answer. Whoever gives up meanwhile ends the
-    /// program: its answer would be taken for the next one's.
+    /// Asks one question. It waits at most half of the time for the question before it, so that what is asked has time. Whoever gives up
+    /// meanwhile ends the program: its answer would be taken for the next one's.
     pub async fn ask<T: DeserializeOwned>(&self, what: &str, about: &Map<String, Value>, limit: Duration) -> Result<T, Trouble> {
-        let (until, late) = (Instant::now() + limit, || format!("no answer to `{what}` within {} s", limit.as_secs()));
-        let named = |reason: String| format!("the program {}: {reason}", self.config.command.first().map_or("", String::as_str));
+        let begun = Instant::now();
+        let until = begun + limit;
+        let named = |reason: String| {
+            let program = self.config.command.first().map_or("", String::as_str);
+            shown(format!("the program {program}: {reason}").as_bytes())
+        };
         let not_asked = |reason| Trouble::NotAsked(named(reason));
         let lost = |reason| Trouble::Lost(named(reason));
 
-        let Ok(mut talk) = timeout_at(until, self.talk.lock()).await else {
-            return Err(not_asked(format!("it was busy with another question for {} s", limit.as_secs())));
+        let Ok(mut talk) = timeout_at(begun + limit / 2, self.talk.lock()).await else {
+            return Err(not_asked(format!("it was busy with other questions for {} ms", (limit / 2).as_millis())));
         };
-        let (running, last) = &mut *talk;
         // from here to a whole answer nobody has it but this question
-        let in_step = running.take().filter(|process| !process.is_astray());
+        let in_step = talk.take().filter(|process| !process.is_astray());
         let mut process = match in_step {
             Some(process) => process,
             None => self.start(until).await.map_err(not_asked)?,
         };
-        *last += 1;
-        let id = *last;
+        let id = self.number();
         let exchange = async {
             process.tell(&question(id, what, about)).await?;
             said(&process.line().await?, id)
         };
-        let said = timeout_at(until, exchange).await.map_err(|_| lost(late()))?.map_err(lost)?;
-        let answer = match said {
-            Said::Answer(answer) => {
-                let unfit = |error| lost(format!("its answer to `{what}` is not understood: {error}"));
-                Ok(serde_json::from_value(answer).map_err(unfit)?)
-            }
+        let late = |_| lost(format!("no answer to `{what}` within {} ms", limit.as_millis()));
+        let said = timeout_at(until, exchange).await.map_err(late)?.map_err(lost)?;
+        *talk = Some(process);
+        match said {
+            Said::Answer(answer) => Ok(answer),
             Said::Refused(refusal, reason) => Err(Trouble::Refused(refusal, named(reason))),
-        };
-        *running = Some(process);
-        answer
+        }
+    }
+
+    fn number(&self) -> u64 {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        self.numbers.hash_one(asked) >> (u64::BITS - NUMBER_BITS)
     }
 
     async fn start(&self, until: Instant) -> Result<Process, String> {
         let mut process = Process::start(&self.config)?;
         let until = until.min(Instant::now() + START_MAX);
         let first = timeout_at(until, process.line()).await;
-        let first = first.map_err(|_| format!("it said nothing within {} s of its start", START_MAX.as_secs()))??;
+        let first = first.map_err(|_| "it said nothing in time after its start".to_owned())??;
         greets(&first, self.kind)?;
         Ok(process)
     }

@@ -5,10 +5,11 @@ use program::{Config, Kind, Program, Trouble};
 use serde_json::{Map, Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_secs(5);
+/// Longer than a busy host stands still.
+const LIMIT: Duration = Duration::from_secs(30);
 const HELLO: &str = r#"echo '{"understudy-driver":1,"kind":"switch"}'"#;
 
 struct Bench {
@@ -30,9 +31,10 @@ impl Bench {
         Bench { folder, program }
     }
 
-    /// A program that greets and then does this with each `$line`, which is question `$n` of its life.
+    /// A program that greets and then does this with each `$line`, which is question `$n` of its life and has the number `$id`.
     fn answering(each: &str) -> Bench {
-        Bench::new(&format!("{HELLO}\nn=0\nwhile read -r line; do n=$((n+1))\n{each}\ndone"))
+        let number = r#"id=${line##*\"id\":}; id=${id%%[,\}]*}"#;
+        Bench::new(&format!("{HELLO}\nn=0\nwhile read -r line; do n=$((n+1)); {number}\n{each}\ndone"))
     }
 
     async fn ask(&self, what: &str) -> Result<Value, Trouble> {
@@ -49,6 +51,17 @@ impl Bench {
 
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(name)).unwrap().trim().to_owned()
+    }
+
+    /// Waits until the program has written this.
+    async fn there(&self, name: &str) {
+        while std::fs::read_to_string(self.file(name)).unwrap_or_default().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -68,21 +81,37 @@ fn not_asked(result: Result<Value, Trouble>, word: &str) {
 
 #[tokio::test]
 async fn questions_are_answered_by_one_process_until_it_ends() {
-    let bench = Bench::answering(r#"echo "{\"id\":$n,\"answer\":$line}"; [ $n = 3 ] && exit 0"#);
+    let bench =
+        Bench::answering(r#"echo $$ >$HERE/pid; echo "{\"id\":$id,\"answer\":{\"n\":$n,\"was\":$line}}"; [ $n = 3 ] && exit 0"#);
     for number in [1, 2, 3] {
-        assert_eq!(bench.ask("read").await, Ok(json!({"id": number, "do": "read"})));
+        let answer = bench.ask("read").await.unwrap();
+        assert_eq!((&answer["n"], &answer["was"]["do"]), (&json!(number), &json!("read")));
     }
     assert_eq!(bench.begun(), 1);
-    // it has ended by then
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    // numbers go on, this script's do not: what a new life answers to an old number is no answer
-    lost(bench.ask("read").await, "answers question 1");
+    ended(&bench.read("pid")).await;
+    assert_eq!(bench.ask("read").await.unwrap()["n"], json!(1));
     assert_eq!(bench.begun(), 2);
 }
 
 #[tokio::test]
+async fn a_program_that_counts_by_itself_is_found_out() {
+    let bench = Bench::answering(r#"echo "{\"id\":$n,\"answer\":{}}""#);
+    lost(bench.ask("read").await, "answers question 1, and was asked");
+}
+
+#[tokio::test]
+async fn a_line_too_many_answers_nothing() {
+    let bench = Bench::answering(r#"echo "{\"id\":$id,\"answer\":$n}"; echo "{\"id\":$id,\"answer\":7}"; echo >$HERE/said"#);
+    assert_eq!(bench.ask("read").await, Ok(json!(1)));
+    bench.there("said").await;
+    let second = bench.ask("read").await;
+    // the line is seen before the question, and there is a new life, or after it, and there is no answer
+    assert!(second == Ok(json!(1)) && bench.begun() == 2 || matches!(second, Err(Trouble::Lost(_))), "{second:?}");
+}
+
+#[tokio::test]
 async fn a_no_is_told_and_the_program_lives_on() {
-    let bench = Bench::answering(r#"echo "{\"id\":$n,\"error\":\"rejected\",\"reason\":\"no port $n\"}""#);
+    let bench = Bench::answering(r#"echo "{\"id\":$id,\"error\":\"rejected\",\"reason\":\"no port $n\"}""#);
     for number in [1, 2] {
         let Err(Trouble::Refused(_, reason)) = bench.ask("read").await else { panic!("a refusal") };
         assert!(reason.contains(&format!("no port {number}")), "{reason}");
@@ -92,14 +121,10 @@ async fn a_no_is_told_and_the_program_lives_on() {
 
 #[tokio::test]
 async fn who_is_late_is_ended_with_its_children_and_begins_anew() {
-    let bench = Bench::answering(
-        "sleep 1000 & echo $! >$HERE/child; [ -e $HERE/well ] || sleep 1000; read -r x <<X\n$line\nX\necho \"{\\\"id\\\":2,\\\"answer\\\":1}\"",
-    );
-    let begun = Instant::now();
-    lost(bench.ask_within("read", Duration::from_millis(1_500)).await, "no answer to `read`");
-    assert!(begun.elapsed() < LIMIT);
-    let child = std::fs::read_to_string(bench.file("child")).unwrap();
-    ended(child.trim()).await;
+    let each = r#"sleep 1000 & echo $! >$HERE/child; [ -e $HERE/well ] || sleep 1000; echo "{\"id\":$id,\"answer\":1}""#;
+    let bench = Bench::answering(each);
+    lost(bench.ask_within("read", Duration::from_secs(5)).await, "no answer to `read`");
+    ended(&bench.read("child")).await;
     std::fs::write(bench.file("well"), "").unwrap();
     assert_eq!(bench.ask("read").await, Ok(json!(1)));
     assert_eq!(bench.begun(), 2);
@@ -108,7 +133,7 @@ async fn who_is_late_is_ended_with_its_children_and_begins_anew() {
 /// Waits until nobody has this number any more, or only a dead one that nobody has asked about yet.
 async fn ended(pid: &str) {
     let state = format!("/proc/{pid}/stat");
-    for _ in 0..200 {
+    for _ in 0..1_000 {
         match std::fs::read_to_string(&state) {
             Ok(text) if !text.contains(") Z ") => tokio::time::sleep(Duration::from_millis(20)).await,
             _ => return,
@@ -119,31 +144,34 @@ async fn ended(pid: &str) {
 
 #[tokio::test]
 async fn who_ends_by_itself_leaves_no_child_behind() {
-    for end in ["exit 0", "echo '{\"id\":1,\"answer\":1}'; exit 0"] {
+    for end in ["exit 0", r#"echo "{\"id\":$id,\"answer\":1}"; exit 0"#] {
         let bench = Bench::answering(&format!("sleep 1000 >/dev/null 2>&1 </dev/null & echo $! >$HERE/child; {end}"));
         let _ = bench.ask("read").await;
-        let child = std::fs::read_to_string(bench.file("child")).unwrap();
+        let child = bench.read("child");
         // long enough for the second one to have ended by itself
         tokio::time::sleep(Duration::from_millis(200)).await;
         drop(bench.program);
-        ended(child.trim()).await;
+        ended(&child).await;
     }
 }
 
 #[tokio::test]
 async fn whoever_gives_up_leaves_no_answer_for_the_next_one() {
-    let bench = Bench::answering(r#"echo $$ >$HERE/pid; [ -e $HERE/well ] || sleep 1; echo "{\"id\":$n,\"answer\":\"first\"}""#);
-    let given_up = tokio::time::timeout(Duration::from_millis(500), bench.ask("set")).await;
-    assert!(given_up.is_err());
-    ended(std::fs::read_to_string(bench.file("pid")).unwrap().trim()).await;
+    let each = r#"echo $$ >$HERE/pid; [ -e $HERE/well ] || sleep 1000; echo "{\"id\":$id,\"answer\":$n}""#;
+    let bench = Bench::answering(each);
+    tokio::select! {
+        answer = bench.ask("set") => panic!("{answer:?}"),
+        () = bench.there("pid") => {}
+    }
+    ended(&bench.read("pid")).await;
     std::fs::write(bench.file("well"), "").unwrap();
-    // the new life numbers from 1, and the question is the second one
-    lost(bench.ask("read").await, "answers question 1");
+    assert_eq!(bench.ask("read").await, Ok(json!(1)));
+    assert_eq!(bench.begun(), 2);
 }
 
 #[tokio::test]
 async fn one_question_at_a_time_and_a_queue_that_ends() {
-    let bench = Bench::answering(r#"sleep 0.3; id=${line#*\"id\":}; echo "{\"id\":${id%%[,\}]*},\"answer\":$n}""#);
+    let bench = Bench::answering(r#"sleep 0.5; echo "{\"id\":$id,\"answer\":$n}""#);
     let (one, two, three) = tokio::join!(bench.ask("a"), bench.ask("b"), bench.ask_within("c", Duration::from_millis(100)));
     assert_eq!((one, two), (Ok(json!(1)), Ok(json!(2))));
     not_asked(three, "busy");
@@ -163,7 +191,7 @@ async fn what_is_no_answer_is_none() {
         let bench = Bench::answering(each);
         lost(bench.ask("set").await, word);
     }
-    let bench = Bench::answering(r#"echo "{\"id\":$n,\"answer\":\"text\"}""#);
+    let bench = Bench::answering(r#"echo "{\"id\":$id,\"answer\":\"text\"}""#);
     let number: Result<u32, Trouble> = bench.program.ask("read", &Map::new(), LIMIT).await;
     assert!(matches!(number, Err(Trouble::Lost(reason)) if reason.contains("not understood")));
 }
@@ -171,25 +199,26 @@ async fn what_is_no_answer_is_none() {
 #[tokio::test]
 async fn who_does_not_greet_is_asked_nothing() {
     for (script, word) in [
-        ("echo '{\"understudy-driver\":1,\"kind\":\"outlets\"}'; cat >$HERE/asked", "drives `outlets`"),
-        ("echo '{\"understudy-driver\":9,\"kind\":\"switch\"}'; cat >$HERE/asked", "schema 9"),
-        ("echo welcome; cat >$HERE/asked", "no greeting"),
-        ("cat >$HERE/asked", "said nothing within 3 s"),
+        ("echo '{\"understudy-driver\":1,\"kind\":\"outlets\"}'; cat", "drives `outlets`"),
+        ("echo '{\"understudy-driver\":9,\"kind\":\"switch\"}'; cat", "schema 9"),
+        ("echo welcome; cat", "no greeting"),
+        ("cat", "said nothing in time"),
         ("exit 7", "exit status: 7"),
     ] {
-        let bench = Bench::new(script);
-        not_asked(bench.ask("set").await, word);
-        assert_eq!(std::fs::read_to_string(bench.file("asked")).unwrap_or_default(), "");
+        not_asked(Bench::new(script).ask("set").await, word);
     }
 }
 
 #[tokio::test]
 async fn its_environment_is_what_is_given_and_complaints_hold_nobody_up() {
-    let bench = Bench::answering(
-        r#"head -c 1000000 /dev/zero >&2; echo "{\"id\":$n,\"answer\":\"$(env | cut -d= -f1 | sort | tr '\n' ' ')\"}""#,
-    );
+    let names = r#"$(env | cut -d= -f1 | sort | tr '\n' ' ')"#;
+    let bench = Bench::answering(&format!(r#"head -c 1000000 /dev/zero >&2; echo "{{\"id\":$id,\"answer\":\"{names}\"}}""#));
     let Ok(Value::String(names)) = bench.ask("read").await else { panic!("names") };
-    assert_eq!(names.trim(), "HERE LANG PATH PWD");
+    let names: Vec<&str> = names.split_whitespace().collect();
+    assert!(["HERE", "LANG", "PATH"].iter().all(|name| names.contains(name)), "{names:?}");
+    // and what a shell adds by itself
+    let own = ["HERE", "LANG", "PATH", "PWD", "OLDPWD", "SHLVL", "_"];
+    assert!(names.iter().all(|name| own.contains(name)), "{names:?}");
 }
 
 #[test]

@@ -216,8 +216,14 @@ impl Device for SwitchDevice {
             let held = port.held().clone();
             match self.put_back(name, &held).await {
                 Ok(()) => *port.pending() = false,
-                Err(error) if first.is_ok() => first = Err(error),
-                Err(_) => {}
+                Err(error) => {
+                    // one that is away would keep the agent from serving for minutes; `keep` takes up what is left
+                    let away = self.driver.restarts_alone() && matches!(error, AgentError::Unreachable { .. });
+                    first = first.and(Err(error));
+                    if away {
+                        break;
+                    }
+                }
             }
         }
         first

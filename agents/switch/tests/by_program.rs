@@ -15,7 +15,10 @@ use vocabulary::{PortId, PortName, PortSetting, VlanId};
 
 const VLANS: [VlanId; 3] = [VlanId::constant(10), VlanId::constant(20), VlanId::constant(30)];
 const QUARANTINE: VlanId = VlanId::constant(99);
+/// Within this drift at a barred port must end.
 const DRIFT_ENDS: Duration = Duration::from_secs(5);
+/// A busy host may stand still for longer than that.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Bench {
     folder: TempDir,
@@ -122,7 +125,7 @@ async fn a_change_that_nobody_saw_done_is_unconfirmed() {
 }
 
 #[tokio::test]
-async fn a_program_that_hangs_in_a_change_is_ended() {
+async fn a_change_in_which_a_program_hangs_is_unconfirmed() {
     let bench = Bench::new("slow");
     let outcome = bench.driver.set(&name("p1"), &PortSetting::access(VLANS[1])).await;
     assert!(matches!(outcome, Err(AgentError::Unconfirmed { .. })), "{outcome:?}");
@@ -130,8 +133,10 @@ async fn a_program_that_hangs_in_a_change_is_ended() {
 
 /// What a program says of a port, word for word.
 async fn told(reading: &str) -> Result<vocabulary::network::PortReading, AgentError> {
-    let script =
-        format!("echo '{{\"understudy-driver\":1,\"kind\":\"switch\"}}'; read x; echo '{{\"id\":1,\"answer\":{reading}}}'; cat");
+    let number = r#"read -r x; id=${x##*\"id\":}; id=${id%%[,\}]*}"#;
+    let script = format!(
+        r#"echo '{{"understudy-driver":1,"kind":"switch"}}'; {number}; printf '{{"id":%s,"answer":%s}}\n' "$id" '{reading}'; cat"#
+    );
     open(&["/bin/sh", "-c", &script], BTreeMap::new()).read(&name("p1")).await
 }
 
@@ -186,6 +191,7 @@ async fn a_foreign_hand_at_a_barred_port_is_mended_in_time() {
     let bench = Bench::new("sound");
     let device = device(&bench);
     device.perform(&Action::BarPort { port: id("p1"), quarantine: QUARANTINE }).await.unwrap();
+    assert!(bench.driver.watch_period() * 2 < DRIFT_ENDS);
     let keeper = tokio::spawn({
         let device = device.clone();
         async move { device.keep().await }
@@ -194,7 +200,7 @@ async fn a_foreign_hand_at_a_barred_port_is_mended_in_time() {
     bench.by_hand("p1", "true 20 [] 1500 7 []\n");
     let begun = Instant::now();
     while !bench.state("p1").starts_with("true 99 []") {
-        assert!(begun.elapsed() < DRIFT_ENDS, "{}", bench.state("p1"));
+        assert!(begun.elapsed() < PATIENCE, "{}", bench.state("p1"));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     keeper.abort();

@@ -148,7 +148,10 @@ async fn open(config: &Config) -> Result<Opened, RunError> {
         opened.keep.push(Box::pin(async move { device.keep().await }));
     }
     if let Some(outlets) = &config.devices.outlets {
-        let device = Arc::new(OutletDevice::new(outlets.pdu.clone(), &outlets.outlets, outlet::open(outlets)?));
+        let device = Arc::new(
+            OutletDevice::new(outlets.pdu.clone(), &outlets.outlets, outlet::open(outlets)?)
+                .looking(outlets.driver.looks_at_once()),
+        );
         opened.devices.owners.push(device.clone());
         opened.keep.push(Box::pin(async move { device.keep().await }));
     }

@@ -14,8 +14,8 @@ use outlet::OutletsProgram;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Instant;
-use switch::{ProgramConfig, SwitchProgram};
-use vocabulary::{Fault, OutletId, PduId, PortName, SwitchId, VlanId};
+use switch::{Kept, ProgramConfig, SwitchProgram};
+use vocabulary::{Fault, OutletId, PduId, PortName, PortSetting, SwitchId, VlanId};
 
 /// A port and an outlet that no equipment has.
 const NO_SUCH_PORT: &str = "no-such-port";
@@ -60,8 +60,16 @@ async fn tried(kind: &str, output: Output, suite: impl Future<Output = Verdict>)
     let spinner = ProgressBar::new_spinner().with_message("the program is tried; this takes up to some minutes");
     spinner.enable_steady_tick(limits::DRAW);
     let begun = Instant::now();
-    let verdict = suite.await;
+    let verdict = tokio::select! {
+        verdict = suite => Some(verdict),
+        // what cannot be listened to does not interrupt; dropped, the program ends
+        Ok(()) = tokio::signal::ctrl_c() => None,
+    };
     spinner.finish_and_clear();
+    let Some(verdict) = verdict else {
+        let remedy = "look at what is there now: it is as the last question left it";
+        return Err(Failure::new(Exit::Interrupted, Fault::new(76, "the driver's program was not tried to the end", remedy)));
+    };
     verdict.map_err(unsound)?;
     if output == Output::Json {
         return out::json(&json!({"kind": kind, "sound": true, "seconds": begun.elapsed().as_secs_f64()}));
@@ -117,11 +125,31 @@ async fn switch(arguments: SwitchTest, output: Output) -> Result<(), Failure> {
     let driver = driver.map_err(|error| unsound(error.reason))?;
     let consequence = format!(
         "Ports {one} and {other} are set to VLANs {a}, {b} and {c} again and again: what hangs there loses its network.\n\
-         Afterwards both carry VLAN {a}."
+         If every law holds, both carry VLAN {a} afterwards."
     );
     confirm::typed(one.as_str(), &consequence, arguments.program.yes)?;
     let fixture = TriedSwitch { driver, ports, vlans, nowhere };
-    tried("a switch", output, conformance::switch(&fixture)).await
+    tried("a switch", output, async {
+        conformance::switch(&fixture).await?;
+        of_a_program(&fixture).await
+    })
+    .await
+}
+
+/// What else is asked of a program: it saves, since its switch restarts alone, and it can shut a port.
+async fn of_a_program(fixture: &TriedSwitch) -> Verdict {
+    let ([port, _], [a, ..]) = (&fixture.ports, fixture.vlans);
+    let broken = |law: &str| format!("{law}; else nothing that it reads can ever prove a port to be barred");
+    let read = fixture.driver.read(port).await.map_err(|error| error.to_string())?;
+    if !read.saved {
+        return Err(broken("what was set is saved, and a reading says so"));
+    }
+    let shut = fixture.driver.shut(port).await.map_err(|error| format!("a port can be shut; seen: {error}"))?;
+    if !shut.saved {
+        return Err(broken("a port that was shut is saved so"));
+    }
+    let back = fixture.driver.set(port, &PortSetting::access(a)).await;
+    back.map(drop).map_err(|error| format!("a port that was shut can be set; seen: {error}"))
 }
 
 struct TriedUnit {
@@ -153,6 +181,9 @@ impl OutletFixture for TriedUnit {
 async fn outlets(arguments: OutletsTest, output: Output) -> Result<(), Failure> {
     let number = arguments.outlet.get();
     let neighbours: Vec<u16> = arguments.neighbours.iter().map(|neighbour| neighbour.get()).collect();
+    if arguments.serial.trim().is_empty() {
+        return Err(usage("it needs the unit's serial number: one that tells another is not switched"));
+    }
     if neighbours.contains(&number) {
         return Err(usage(format!("outlet {number} cannot be its own neighbour")));
     }
@@ -160,7 +191,7 @@ async fn outlets(arguments: OutletsTest, output: Output) -> Result<(), Failure> 
     let driver = OutletsProgram::open(pdu.clone(), &arguments.serial, program(&arguments.program)?);
     let driver = driver.map_err(|error| unsound(error.reason))?;
     let consequence = format!(
-        "Outlet {number} is switched off and on again and again: what hangs there loses its power.\nAfterwards it is off, and stays off."
+        "Outlet {number} is switched off and on again and again: what hangs there loses its power.\nIf every law holds, it is off afterwards, and stays off."
     );
     confirm::typed(&number.to_string(), &consequence, arguments.program.yes)?;
     let fixture = TriedUnit { driver, outlet: OutletId { pdu, outlet: number }, neighbours };

@@ -11,14 +11,18 @@ use anyhow::{Context, Result, bail};
 use crate::signals;
 use crate::tree::Tree;
 
+/// What `cargo run` tells a program of its own package, by the beginnings of the names.
+const OWN: [&str; 5] = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+
 /// cargo, as the one that started us.
 pub fn cargo(tree: &Tree) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(tree.root());
-    // set by `cargo run` for xtask itself; a build script must not take them for its own
-    for inherited in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
-        command.env_remove(inherited);
+    // set by `cargo run` for xtask itself; a build script would take them for its own, and be run again whenever they come or go
+    let own = |name: &str| OWN.iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
+        command.env_remove(name);
     }
     command
 }

@@ -126,7 +126,9 @@ fn common(tree: &Tree, steps: &mut Steps) -> bool {
         steps.cannot(Kind::Test, "tests", "they do not build");
     }
     // of the whole workspace: of some crates alone they would be built with other features
-    steps.run_tests("doc tests of the laws", || run::tests(run::cargo(tree).args(["test", "--doc", "--workspace"])));
+    steps.run_tests("doc tests of the laws", || {
+        run::tests(run::cargo(tree).args(["test", "--doc", "--workspace", "--no-fail-fast"]))
+    });
     steps.run(Kind::Test, "worlds in which something was found", || simulate::found(tree));
     let worlds = result_file(tree, "simulate.json");
     steps.run(Kind::Test, "fresh worlds", || {

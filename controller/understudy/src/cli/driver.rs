@@ -18,15 +18,17 @@ pub enum DriverTest {
     /// A switch's: two ports that nothing needs are set again and again
     #[command(after_help = "Examples:
   understudy driver test switch --port swp7 --port swp8 --vlan 901 --vlan 902 --vlan 903 -- ./our-switch --host 10.0.0.3
-  understudy driver test switch --port 1/7 --port 1/8 --vlan 901 --vlan 902 --vlan 903 --env USER=admin --yes -- ./our-switch
+  understudy driver test switch --port ge-7 --port ge-8 --vlan 901 --vlan 902 --vlan 903 --env USER=admin --yes -- ./our-switch
 
-Afterwards both ports are up and carry the first VLAN. Exit 1 names the law that was broken, and what was seen.")]
+If every law holds, both ports are up afterwards and carry the first VLAN. Exit 1 names the law that was broken, and what was seen; the ports are
+left as they were then.")]
     Switch(SwitchTest),
     /// A power distribution unit's: an outlet that nothing needs is switched again and again
     #[command(after_help = "Examples:
   understudy driver test outlets --outlet 7 --neighbour 6 --neighbour 8 --serial 5A1234E00001 -- ./our-unit --host 10.0.0.7
 
-Something that draws power has to hang there, or its meter proves nothing. Afterwards the outlet is off. Exit 1 names the law that was broken.")]
+Something that draws power has to hang there, or its meter proves nothing. If every law holds, the outlet is off afterwards. Exit 1 names the law
+that was broken; the outlet is left as it was then.")]
     Outlets(OutletsTest),
 }
 

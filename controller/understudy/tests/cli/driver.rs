@@ -33,8 +33,10 @@ fn a_sound_switch_program_is_told_to_be_sound_and_leaves_the_ports_as_it_said() 
 #[test]
 fn the_law_that_a_program_breaks_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let said = run(switch(folder.path(), "keeps-learnt").args(["--yes", "--", "/bin/sh", SWITCH])).expect(1);
-    assert!(said.stderr.contains("F0076") && said.stderr.contains("flushes the learnt addresses"), "{}", said.stderr);
+    for (more, law) in [("MANNER=keeps-learnt", "flushes the learnt addresses"), ("SAVED=false", "what was set is saved")] {
+        let said = run(switch(folder.path(), "sound").args(["--env", more, "--yes", "--", "/bin/sh", SWITCH])).expect(1);
+        assert!(said.stderr.contains("F0076") && said.stderr.contains(law), "{}", said.stderr);
+    }
 }
 
 #[test]

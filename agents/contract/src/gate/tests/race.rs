@@ -65,7 +65,7 @@ fn request(boot: &AgentBootId, epoch: u64, number: u64, action: Action) -> Reque
 async fn plan(gate: Gate<Arc<Witness>>, witness: Arc<Witness>, epoch: u64) {
     let boot = gate.inner.boot.clone();
     witness.newest.subscribe().wait_for(|newest| newest + 1 >= epoch).await.unwrap();
-    for number in 0.. {
+    for number in 0..1_000_000 {
         match gate.call(request(&boot, epoch, number, advance(&[port_1()]))).await {
             Ok(Answer::Advanced { busy, .. }) if busy.is_empty() => {
                 witness.clear.fetch_max(epoch, Ordering::SeqCst);
@@ -85,6 +85,11 @@ async fn plan(gate: Gate<Arc<Witness>>, witness: Arc<Witness>, epoch: u64) {
             join.abort();
         }
         let _ = join.await;
+    }
+    assert!(*witness.newest.borrow() >= epoch, "plan {epoch} got through");
+    if epoch > 1 {
+        let late = gate.call(request(&boot, epoch - 1, 2_000_000, advance(&[port_1()]))).await;
+        assert!(late.is_err(), "plan {} comes late: {late:?}", epoch - 1);
     }
 }
 
