@@ -34,6 +34,11 @@ fn after_change(error: AgentError) -> AgentError {
     }
 }
 
+/// The same of what may follow none.
+fn after(changed: bool) -> fn(AgentError) -> AgentError {
+    if changed { after_change } else { |error| error }
+}
+
 /// True if waiting longer cannot make it more cut than it is: it is cut, or all that is missing is a meter.
 fn cut_as_far_as_told(reading: &OutletReading) -> bool {
     reading.is_cut() || (reading.relay == Relay::Off && reading.watts.is_none() && reading.on_return == OnReturn::StaysOff)
@@ -92,7 +97,9 @@ impl<U: Unit> Careful<U> {
     async fn do_cut(&self, outlet: u16) -> Result<OutletReading, AgentError> {
         let before = self.look(outlet).await?;
         if before.on_return != OnReturn::StaysOff {
-            match self.unit.tell(outlet, Order::StayOff).await {
+            let told = self.unit.tell(outlet, Order::StayOff).await;
+            let changed = !matches!(told, Err(AgentError::Rejected { .. }));
+            match told {
                 Ok(()) => {}
                 // without power now is better than with it, though the reading will say that it is no proof
                 Err(error @ (AgentError::Rejected { .. } | AgentError::Unconfirmed { .. })) => {
@@ -101,11 +108,11 @@ impl<U: Unit> Careful<U> {
                 Err(error) => return Err(error),
             }
             // it may be another unit by now that hears what comes next
-            let seen = self.look(outlet).await.map_err(after_change)?;
+            let seen = self.look(outlet).await.map_err(after(changed))?;
             if seen.on_return != OnReturn::StaysOff {
                 tracing::warn!(pdu = %self.pdu, outlet, seen = ?seen.on_return, "an outlet does not take that it is to stay off");
             }
-            self.unit.tell(outlet, Order::GoOff).await.map_err(after_change)?;
+            self.unit.tell(outlet, Order::GoOff).await.map_err(after(changed))?;
         } else {
             self.unit.tell(outlet, Order::GoOff).await?;
         }

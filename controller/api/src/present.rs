@@ -251,6 +251,10 @@ pub fn machine(state: &State, id: &MachineId, now: Instant) -> Option<MachineVie
         outlets: document.outlets.iter().map(ToString::to_string).collect(),
         outlets_lack: s3_fence::usable_outlets(state, id).err(),
         outlets_cut: row.and_then(|row| row.outlets_cut).map(|plan| plan.to_string()),
+        said: consent::that_off(state, id, now).map(|word| SaidView {
+            people: word.people.into_iter().map(|(who, found)| (who, found.to_string())).collect(),
+            needed: consent::needed(state),
+        }),
         standing_orders: state.ledger.orders.keys().filter(|(_, of, _)| of == id).map(|(_, _, what)| what.clone()).collect(),
         maintenance: in_maintenance(state, &Subject::Machine(id.clone())),
     })

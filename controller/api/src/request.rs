@@ -1,6 +1,6 @@
 //! Bodies of requests.
 
-use pipeline::record::Subject;
+use pipeline::record::{Found, Subject};
 use serde::{Deserialize, Serialize};
 use vocabulary::estate::Mode;
 use vocabulary::light::Light;
@@ -64,6 +64,18 @@ pub struct ResumeGuard {
     /// The failure domain as the guard names it: `rack r1`.
     pub domain: String,
     /// Why; recorded.
+    pub reason: String,
+}
+
+/// `POST /v1/machines/{machine}/confirm-off`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmOff {
+    /// The serial number that was read off the box.
+    pub serial: String,
+    /// As what it was found, or left.
+    pub found: Found,
+    /// How that is known; recorded.
     pub reason: String,
 }
 

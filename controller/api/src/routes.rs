@@ -8,7 +8,8 @@ use crate::present;
 use crate::problem::Problem;
 use crate::report;
 use crate::request::{
-    AbortFailover, ApproveFailover, EndMaintenance, Hold, Identify, ResumeGuard, SetMaintenance, SetMode, StartFailover,
+    AbortFailover, ApproveFailover, ConfirmOff, EndMaintenance, Hold, Identify, ResumeGuard, SetMaintenance, SetMode,
+    StartFailover,
 };
 use crate::view::*;
 use crate::{story, view};
@@ -40,6 +41,7 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{id}", get(machine))
         .route("/v1/machines/{id}/identify", post(identify))
+        .route("/v1/machines/{id}/confirm-off", post(confirm_off))
         .route("/v1/machines/{id}/{verb}", post(machine_verb))
         .route("/v1/spares", get(spares))
         .route("/v1/plans/{id}", get(plan))
@@ -207,6 +209,16 @@ async fn machine_verb(
         _ => return Err(Problem(missing("verb"))),
     };
     accept(&context, &peer, intent).await
+}
+
+async fn confirm_off(
+    Extension(context): Extension<Context>,
+    peer: Peer,
+    Path(id): Path<String>,
+    Json(ConfirmOff { serial, found, reason }): Json<ConfirmOff>,
+) -> Answer<AcceptedView> {
+    let machine: MachineId = name(&id, "machine")?;
+    accept(&context, &peer, Intent::ConfirmOff { machine, serial, found, reason }).await
 }
 
 async fn tier_mode(

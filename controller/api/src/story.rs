@@ -35,6 +35,7 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::OutletsCut { plan, machine } | Fact::OutletsFed { plan, machine } => {
             (Some(plan.to_string()), Some("fence".into()), Some(machine.to_string()))
         }
+        Fact::OffContradicted { machine, .. } => (None, Some("fence".into()), Some(machine.to_string())),
         Fact::OutletsDoubted { machine, .. } => (None, None, Some(machine.to_string())),
         Fact::Released { machine, plan, .. } => (Some(plan.to_string()), None, Some(machine.to_string())),
         Fact::Suspected { server, .. } => (None, Some("detect".into()), Some(server.to_string())),
@@ -44,6 +45,7 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         }
         Fact::Consented { to, .. } => match to {
             Consent::Plan { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
+            Consent::Off { machine, .. } => (None, Some("fence".into()), Some(machine.to_string())),
             Consent::LetGo { domain, .. } => (None, Some("decide".into()), Some(domain.clone())),
             Consent::Adopt { .. } => (None, None, None),
         },

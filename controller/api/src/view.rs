@@ -297,11 +297,23 @@ pub struct MachineView {
     /// The plan that has begun to cut them, until they are fed again.
     #[serde(default)]
     pub outlets_cut: Option<String>,
+    /// What persons who stand before it say of it, while a failover waits for a proof and their word holds.
+    #[serde(default)]
+    pub said: Option<SaidView>,
     /// Open parts of its fence.
     pub standing_orders: Vec<String>,
     /// That somebody works on it.
     #[serde(default)]
     pub maintenance: Option<MaintenanceView>,
+}
+
+/// What persons say of a machine that is being fenced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidView {
+    /// `off`, `unplugged` or `removed`, by who says so.
+    pub people: BTreeMap<String, String>,
+    /// How many different people have to.
+    pub needed: usize,
 }
 
 /// A spare.

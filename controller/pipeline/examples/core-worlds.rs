@@ -10,9 +10,9 @@
     reason = "the ban is for the core; this is a program, which asks the time and prints"
 )]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/small_world/common/mod.rs"]
 mod common;
-#[path = "../tests/common/life.rs"]
+#[path = "../tests/small_world/common/life.rs"]
 mod life;
 
 use pipeline::record::Fact;

@@ -2,9 +2,10 @@
 //! thing as it was shown, and never about what comes after.
 
 use crate::ledger::{CONSENT_HOLDS, Consented, may_hold};
-use crate::record::Consent;
+use crate::record::{Consent, Found};
 use crate::state::State;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use vocabulary::{Instant, MachineId, ServerId, Span, WallTime};
 
 /// How many different people have to agree.
@@ -33,11 +34,66 @@ pub fn to(state: &State, to: &Consent, now: Instant) -> BTreeSet<String> {
 pub fn lets_go(state: &State, domain: Option<&str>, machine: &MachineId, now: Instant) -> bool {
     let meant = |to: &Consent| match to {
         Consent::LetGo { domain: of, machines } => domain.is_none_or(|domain| of == domain) && machines.contains(machine),
-        Consent::Plan { .. } | Consent::Adopt { .. } => false,
+        Consent::Plan { .. } | Consent::Adopt { .. } | Consent::Off { .. } => false,
     };
     let people: BTreeSet<&str> =
         holding(state, now).filter(|given| meant(&given.to)).map(|given| given.principal.as_str()).collect();
     people.len() >= needed(state)
+}
+
+/// What persons say of a machine that they stand before.
+#[derive(Debug)]
+pub struct Word {
+    /// As what each of them has found it.
+    pub people: BTreeMap<String, Found>,
+    /// When the first of these words was given, by both clocks.
+    pub first: Instant,
+    /// See `first`.
+    pub first_wall: WallTime,
+    /// Until when all of them hold.
+    pub until: Instant,
+    /// When enough of them had given theirs; `None` while one more is needed.
+    pub complete: Option<Instant>,
+}
+
+impl Word {
+    /// What the boldest of them says: if that is not so, somebody stands before another machine.
+    pub fn found(&self) -> Found {
+        self.people.values().copied().max().unwrap_or(Found::Off)
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said: Vec<String> = self.people.iter().map(|(who, found)| format!("{found} by the word of {who}")).collect();
+        f.pad(&said.join(", "))
+    }
+}
+
+/// What persons say of this machine, as far as their word still holds; `None` if nobody does.
+pub fn that_off(state: &State, machine: &MachineId, now: Instant) -> Option<Word> {
+    let mut given: Vec<(Instant, &str, Found)> = Vec::new();
+    let (mut first_wall, mut ends) = (WallTime(u64::MAX), Instant(u64::MAX));
+    for word in holding(state, now) {
+        let Consent::Off { machine: of, found, .. } = &word.to else { continue };
+        // its time began when it was given, by this life's clock
+        let until = state.watch.consents.get(word).filter(|_| of == machine);
+        if let Some(until) = until {
+            given.push((Instant(until.0.saturating_sub(CONSENT_HOLDS.0)), &word.principal, *found));
+            ends = ends.min(*until);
+            first_wall = first_wall.min(word.at);
+        }
+    }
+    given.sort_unstable();
+    let first = given.first()?.0;
+    let (mut people, mut complete) = (BTreeMap::new(), None);
+    for (at, who, found) in given {
+        people.insert(who.to_owned(), found);
+        if complete.is_none() && people.len() >= needed(state) {
+            complete = Some(at);
+        }
+    }
+    Some(Word { people, first, first_wall, until: ends, complete })
 }
 
 /// For how long a word still holds; nothing if it does not.

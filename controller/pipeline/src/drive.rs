@@ -110,7 +110,7 @@ fn fence(state: &mut State, work: &mut Work, out: &mut Out) {
     if let Err(reason) = s3_fence::drive(state, work, out) {
         return give_up(state, work, out, "F0303", reason, true);
     }
-    let Some(authority) = s3_fence::judge(state, work, out.now) else { return };
+    let Some(authority) = s3_fence::judge(state, work, out.now) else { return unproven(state, work, out) };
     if work.proven_at.is_none() {
         prove(state, work, out, &authority);
     }
@@ -178,9 +178,37 @@ fn wait_for_agents(state: &mut State, work: &mut Work, out: &mut Out, lacking: &
     }
 }
 
+/// So many missing parts of a proof are named.
+const MISSING_NAMED: usize = 6;
+
+/// A failover that waits for its proof for long is told, with what is missing: a person may be able to give it.
+fn unproven(state: &mut State, work: &Work, out: &mut Out) {
+    if work.plan.body().kind != Kind::Failover || work.proven_at.is_some() || work.stopped(&state.ledger).is_some() {
+        return;
+    }
+    let patience = work.since + limits::PROOF_PATIENCE;
+    if out.now < patience {
+        return out.wake(patience);
+    }
+    let plan = work.plan.id();
+    if !state.watch.alarms.insert(format!("unproven {plan}")) {
+        return;
+    }
+    let machines: Vec<String> = work.plan.body().fence.iter().map(ToString::to_string).collect();
+    let missing: Vec<String> = s3_fence::missing(work).into_iter().take(MISSING_NAMED).collect();
+    let text = format!(
+        "{plan} waits for a proof that {} cannot touch {} any more: {}",
+        machines.join(" and "),
+        work.plan.server().map_or_else(String::new, ToString::to_string),
+        missing.join("; ")
+    );
+    out.record(&mut state.ledger, Fact::Alarm { subject: machines.join(" "), code: "F0313".to_owned(), text });
+}
+
 fn prove(state: &mut State, work: &mut Work, out: &mut Out, authority: &Authority) {
     work.proven_at = Some(out.now);
-    let evidence = work.tasks.values().filter_map(|task| task.evidence.clone()).collect();
+    let of_tasks = work.tasks.values().filter_map(|task| task.evidence.clone());
+    let evidence = of_tasks.chain(s3_fence::evidence_by_word(state, work, out.now)).collect();
     let fact = Fact::Proven { plan: work.plan.id(), machines: authority.machines().to_vec(), sets: authority.sets(), evidence };
     out.record(&mut state.ledger, fact);
 }

@@ -1,6 +1,6 @@
 //! All that can happen to the core.
 
-use crate::record::{Record, Subject};
+use crate::record::{Found, Record, Subject};
 use std::sync::Arc;
 use vocabulary::boot::BootContact;
 use vocabulary::check::CheckOutcome;
@@ -111,6 +111,8 @@ pub enum Intent {
     ResumeGuard { domain: String, reason: String },
     /// Agrees that a restored store takes from the agents what was shown under that hash.
     Adopt { hash: String, reason: String },
+    /// Says that a machine which is being fenced is off: who says so stands before it, and has read its serial number.
+    ConfirmOff { machine: MachineId, serial: String, found: Found, reason: String },
     /// Lifts a machine's quarantine and returns it to a pool.
     ReleaseMachine { machine: MachineId },
     /// Stops every new effect for a server, or for the whole estate.

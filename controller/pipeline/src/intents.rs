@@ -68,6 +68,9 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
         Intent::AbortFailover { server, reason } => consents::abort(state, out, principal, &server, reason),
         Intent::Adopt { hash, reason } => adopt::adopt(state, out, principal, &hash, reason).map(|()| None),
         Intent::ResumeGuard { domain, reason } => consents::resume_guard(state, out, principal, domain, reason).map(|()| None),
+        Intent::ConfirmOff { machine, serial, found, reason } => {
+            consents::confirm_off(state, out, principal, (machine, serial, found), reason).map(|()| None)
+        }
         Intent::Hold { server, reason } => brakes::hold(state, out, principal, server, true, reason).map(|()| None),
         Intent::Resume { server, reason } => brakes::hold(state, out, principal, server, false, reason).map(|()| None),
         Intent::Maintain { subject, lasts, reason } => {
@@ -88,6 +91,7 @@ fn brief(intent: &Intent) -> Result<(), Fault> {
         | Intent::AbortFailover { reason, .. }
         | Intent::ResumeGuard { reason, .. }
         | Intent::Adopt { reason, .. }
+        | Intent::ConfirmOff { reason, .. }
         | Intent::Hold { reason, .. }
         | Intent::Resume { reason, .. }
         | Intent::Maintain { reason, .. } => reason,
@@ -126,6 +130,7 @@ fn not_held(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::AbortFailover { .. }
         | Intent::ResumeGuard { .. }
         | Intent::Adopt { .. }
+        | Intent::ConfirmOff { .. }
         | Intent::Hold { .. }
         | Intent::Resume { .. }
         | Intent::Maintain { .. }
@@ -160,6 +165,7 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::AbortFailover { .. }
         | Intent::ResumeGuard { .. }
         | Intent::Adopt { .. }
+        | Intent::ConfirmOff { .. }
         | Intent::Hold { .. }
         | Intent::Resume { .. }
         | Intent::Maintain { .. }

@@ -17,6 +17,8 @@ use vocabulary::{AgentId, Epoch, MachineId, OutletId, PlanId, PoolId, ServerId, 
 pub struct Ledger {
     /// The last epoch drawn. One counter for the whole estate.
     pub epoch: Epoch,
+    /// When the newest record was written, by the wall clock that was ahead most.
+    pub newest: WallTime,
     /// Machines.
     pub machines: BTreeMap<MachineId, MachineRow>,
     /// Servers.
@@ -88,6 +90,8 @@ pub struct Hold {
 
 /// For how long a person's word holds: what was true when it was given may not be true later.
 pub const CONSENT_HOLDS: Span = Span::seconds(900);
+/// As what a plan ends before its ownership transaction whose target cannot be used.
+const SPARE_AT_FAULT: &str = "F0406";
 /// So many words are kept at most, the newest.
 const CONSENTS_MAX: usize = 256;
 
@@ -296,6 +300,7 @@ impl Ledger {
 
     /// Folds one record in.
     pub fn apply(&mut self, record: &Record) {
+        self.newest = self.newest.max(record.at);
         match &record.fact {
             Fact::Intended { .. } | Fact::Estate { .. } | Fact::Proven { .. } | Fact::Alarm { .. } => {}
             Fact::Outcome { plan, raised, .. } => self.apply_raised(*plan, raised.as_ref()),
@@ -326,13 +331,10 @@ impl Ledger {
                     outlets: outlets.clone(),
                 });
             }
-            Fact::OutletsCut { plan, machine } => self.machine(machine).outlets_cut = Some(*plan),
-            Fact::OutletsFed { machine, .. } => self.machine(machine).outlets_cut = None,
-            Fact::OutletsDoubted { machine, .. } => {
-                if let Some(enrolled) = &mut self.machine(machine).enrolled {
-                    enrolled.outlets.clear();
-                }
-            }
+            of_a_machine @ (Fact::OutletsCut { .. }
+            | Fact::OutletsFed { .. }
+            | Fact::OutletsDoubted { .. }
+            | Fact::OffContradicted { .. }) => self.apply_mains(of_a_machine),
             Fact::AgentEnrolled { agent } => {
                 self.agents.insert(agent.clone());
             }
@@ -361,9 +363,23 @@ impl Ledger {
                 self.apply_brake(brake, record.at);
             }
             Fact::Consented { to, principal, .. } => self.apply_consented(to, principal, record.at),
-            Fact::Restored { entries, taken, .. } => self.restored = Some(Restored { entries: *entries, taken: *taken }),
+            Fact::Restored { entries, taken, .. } => self.apply_restored(*entries, *taken),
             Fact::Adopted { adoption, .. } => self.apply_adopted(adoption),
             about_server => self.apply_server(about_server, record.at),
+        }
+    }
+
+    fn apply_mains(&mut self, fact: &Fact) {
+        match fact {
+            Fact::OutletsCut { plan, machine } => self.machine(machine).outlets_cut = Some(*plan),
+            Fact::OffContradicted { machine, .. } => self.forget_off(machine),
+            Fact::OutletsFed { machine, .. } => self.machine(machine).outlets_cut = None,
+            Fact::OutletsDoubted { machine, .. } => {
+                if let Some(enrolled) = &mut self.machine(machine).enrolled {
+                    enrolled.outlets.clear();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -402,6 +418,11 @@ impl Ledger {
         }
     }
 
+    /// What persons said of a machine is no longer worth anything: it has shown that it lives, or is about to be used.
+    fn forget_off(&mut self, machine: &MachineId) {
+        self.consents.retain(|given| !matches!(&given.to, Consent::Off { machine: of, .. } if of == machine));
+    }
+
     /// The reason for a wait may be gone: if it is not, the next look tells it again.
     fn forget_held(&mut self, code: &str) {
         for row in self.servers.values_mut().filter(|row| row.held.as_ref().is_some_and(|(held, ..)| held == code)) {
@@ -413,6 +434,7 @@ impl Ledger {
         match fact {
             Fact::Desired { server, running } => self.server(server).desired = *running,
             Fact::Heard { server, machine, last_reset, vantages, boot_ms } => {
+                self.forget_off(machine);
                 let heard = Heard { machine: machine.clone(), last_reset: last_reset.clone(), vantages: vantages.clone() };
                 self.server(server).heard = Some(heard);
                 if boot_ms.is_some() {
@@ -427,6 +449,7 @@ impl Ledger {
                 row.held = None;
                 row.would_have = None;
                 row.proposed = None;
+                row.past.clone().iter().for_each(|machine| self.forget_off(machine));
                 self.forget_consents(server);
             }
             Fact::Verdict { server, symptom, .. } => self.server(server).verdict = Some((at, symptom.clone())),
@@ -488,6 +511,8 @@ impl Ledger {
                 row.failovers.push(at);
             }
         }
+        // what is to be used will not stay off
+        self.forget_off(plan.target());
         if self.standing(plan.target()) == Standing::Free {
             self.machine(plan.target()).standing = Standing::Reserved(plan.id());
         }
@@ -533,6 +558,11 @@ impl Ledger {
         row.closed = Some(result.clone());
         row.times.1 = Some(at);
         let (target, begun, fence) = (row.plan.target().clone(), row.begun, row.plan.body().fence.clone());
+        // only a spare that is at fault leaves what was said of the machine as true as it was
+        if matches!(result, Err(ended) if ended.code != SPARE_AT_FAULT && !row.owned) {
+            fence.iter().for_each(|machine| self.forget_off(machine));
+        }
+        let Some(row) = self.plans.get(plan) else { return };
         let kind = row.plan.body().kind;
         let server = row.plan.server().cloned();
         if self.standing(&target) == Standing::Reserved(*plan) {

@@ -100,6 +100,8 @@ pub enum Fact {
     OutletsFed { plan: PlanId, machine: MachineId },
     /// A machine lived on although its outlets were cut: they prove nothing until they are tried anew.
     OutletsDoubted { machine: MachineId, why: String },
+    /// A machine that persons said was off showed a sign of life: their word is worth nothing any more.
+    OffContradicted { machine: MachineId, sign: String },
     /// The one ownership transaction.
     Owned(Ownership),
     /// A part of a fence that is not confirmed yet; retried for ever.
@@ -188,6 +190,37 @@ pub enum Consent {
         /// The hash of what is taken.
         hash: String,
     },
+    /// Not that anything may be done, but that a machine is off: who says so stands before it.
+    Off {
+        /// Which.
+        machine: MachineId,
+        /// The serial number that was read off the box.
+        serial: String,
+        /// As what it was found, or left.
+        found: Found,
+    },
+}
+
+/// As what a person finds a machine that nobody can ask, or leaves it; each says more than the one before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Found {
+    /// It is off by its power button, and still has mains.
+    Off,
+    /// Every power cord is pulled.
+    Unplugged,
+    /// It is out of its rack.
+    Removed,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Found::Off => "off",
+            Found::Unplugged => "unplugged",
+            Found::Removed => "removed",
+        })
+    }
 }
 
 /// What somebody works on.

@@ -21,13 +21,17 @@
 //! }
 //! ```
 
+mod human;
 mod judge;
+mod life;
 mod outlets;
 mod power;
 mod send;
 
+pub(crate) use human::evidence as evidence_by_word;
+pub use human::{contacted, moved, read};
 pub(crate) use judge::order;
-pub use judge::{judge, same_holder, uncut};
+pub use judge::{judge, missing, same_holder, uncut};
 pub(crate) use outlets::are_cut;
 pub use outlets::{to_give_back, usable as usable_outlets};
 pub use power::polled;

@@ -14,7 +14,7 @@ use crate::watch::vantages;
 use crate::work::Phase;
 use crate::{consent, drive, intents, memory, recover, s3_fence, s4_place, s9_return};
 use std::collections::BTreeSet;
-use vocabulary::{Epoch, MachineId, PlanId, ServerId, Span};
+use vocabulary::{Epoch, Instant, MachineId, PlanId, ServerId, Span};
 
 /// How often everything is looked at even if nothing happens.
 const LOOK_AGAIN: Span = Span::ms(250);
@@ -31,7 +31,9 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
         What::Started { key, lab } => {
             state.life = Some(Life { key, lab });
             state.watch.drawn_before = state.ledger.epoch;
-            consent::notice(&mut state, out.now, out.wall);
+            // a clock that was set back while nobody ran makes no word younger
+            let wall = out.wall.max(state.ledger.newest);
+            consent::notice(&mut state, out.now, wall);
             recover::recover(&mut state, &mut out);
             run_all(&mut state, &mut out);
         }
@@ -116,6 +118,7 @@ fn run(state: &mut State, out: &mut Out, id: PlanId) {
 }
 
 fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
+    let read_before = volume_read(state, observation);
     s1_detect::observe(state, out.now, observation);
     match observation {
         Observation::Machine { machine, reading } => {
@@ -124,6 +127,7 @@ fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
             }
             if let Ok(reading) = reading {
                 s9_return::quarantined(state, out, machine, reading);
+                s3_fence::read(state, out, machine, reading);
             }
             // not by a walk over all servers: thousands of machines are looked at every few seconds
             if let Standing::Bearing(server) = state.ledger.standing(machine) {
@@ -134,12 +138,24 @@ fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
             heard(state, out, server);
             conclude(state, out, server);
         }
-        Observation::Volume { .. }
-        | Observation::Port { .. }
-        | Observation::Contact { .. }
-        | Observation::Canaries { .. }
-        | Observation::Hello { .. } => {}
+        Observation::Contact { contact, .. } => s3_fence::contacted(state, out, contact),
+        Observation::Volume { volume, .. } => {
+            let now = volume_read(state, observation);
+            // one that fell was reset with its target, and tells nothing
+            let grew = |(_, before): &(Instant, u64)| now.is_some_and(|(_, operations)| operations > *before);
+            if let Some((before, _)) = read_before.filter(grew) {
+                s3_fence::moved(state, out, volume, before);
+            }
+        }
+        Observation::Port { .. } | Observation::Canaries { .. } | Observation::Hello { .. } => {}
     }
+}
+
+/// When the volume of this reading was read last, and what it counted then.
+fn volume_read(state: &State, observation: &Observation) -> Option<(Instant, u64)> {
+    let Observation::Volume { volume, .. } = observation else { return None };
+    let watch = state.watch.volumes.get(volume)?;
+    Some((watch.last_read, watch.operations?))
 }
 
 /// Records, once a boot and vantage point, that a server was heard since its machine's last boot.

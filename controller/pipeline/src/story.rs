@@ -68,6 +68,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Proven { plan, machines, sets, .. } => {
             format!("{plan}: {} proven harmless by {}", list(machines), sets.join(" and "))
         }
+        Fact::OffContradicted { machine, sign } => format!("what was said of {machine} is worth nothing any more: {sign}"),
         Fact::OutletsCut { .. } | Fact::OutletsFed { .. } | Fact::OutletsDoubted { .. } => outlets(fact),
         Fact::Owned(ownership) => format!("{} belongs to {} now ({})", ownership.server, ownership.to, ownership.epoch),
         Fact::StandingOrder { machine, what, reason, .. } => format!("standing order on {machine}: {what} ({reason})"),
@@ -97,6 +98,9 @@ fn consented(to: &Consent, principal: &str, reason: &str) -> String {
         Consent::Plan { server, hash } => format!("{principal} approves plan {} of {server}", short(hash)),
         Consent::Adopt { hash } => {
             format!("{principal} agrees to what is to be adopted ({}){}", short(hash), because(reason))
+        }
+        Consent::Off { machine, serial, found } => {
+            format!("{principal} stands before {machine} (serial {serial}), which is {found}{}", because(reason))
         }
         Consent::LetGo { domain, machines } => {
             let machines: Vec<&MachineId> = machines.iter().collect();

@@ -54,6 +54,16 @@ pub mod limits {
     pub const HOLD_UP: Span = Span::seconds(3);
     /// So many signs of life of a machine whose outlets are cut take them out of its proofs: a foreign hand may have fed one meanwhile.
     pub const CONTRADICTIONS: u32 = 3;
+    /// A failover that has no proof so long after it began is told, with what is missing.
+    pub const PROOF_PATIENCE: Span = Span::seconds(60);
+    /// A machine that persons say is off is looked for at its ports so long before their word counts.
+    pub const WORD_SETTLE: Span = Span::seconds(5);
+    /// The pause between two looks.
+    pub const WORD_LOOK_EVERY: Span = Span::seconds(1);
+    /// A word that does not hold so much longer is not used any more: the target must be wired and powered on under it.
+    pub const WORD_LEFT_MIN: Span = Span::seconds(120);
+    /// By so much the clocks of two hosts may differ.
+    pub const CLOCKS_DIFFER: Span = Span::seconds(60);
     /// What a machine that is off may draw at one outlet, watts: an outlet that carries more is another machine's and is not tried.
     pub const STANDBY_WATTS_MAX: u32 = 30;
     /// Before outlets are tried, their agents may take so long to answer, and their meters to show the load.
@@ -331,6 +341,24 @@ pub enum Trial {
     Done(Result<(), String>),
 }
 
+/// What is seen of a machine that persons say is off.
+#[derive(Debug)]
+pub struct Attended {
+    /// What its ports have heard since.
+    pub window: Window,
+    /// When they are looked at again.
+    pub next_look: Instant,
+    /// A sign of life, until it is told.
+    pub sign: Option<String>,
+}
+
+impl Attended {
+    /// From now on.
+    pub fn since(now: Instant) -> Attended {
+        Attended { window: Window { since: now, ..Window::default() }, next_look: now, sign: None }
+    }
+}
+
 /// A command that is under way.
 #[derive(Debug)]
 struct Sent {
@@ -379,6 +407,8 @@ pub struct Work {
     pub identity: Option<MachineReading>,
     /// How often a machine showed a sign of life although all its outlets were seen cut.
     pub contradicted: BTreeMap<MachineId, u32>,
+    /// Machines that persons say are off, and what is seen of them since.
+    pub attended: BTreeMap<MachineId, Attended>,
     /// Enrolment: where the trial of the machine's outlets stands.
     pub trial: Trial,
     /// When the target was powered on in this life.
@@ -401,6 +431,7 @@ impl Work {
             proven_at: None,
             identity: None,
             contradicted: BTreeMap::new(),
+            attended: BTreeMap::new(),
             trial: Trial::default(),
             powered_on: None,
             ops: BTreeMap::new(),

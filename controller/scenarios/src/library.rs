@@ -37,6 +37,7 @@ const FILES: &[(&str, &str)] = files![
     "already-off",
     "target-restarts",
     "agent-forgets",
+    "confirmed-off",
     "restored-backup",
 ];
 

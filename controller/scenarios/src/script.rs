@@ -8,6 +8,7 @@ mod words;
 
 pub use read::{Fault, read};
 
+use pipeline::record::Found;
 use pipeline::stage::Stage;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -120,6 +121,8 @@ pub enum Step {
     Mode(Mode),
     /// A person agrees to the failover that waits; with `true` there is none that waits, and he is told so.
     Approve(ServerId, bool),
+    /// A person says that a machine is as he has left it, by the serial number on its box; with `true` nobody waits for that, and he is told so.
+    ConfirmOff(MachineId, Found, bool),
     /// A person has looked at what the guard holds in this failure domain, and lets it go.
     LetGo(String),
     /// The controller is killed.

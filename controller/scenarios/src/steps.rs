@@ -1,7 +1,10 @@
 //! A scenario's steps, each done by the hand it needs.
 
 use lab::control::Act;
+use lab::names::{MACHINES_MAX, Machine};
+use pipeline::record::Found;
 use serde_json::json;
+use vocabulary::MachineId;
 
 use crate::clock::wall_ms;
 use crate::expect;
@@ -64,6 +67,7 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
             let said = run.rig.product.command(&["failover", "approve", server.as_str(), "--yes", "--no-wait"]);
             if *in_vain { refused(said, NOTHING_WAITS) } else { said.map(drop) }
         }
+        Step::ConfirmOff(machine, found, in_vain) => confirm_off(run, machine, *found, *in_vain),
         Step::LetGo(domain) => {
             let words: Vec<&str> = ["guard", "resume"].into_iter().chain(domain.split(' ')).collect();
             let words: Vec<&str> = words.into_iter().chain(["--reason", REASON, "--yes"]).collect();
@@ -80,8 +84,20 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
     }
 }
 
+/// A person reads the number off the box, and says how it is.
+fn confirm_off(run: &Run<'_>, machine: &MachineId, found: Found, in_vain: bool) -> Done {
+    let boxes = (1..=MACHINES_MAX).map(Machine);
+    let serial = boxes.into_iter().find(|one| one.name() == machine.as_str()).map(Machine::serial).unwrap_or_default();
+    let found = found.to_string();
+    let words = ["machine", "confirm-off", machine.as_str(), "--serial", &serial, "--found", &found, "--reason", REASON];
+    let said = run.rig.product.command(&words);
+    if in_vain { refused(said, NO_PROOF_WAITS) } else { said.map(drop) }
+}
+
 /// What is said to somebody who agrees to what does not wait.
 pub const NOTHING_WAITS: &str = "F0211";
+/// What is said to somebody whose word nobody waits for.
+pub const NO_PROOF_WAITS: &str = "F0311";
 
 /// A command that has to be refused, for this reason and no other.
 pub fn refused<T>(said: Done<T>, code: &str) -> Done {

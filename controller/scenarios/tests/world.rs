@@ -81,6 +81,7 @@ passes! {
     already_off = "already-off",
     target_restarts = "target-restarts",
     agent_forgets = "agent-forgets",
+    confirmed_off = "confirmed-off",
     restored_backup = "restored-backup",
 }
 

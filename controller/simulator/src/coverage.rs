@@ -32,6 +32,7 @@ impl Coverage {
                 Fact::Proposed { .. } => self.met("proposed"),
                 Fact::Consented { to: Consent::Plan { .. }, .. } => self.met("approved"),
                 Fact::Consented { to: Consent::LetGo { .. }, .. } => self.met("let go"),
+                Fact::Consented { to: Consent::Off { .. }, .. } => self.met("said to be off"),
                 Fact::OlderMemory { .. } => self.met("older memory"),
                 Fact::Overruled { .. } => self.met("overruled"),
                 Fact::Readopted { .. } => self.met("readopted"),

@@ -221,6 +221,10 @@ pub enum Button {
     Abort(ServerId),
     /// Agrees that all goes on that the guard holds.
     LetGo,
+    /// Goes to each machine whose failover has waited for its proof for long, pulls its cords, reads its serial number, and says so.
+    ConfirmOff,
+    /// The same by the serial number of another machine, whose cords he has pulled.
+    ConfirmsAnother,
     /// Sets how far the controller may go by itself, in every tier.
     SetMode(Mode),
     /// Edits the documents.
@@ -400,6 +404,8 @@ impl fmt::Display for Button {
             Button::Abort(server) => write!(f, "aborts {server}"),
             Button::LetGo => write!(f, "lets-go"),
             Button::Adopt => write!(f, "adopts"),
+            Button::ConfirmOff => write!(f, "confirms-off"),
+            Button::ConfirmsAnother => write!(f, "confirms-another"),
             Button::SetMode(mode) => write!(f, "sets-mode {}", mode.word()),
             Button::Edit(edit) => write!(f, "edits-estate {edit}"),
         }
@@ -558,6 +564,8 @@ fn button(words: &[&str]) -> Option<Button> {
         ["aborts", server] => Button::Abort(server.parse().ok()?),
         ["lets-go"] => Button::LetGo,
         ["adopts"] => Button::Adopt,
+        ["confirms-off"] => Button::ConfirmOff,
+        ["confirms-another"] => Button::ConfirmsAnother,
         ["sets-mode", mode] => Button::SetMode(Mode::ALL.into_iter().find(|known| known.word() == *mode)?),
         ["edits-estate", what @ ..] => Button::Edit(edit::read(what)?),
         _ => return None,

@@ -23,6 +23,7 @@ use oracle::judge::{Clause, Course, Effective, Overlap, Span, effective, touched
 use oracle::limits::{FOREIGN_OVERLAP_MAX_NS, SECOND_NS};
 use oracle::roster::Roster;
 use oracle::writes::{Acks, Writes};
+use pipeline::plan::Kind;
 use pipeline::record::Fact;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,6 +32,9 @@ use vocabulary::request::{Request, Resource};
 use vocabulary::{AgentId, Epoch, MachineId, OpId, PlanId, RackId, ServerId};
 use world::bmc::Bmc;
 use world::target::Target;
+
+/// How a release's command begins that lifts bars, in the words of the records.
+const LIFTS: &str = "lift ";
 
 /// Something that must not be.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -104,6 +108,9 @@ struct Inner {
     epochs: BTreeMap<Resource, (Epoch, PlanId)>,
     /// Commands whose intent is in the store.
     intents: BTreeSet<OpId>,
+    /// Releases, and machines whose bars one of them has begun to lift.
+    releases: BTreeMap<PlanId, MachineId>,
+    lifted: BTreeSet<MachineId>,
     bmcs: BTreeMap<MachineId, Arc<Bmc>>,
     /// Paths at which a boot's secrets were handed out.
     handed_out: BTreeSet<String>,
@@ -359,6 +366,17 @@ impl Inner {
         }
     }
 
+    /// These machines were released: they have lost nothing any more.
+    fn released<'a>(&mut self, machines: impl Iterator<Item = &'a MachineId>) {
+        for machine in machines {
+            self.lost.remove(machine);
+            self.lifted.remove(machine);
+            for bearers in self.bearers.values_mut() {
+                bearers.remove(machine);
+            }
+        }
+    }
+
     /// Reads what the store holds since this was last looked at: intents; and machines that were released have lost nothing any more.
     fn read_store(&mut self) {
         while let Ok(page) = self.store.page(self.read, PAGE) {
@@ -366,13 +384,20 @@ impl Inner {
             self.read = last.number;
             for entry in page {
                 match entry.record.fact {
-                    Fact::Released { machine, .. } => {
-                        self.lost.remove(&machine);
-                        for bearers in self.bearers.values_mut() {
-                            bearers.remove(&machine);
-                        }
+                    Fact::Released { machine, .. } => self.released([&machine].into_iter()),
+                    // a release whose end was lost with a store: the first bar is lifted when all is proven
+                    Fact::Adopted { adoption, .. } => {
+                        let lifted: Vec<MachineId> = adoption.freed.into_keys().filter(|id| self.lifted.contains(id)).collect();
+                        self.released(lifted.iter());
                     }
-                    Fact::Intent { op, .. } => drop(self.intents.insert(op)),
+                    Fact::Sealed { plan, .. } if plan.body().kind == Kind::Release => {
+                        self.releases.insert(plan.id(), plan.target().clone());
+                    }
+                    Fact::Intent { op, plan, what, .. } => {
+                        let of = self.releases.get(&plan).filter(|_| what.starts_with(LIFTS));
+                        self.lifted.extend(of.cloned());
+                        self.intents.insert(op);
+                    }
                     _ => {}
                 }
             }

@@ -13,6 +13,7 @@ use vocabulary::{AgentId, Epoch, MachineId, PlanId, ServerId, Span, TierId};
 
 mod backup;
 mod brakes;
+mod confirm_off;
 mod discover;
 mod driver;
 mod failover;
@@ -20,6 +21,7 @@ mod probe;
 
 pub use backup::{Adopt, Backup, Restore};
 pub use brakes::{Hold, Maintenance, Resume, Worked, WorkedKind};
+pub use confirm_off::ConfirmOff;
 pub use discover::{Discover, IPMI_PORT, REDFISH_PORT};
 pub use driver::{Driver, DriverProgram, DriverTest, OutletsTest, SwitchTest};
 pub use failover::{ApproveFailover, Failover, Guard, Report, StartFailover};
@@ -305,6 +307,8 @@ not touched (F0206).")]
         #[command(flatten)]
         wait: Wait,
     },
+    /// Say that a failed machine is off, when nothing that can be asked proves it: you stand before it
+    ConfirmOff(ConfirmOff),
     /// Lift a machine's quarantine: it is proven off, parked, and a spare again
     #[command(after_help = "Examples:
   understudy machine release m1          asks to type the name

@@ -89,6 +89,7 @@ pub fn is_first(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::StartFailover { .. }
         | Intent::ApproveFailover { .. }
         | Intent::AbortFailover { .. }
+        | Intent::ConfirmOff { .. }
         | Intent::ReleaseMachine { .. } => {}
         Intent::EnrolAgent { .. }
         | Intent::Adopt { .. }

@@ -1,15 +1,17 @@
-//! What persons say to what is about to be done: yes to a plan, no to one, yes to what the guard holds. It must never do anything itself: what is
+//! What persons say to what is about to be done: yes to a plan, no to one, yes to what the guard holds, that a machine is off. It must never do anything itself: what is
 //! agreed to is decided upon anew.
 
 use super::brakes;
 use crate::consent;
+use crate::ledger::PlanRow;
 use crate::out::Out;
 use crate::plan::Kind;
-use crate::record::{Consent, Ended, Fact};
+use crate::record::{Consent, Ended, Fact, Found};
 use crate::s2_decide::guard::{self, Domain};
 use crate::state::State;
 use crate::{s4_place, s9_return};
 use std::collections::BTreeSet;
+use vocabulary::estate::ProofChoice;
 use vocabulary::{Fault, MachineId, PlanId, ServerId};
 
 /// A person agrees to the plan that was shown for the server, and to no other.
@@ -96,6 +98,56 @@ pub fn resume_guard(state: &mut State, out: &mut Out, principal: &str, domain: S
     };
     let machines: BTreeSet<MachineId> = found.suspects.clone();
     let to = Consent::LetGo { domain, machines };
+    out.record(&mut state.ledger, Fact::Consented { to, principal: principal.to_owned(), reason });
+    consent::notice(state, out.now, out.wall);
+    Ok(())
+}
+
+/// So many characters of a wrong serial number are told.
+const SERIAL_SHOWN_MAX: usize = 64;
+
+/// A person stands before a machine that is being fenced, and says that it is off. Whoever types the serial number of another box stands before that.
+pub fn confirm_off(
+    state: &mut State,
+    out: &mut Out,
+    principal: &str,
+    (machine, serial, found): (MachineId, String, Found),
+    reason: String,
+) -> Result<(), Fault> {
+    let Some(document) = state.estate.machines.get(&machine) else { return Err(s4_place::unknown_machine(&machine)) };
+    if state.estate.settings.fencing.proof != ProofChoice::Any {
+        return Err(Fault::new(
+            311,
+            "`fencing.proof` of this estate leaves the word of persons out",
+            "set it to `any` in the estate's document, if that is what the site wants",
+        ));
+    }
+    let fences = |row: &&PlanRow| row.plan.body().kind == Kind::Failover && row.plan.body().fence.contains(&machine);
+    let Some(plan) = state.ledger.open_plans().find(fences).map(|row| row.plan.id()) else {
+        return Err(Fault::new(
+            311,
+            format!("no failover waits for a proof that {machine} is off"),
+            "`understudy failover start SERVER` begins one; `understudy status` shows what is under way",
+        ));
+    };
+    if reason.trim().is_empty() {
+        let remedy = "say how you know: who pulled which cords, and the ticket";
+        return Err(Fault::new(73, "a word that stands for a proof needs a reason", remedy));
+    }
+    let same = !document.serial.trim().is_empty() && document.serial.trim().eq_ignore_ascii_case(serial.trim());
+    if !same {
+        let read: String = serial.trim().chars().take(SERIAL_SHOWN_MAX).flat_map(char::escape_debug).collect();
+        return Err(Fault::new(
+            312,
+            format!("the serial number of {machine} is not `{read}`: you may stand before another machine"),
+            format!(
+                "read it off the box that you have looked at; `understudy machine show {machine}` tells where {machine} stands"
+            ),
+        ));
+    }
+    let what = format!("machine confirm-off {machine} ({plan})");
+    out.record(&mut state.ledger, Fact::Intended { principal: principal.to_owned(), what });
+    let to = Consent::Off { machine, serial: serial.trim().to_owned(), found };
     out.record(&mut state.ledger, Fact::Consented { to, principal: principal.to_owned(), reason });
     consent::notice(state, out.now, out.wall);
     Ok(())

@@ -1,11 +1,18 @@
 //! How an adoption is folded: a restored store's rows become what the agents say. Total, and decides nothing.
 
-use super::{Ledger, Overruled, Placement, Standing};
+use super::{Ledger, Overruled, Placement, Restored, Standing};
 use crate::adoption::{Adoption, Barred, Kept, Placed};
 use crate::record::Consent;
-use vocabulary::{MachineId, PlanId, ServerId};
+use vocabulary::{MachineId, PlanId, ServerId, WallTime};
 
 impl Ledger {
+    /// From here on it is a backup.
+    pub(super) fn apply_restored(&mut self, entries: u64, taken: WallTime) {
+        self.restored = Some(Restored { entries, taken });
+        // a word is about what was so when it was given, and who knows what was done since
+        self.consents.clear();
+    }
+
     /// Why this store takes nothing upon itself, if so: it came from a backup, and nobody has had it adopted.
     pub fn unadopted(&self) -> Option<String> {
         let from = self.restored.as_ref()?;

@@ -1,6 +1,6 @@
 //! When a fence is proven: the rules over confirmed parts, and the only makers of authorities.
 
-use super::{Authority, FenceProof, NeverPlaced, SameHolder, outlets, volumes};
+use super::{Authority, FenceProof, NeverPlaced, SameHolder, human, outlets, volumes};
 use crate::plan::Kind;
 use crate::state::State;
 use crate::work::{Key, Phase, Progress, Task, Work};
@@ -13,6 +13,7 @@ struct Parts {
     power: Option<Instant>,
     power_is_strong: bool,
     outlets: Option<Instant>,
+    human: Option<Instant>,
     network: Option<Instant>,
     permits: Option<Instant>,
 }
@@ -72,7 +73,9 @@ pub(super) fn answered(state: &State, work: &mut Work, now: Instant) {
     let Some((server, watch)) = work.plan.server().and_then(|id| state.watch.servers.get_key_value(id)) else { return };
     let answers = watch.vantages.iter().filter(|(_, seen)| seen.outcome.answered());
     let Some((asked, vantage)) = answers.filter_map(|(id, seen)| Some((seen.asked_after?, id))).max() else { return };
-    outlets::served(state, work, (asked, now), &format!("{server} was answered for at {vantage}"));
+    let sign = format!("{server} was answered for at {vantage}");
+    outlets::served(state, work, (asked, now), &sign);
+    human::answered(state, work, (asked, now), &sign);
     for (key, task) in &mut work.tasks {
         let Key::Power(machine) = key else { continue };
         if task.window.as_ref().is_none_or(|window| asked < window.first_off) {
@@ -87,18 +90,15 @@ pub(super) fn answered(state: &State, work: &mut Work, now: Instant) {
     }
 }
 
-/// The first sufficient set of one machine: P (weak P counts since S stands), O, or N beside S. S was judged before.
+/// The first sufficient set of one machine: N beside S, P (weak P counts since S stands), O, or H. S was judged before.
 fn sufficient(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Option<(Vec<&'static str>, Instant)> {
     let parts = parts(state, work, machine, now);
     let choice = state.estate.settings.fencing.proof;
     let by_power = parts.power.filter(|_| choice != ProofChoice::StorageAndNetworkOnly);
     let by_network = parts.network.filter(|_| network_counts(state, machine));
-    let (set, at) = match (by_network, by_power, parts.outlets) {
-        (Some(network), _, _) => (vec!["N"], network),
-        (None, Some(power), _) => (vec![if parts.power_is_strong { "P" } else { "P (weak)" }], power),
-        (None, None, Some(outlets)) => (vec!["O"], outlets),
-        (None, None, None) => return None,
-    };
+    let power = if parts.power_is_strong { "P" } else { "P (weak)" };
+    let sets = [("N", by_network), (power, by_power), ("O", parts.outlets), ("H", parts.human)];
+    let (set, at) = sets.into_iter().find_map(|(set, at)| Some((vec![set], at?)))?;
     // old permits: revocation confirmed everywhere, or N stands
     match (parts.permits, parts.network) {
         (Some(permits), _) => Some((set, at.min(permits))),
@@ -134,7 +134,8 @@ fn parts(state: &State, work: &Work, machine: &MachineId, now: Instant) -> Parts
     };
     let outlets = outlets::proven(state, work, machine, fresh);
     let power_is_strong = power_task.is_some_and(|task| task.strong);
-    Parts { power: power_task.and_then(fresh), power_is_strong, outlets, network, permits }
+    let human = human::proven(state, work, machine, now);
+    Parts { power: power_task.and_then(fresh), power_is_strong, outlets, human, network, permits }
 }
 
 /// The oldest confirmation among the tasks of a kind; `None` if one of them is not confirmed freshly, or there is none.
@@ -170,6 +171,23 @@ pub fn uncut(work: &Work) -> Vec<(MachineId, String, String)> {
             Some((machine, what, task.reason.clone().unwrap_or_else(|| "not answered yet".to_owned())))
         })
         .collect()
+}
+
+/// What of a fence is not confirmed, volumes included, each with its reason; what every proof needs comes first.
+pub fn missing(work: &Work) -> Vec<String> {
+    let open = work.tasks.iter().filter(|(_, task)| !task.is_confirmed() && task.progress != Progress::Unavailable);
+    let named = open.filter_map(|(key, task)| {
+        // what nothing else can stand for comes first
+        let (rank, what) = match key {
+            Key::Volume(volume) => (0, format!("revoke {volume}")),
+            Key::Permit(..) => (1, order(key).map(|(machine, what)| format!("{machine}: {what}"))?),
+            _ => (2, order(key).map(|(machine, what)| format!("{machine}: {what}"))?),
+        };
+        Some((rank, format!("{what} ({})", task.reason.as_deref().unwrap_or("no answer yet"))))
+    });
+    let mut named: Vec<(u8, String)> = named.collect();
+    named.sort();
+    named.into_iter().map(|(_, text)| text).collect()
 }
 
 /// A fencing task as a standing order: machine and what.

@@ -1,6 +1,6 @@
 //! Which devices are asked what while fencing, and what their answers confirm.
 
-use super::{initiator, judge, outlets, power, subject, volumes};
+use super::{human, initiator, judge, life, outlets, power, subject, volumes};
 use crate::effect::Agent;
 use crate::out::Out;
 use crate::plan::Kind;
@@ -113,6 +113,8 @@ pub fn drive(state: &mut State, work: &mut Work, out: &mut Out) -> Result<(), St
     tell_vetoes(state, work, out);
     outlets::tell(state, work, out);
     outlets::pursue(state, work, out);
+    human::tell(state, work, out);
+    human::attend(state, work, out);
     for key in work.due(out.now) {
         let Some((agent, resource, action)) = fencing_action(state, work, &key) else { continue };
         if !work.advanced.contains(&resource) || work.is_held_back(&state.ledger, &key, &action, out.now) {
@@ -139,13 +141,7 @@ fn look_for_life(state: &mut State, work: &mut Work, out: &mut Out, machine: &Ma
     if !work.tasks.iter().any(said_off) || judge::stands_by_network(state, work, machine, out.now) {
         return;
     }
-    for port in state.estate.machines.get(machine).map(|document| document.ports()).unwrap_or_default() {
-        let key = Key::Life(machine.clone(), port.clone());
-        if !work.tasks.contains_key(&key) {
-            let agent = Agent::Switch(port.switch.clone());
-            work.send(&mut state.ledger, out, key, agent, Stage::Fence, Action::ReadPort { port });
-        }
-    }
+    life::look(state, work, out, machine);
 }
 
 /// Signs of life that have voided a power proof are told, once a plan and machine.
@@ -276,16 +272,18 @@ pub fn complete(state: &State, work: &mut Work, now: Instant, key: &Key, asked: 
     if let (Key::Port(machine, _) | Key::Life(machine, _), Ok(Answer::Port(reading))) = (key, outcome) {
         power::heard(state, work, machine, asked, now, reading);
         outlets::heard(state, work, machine, (asked, now), reading);
+        human::heard(state, work, machine, asked, reading);
     }
     if let (Key::Power(machine), Ok(Answer::Machine(reading))) = (key, outcome) {
         outlets::bmc_answered(state, work, machine, (asked, now), reading);
+        human::bmc_answered(state, work, machine, (asked, now), reading);
     }
     if let Key::Life(machine, _) = key {
         work.tasks.remove(key);
         looked_for_life(work, machine, now);
         return;
     }
-    let looking = matches!(key, Key::Power(machine) | Key::Cut(machine, _) if looking(work, machine));
+    let looking = matches!(key, Key::Power(machine) | Key::Cut(machine, _) if life::is_looked_for(work, machine));
     let Some(task) = work.tasks.get_mut(key) else { return };
     if task.look == Look::Looking {
         looked(task, now, outcome);
@@ -350,7 +348,7 @@ fn looked(task: &mut Task, now: Instant, outcome: &Result<Answer, AgentError>) {
 
 /// A look at one of its ports ended; one that could not be read says nothing.
 fn looked_for_life(work: &mut Work, machine: &MachineId, now: Instant) {
-    let looking = looking(work, machine);
+    let looking = life::is_looked_for(work, machine);
     for (key, task) in &mut work.tasks {
         match key {
             Key::Power(of) if of == machine => power::conclude(task, looking, now),
@@ -358,11 +356,6 @@ fn looked_for_life(work: &mut Work, machine: &MachineId, now: Instant) {
             _ => {}
         }
     }
-}
-
-/// True while a look at a port of the machine is under way.
-fn looking(work: &Work, machine: &MachineId) -> bool {
-    work.tasks.keys().any(|key| matches!(key, Key::Life(of, _) if of == machine))
 }
 
 fn advanced(task: &mut Task, now: Instant, agent: &Agent, outcome: &Result<Answer, AgentError>) {

@@ -4,6 +4,7 @@ use super::words::{Complaint, Words};
 use super::{Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
 use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
 use lab::names::{BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGENT};
+use pipeline::record::Found;
 use std::collections::BTreeSet;
 use vocabulary::boot::{BootMethod, Firmware};
 use vocabulary::estate::Mode;
@@ -119,6 +120,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
             let server = words.parsed("a server")?;
             Step::Approve(server, words.take(&["in", "vain"]))
         }
+        "confirm" => confirm(&mut words)?,
         "let" => {
             words.word("go")?;
             let (kind, name) = (words.need("a kind of failure domain, such as rack")?, words.need("its name")?);
@@ -152,7 +154,15 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, agent, readopt, release, hold, resume, maintenance, mode, approve, let go, restart, back up, restore, adopt, reboot, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, by hand, expect";
+
+fn confirm(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    let machine = words.parsed("a machine")?;
+    let word = words.need("off, unplugged or removed")?;
+    let found = [Found::Off, Found::Unplugged, Found::Removed].into_iter().find(|found| found.to_string() == word);
+    let found = found.ok_or_else(|| format!("a machine is found off, unplugged or removed, not `{word}`"))?;
+    Ok(Step::ConfirmOff(machine, found, words.take(&["in", "vain"])))
+}
 
 fn maintenance(words: &mut Words<'_>) -> Result<Step, Complaint> {
     if words.take(&["of"]) {

@@ -2,13 +2,13 @@
 //! do.
 
 use pipeline::event::Intent;
-use pipeline::record::Subject;
+use pipeline::record::{Found, Subject};
 use vocabulary::estate::Mode;
 use vocabulary::{MachineId, ServerId, Span};
 
 use crate::limits::{COMMAND, REASON, TARGET_AWAY};
 use crate::script::{Numbered, Step};
-use crate::steps::{NOTHING_WAITS, refused};
+use crate::steps::{NO_PROOF_WAITS, NOTHING_WAITS, refused};
 use crate::trouble::{Done, Trouble};
 use crate::world::expect;
 use crate::world::run::{Act, Run};
@@ -57,6 +57,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         }
         Step::Mode(mode) => go_so_far(run, *mode).await,
         Step::Approve(server, in_vain) => approve(run, server, *in_vain).await,
+        Step::ConfirmOff(machine, found, in_vain) => confirm_off(run, machine, *found, *in_vain).await,
         Step::LetGo(domain) => {
             run.rig.command(Intent::ResumeGuard { domain: domain.clone(), reason: REASON.to_owned() }).await.map(drop)
         }
@@ -75,6 +76,15 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::ByHand { server, to } => run.by_hand(server, to).await,
         Step::Expect(expectation) => expect::check(run, expectation).await,
     }
+}
+
+/// A person reads the number off the box, and says how it is.
+async fn confirm_off(run: &Run, machine: &MachineId, found: Found, in_vain: bool) -> Done {
+    let document = run.rig.site.estate.machines.get(machine);
+    let serial = document.map(|document| document.serial.clone()).unwrap_or_default();
+    let intent = Intent::ConfirmOff { machine: machine.clone(), serial, found, reason: REASON.to_owned() };
+    let said = run.rig.command(intent).await;
+    if in_vain { refused(said, NO_PROOF_WAITS) } else { said.map(drop) }
 }
 
 async fn release(run: &Run, machine: &MachineId) -> Done {

@@ -82,6 +82,7 @@ pub const FLOORS: &[(&str, u64)] = &[
     ("deed operator aborts", 20),
     ("deed operator adopts", 130),
     ("deed operator approves", 300),
+    ("deed operator confirms-off", 20),
     ("deed operator has-done", 20),
     ("deed operator holds", 25),
     ("deed operator lets-go", 80),

@@ -41,6 +41,11 @@ pub(super) fn machine(drawing: &mut Drawing<'_>, at: Duration) {
         _ => drawing.passing(at, to(ToMachine::LoseMains), to(ToMachine::RegainMains)),
     }
     if drawing.half() {
+        // whoever is on call goes there where a failover waits
+        let goes = at + drawing.span(FAILED_OVER);
+        drawing.add(goes, Deed::Operator(Button::ConfirmOff));
+    }
+    if drawing.half() {
         let back = at + drawing.span(LONG);
         drawing.add(back, to(ToMachine::Repair));
         if drawing.half() {
@@ -267,7 +272,7 @@ pub(super) fn target(drawing: &mut Drawing<'_>, at: Duration) {
 pub(super) fn operator(drawing: &mut Drawing<'_>, at: Duration) {
     let (machine, server) = (drawing.one(&drawing.targets.machines), drawing.one(&drawing.targets.servers));
     let Some((machine, server)) = machine.zip(server) else { return };
-    let deed = match drawing.dice.between(0, 12) {
+    let deed = match drawing.dice.between(0, 13) {
         0 => Deed::Operator(Button::Release(machine)),
         1 => Deed::Operator(Button::Start(server)),
         2 => {
@@ -311,6 +316,14 @@ pub(super) fn operator(drawing: &mut Drawing<'_>, at: Duration) {
                 drawing.add(back, Deed::Operator(Button::SetMode(Mode::Auto)));
             }
             Deed::Operator(Button::SetMode(mode))
+        }
+        11 => {
+            // whoever is on call looks in the hall now and then
+            for _ in 0..drawing.number(1, 8) {
+                let looks = at + drawing.span(LONG);
+                drawing.add(looks, Deed::Operator(Button::ConfirmOff));
+            }
+            Deed::Operator(Button::ConfirmsAnother)
         }
         _ => Deed::Machine(machine, ToMachine::Press),
     };

@@ -86,6 +86,8 @@ impl Judge {
             highest: BTreeMap::new(),
             epochs: BTreeMap::new(),
             intents: BTreeSet::new(),
+            releases: BTreeMap::new(),
+            lifted: BTreeSet::new(),
             wanted: BTreeMap::new(),
             handed_out: BTreeSet::new(),
             last: BTreeMap::new(),

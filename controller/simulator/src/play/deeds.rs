@@ -37,6 +37,8 @@ impl Play {
             Deed::Operator(Button::Approve(server)) => self.approve(server),
             Deed::Operator(Button::LetGo) => self.let_go(),
             Deed::Operator(Button::Adopt) => self.has_it_adopted(),
+            Deed::Operator(Button::ConfirmOff) => self.confirm_off(false).await,
+            Deed::Operator(Button::ConfirmsAnother) => self.confirm_off(true).await,
             Deed::Operator(button) => self.press_button(button),
         };
         if done {
@@ -311,7 +313,13 @@ impl Play {
             }
             Button::EndMaintenance(machine) => (Intent::EndMaintenance { subject: Subject::Machine(machine) }, None),
             // not at the controller, or not one alone
-            Button::Edit(_) | Button::SetMode(_) | Button::Approve(_) | Button::LetGo | Button::Adopt => return false,
+            Button::Edit(_)
+            | Button::SetMode(_)
+            | Button::Approve(_)
+            | Button::LetGo
+            | Button::Adopt
+            | Button::ConfirmOff
+            | Button::ConfirmsAnother => return false,
             Button::Abort(server) => (Intent::AbortFailover { server, reason: "a person thinks it over".into() }, None),
             Button::Readopt(agent) => {
                 let handle = controller.handle.clone();

@@ -2,20 +2,27 @@
 //! never give anybody what an operator could not have.
 
 use super::Play;
-use crate::deed::Edit;
+use crate::deed::{Edit, ToMachine};
 use engine::Handle;
 use pipeline::State;
 use pipeline::event::Intent;
+use pipeline::plan::Kind;
+use pipeline::record::Found;
 use pipeline::s2_decide::guard::{self, Domain};
+use pipeline::work::{Phase, Work};
 use std::sync::Arc;
 use std::time::Duration;
 use vocabulary::estate::{Estate, Mode};
-use vocabulary::{AgentId, BootServiceId, PduId, ServerId, StorageId, SwitchId};
+use vocabulary::{AgentId, BootServiceId, Instant, MachineId, PduId, ServerId, Span, StorageId, SwitchId};
 
 /// How long its operator waits for an answer.
-/// How long he stays at it.
-const ADOPTS_WITHIN: Duration = Duration::from_secs(120);
 const ANSWER: Duration = Duration::from_secs(20);
+/// How long he stays at what is to be adopted.
+const ADOPTS_WITHIN: Duration = Duration::from_secs(120);
+/// How long he looks at a screen that shows nothing.
+const LOOKS_AT_IT: Duration = Duration::from_secs(1);
+/// So long he lets a failover try by itself before he goes there.
+const GOES_AFTER: Span = Span::seconds(30);
 /// How long he waits until agents have said hello, and machines are taken in.
 const WAITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
@@ -118,6 +125,38 @@ impl Play {
         });
         true
     }
+}
+
+impl Play {
+    /// Goes to the machines whose failovers wait for a proof, pulls their cords and says so. He who goes astray pulls those of the next
+    /// machine, and reads its number.
+    pub(super) async fn confirm_off(&mut self, astray: bool) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        let handle = controller.handle.clone();
+        let now = handle.clock().now();
+        // whoever finds the controller dead, or standing still, goes nowhere
+        let asked = tokio::time::timeout(LOOKS_AT_IT, handle.query(move |state| waiting(state, now))).await;
+        let Ok(Ok(waiting)) = asked else { return false };
+        let boxes: Vec<MachineId> = self.site.estate.machines.keys().cloned().collect();
+        for machine in &waiting {
+            let next = boxes.iter().cycle().skip_while(|other| *other != machine).nth(1);
+            let before = next.filter(|_| astray).unwrap_or(machine);
+            self.strike_machine(before, ToMachine::LoseMains).await;
+            let serial = self.site.estate.machines.get(before).map(|document| document.serial.clone()).unwrap_or_default();
+            let reason = "the cords are in my hand".to_owned();
+            let intent = Intent::ConfirmOff { machine: machine.clone(), serial, found: Found::Unplugged, reason };
+            let handle = handle.clone();
+            tokio::spawn(async move { press(&handle, intent).await });
+        }
+        !waiting.is_empty()
+    }
+}
+
+/// Machines that failovers have tried in vain to prove harmless.
+fn waiting(state: &State, now: Instant) -> Vec<MachineId> {
+    let tried = |work: &&Work| work.phase == Phase::Fence && work.proven_at.is_none() && now.since(work.since) > GOES_AFTER;
+    let failovers = state.works.values().filter(tried).filter(|work| work.plan.body().kind == Kind::Failover);
+    failovers.flat_map(|work| work.plan.body().fence.clone()).collect()
 }
 
 /// What an operator does with a restored store: he looks at what the agents say, and agrees to it. True if nothing is left to adopt.

@@ -1,5 +1,6 @@
 //! `understudy machine`: boxes with a BMC.
 
+mod confirm_off;
 mod discover;
 mod enroll;
 mod identify;
@@ -26,6 +27,7 @@ pub async fn run(session: &Session, verb: Machine) -> Result<(), Failure> {
         Machine::Discover(asked) => discover::discover(session, asked).await,
         Machine::Identify { machine, off, seconds } => identify::identify(session, &machine, off, seconds).await,
         Machine::Enroll { machines, wait } => enroll::enroll(session, &machines, wait).await,
+        Machine::ConfirmOff(said) => confirm_off::confirm_off(session, said).await,
         Machine::Release { machine, yes, wait } => release::release(session, &machine, yes, wait).await,
     }
 }

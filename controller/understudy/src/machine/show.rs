@@ -74,6 +74,9 @@ pub fn text(full: &MachineFullView) -> String {
         let cut = machine.outlets_cut.as_ref().map_or(String::new(), |plan| format!(", cut by {plan}"));
         add("outlets", format!("{} ({proof}{cut})", machine.outlets.join(", ")));
     }
+    for (who, found) in machine.said.iter().flat_map(|said| &said.people) {
+        add("said to be", format!("{found}, by {who}"));
+    }
     for order in &machine.standing_orders {
         add("to confirm", order.clone());
     }

@@ -28,6 +28,7 @@ pub(crate) fn server(name: &str, machine: Option<&str>, state: &str) -> ServerVi
 
 fn machine(name: &str, state: &str) -> MachineView {
     MachineView {
+        said: None,
         name: name.into(),
         state: state.into(),
         server: None,

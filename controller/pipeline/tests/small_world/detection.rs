@@ -1,0 +1,116 @@
+//! How long a fault takes to be a verdict at the defaults, whenever it happens between two polls. The figures of SPECIFICATION.md.
+
+use crate::common::{World, id};
+use pipeline::effect::Agent;
+use pipeline::event::What;
+use pipeline::plan::Kind;
+use pipeline::record::Fact;
+use vocabulary::estate::{Detection, Mode};
+use vocabulary::{MachineId, ServerId};
+
+const UNEXPECTED_OFF_MS: u64 = 15_000;
+const HUNG_MS: u64 = 30_000;
+/// The world looks around so often: a fault falls between two looks.
+const LOOK_MS: u64 = 500;
+
+/// The longest time from the fault to the verdict, over every phase between two polls.
+fn slowest(fault: impl Fn(&mut World, &MachineId), symptom: &str) -> u64 {
+    let period = Detection::default().power_every.0;
+    let times = (0..period / LOOK_MS).map(|phase| {
+        let mut world = World::new(3);
+        world.start_servers();
+        world.detect_with(Detection::default());
+        // it has been well for a while
+        world.run(60_000 + phase * LOOK_MS);
+        let (machine, before, begin) = (id("m1"), world.records.len(), world.wall());
+        fault(&mut world, &machine);
+        world.run(60_000);
+        let verdict = world.records.iter().skip(before).find_map(|record| match &record.fact {
+            Fact::Verdict { symptom: seen, .. } => Some((record.at.0 - begin, seen.clone())),
+            _ => None,
+        });
+        let (took, seen) = verdict.unwrap_or_else(|| panic!("no verdict:\n{}", world.story()));
+        assert_eq!(seen.to_string(), symptom);
+        took
+    });
+    times.max().unwrap()
+}
+
+#[test]
+fn power_lost_is_a_verdict_within_15_s() {
+    let took = slowest(|world, machine| world.power_off(machine), "unexpected-off");
+    assert!(took <= UNEXPECTED_OFF_MS, "{took} ms");
+    assert!(took >= Detection::default().off_window.0, "{took} ms: before its window was over");
+}
+
+#[test]
+fn a_standstill_is_a_verdict_within_30_s() {
+    let took = slowest(|world, machine| world.machines.get_mut(machine).unwrap().frozen = true, "hung");
+    assert!(took <= HUNG_MS, "{took} ms");
+    assert!(took >= Detection::default().hung_window.0, "{took} ms: before its window was over");
+}
+
+#[test]
+fn a_standstill_with_a_dead_bmc_is_a_verdict_within_30_s() {
+    let frozen = |world: &mut World, machine: &MachineId| {
+        let machine = world.machines.get_mut(machine).unwrap();
+        (machine.frozen, machine.bmc_dead) = (true, true);
+    };
+    let took = slowest(frozen, "power-suspected");
+    assert!(took <= HUNG_MS, "{took} ms");
+}
+
+/// What is told of a server that one domain alone calls dead.
+fn told(fault: impl Fn(&mut World)) -> (String, String) {
+    let mut world = World::new(3);
+    world.start_servers();
+    // nobody reads the volumes' counters
+    world.dead_agents.insert(Agent::Storage(id("store1")));
+    world.run(60_000);
+    fault(&mut world);
+    world.run(120_000);
+    let owned = world.facts.iter().any(|fact| matches!(fact, Fact::Owned(owned) if owned.from.is_some()));
+    assert!(!owned, "{}", world.story());
+    let (code, reason, ..) = world.state().ledger.servers[&id::<ServerId>("web1")].held.clone().unwrap();
+    (code, reason)
+}
+
+#[test]
+fn a_machine_that_one_domain_alone_calls_dead_is_told_with_what_is_missing() {
+    let stopped = |world: &mut World| world.machines.get_mut(&id::<MachineId>("m1")).unwrap().frozen = true;
+    let (code, reason) = told(stopped);
+    assert_eq!(code, "F0205");
+    assert!(reason.ends_with("hung speaks alone, and no volume's counter bears it out"), "{reason}");
+    // the service goes on, whatever its BMC says
+    let (code, reason) = told(|world| world.machines.get_mut(&id::<MachineId>("m1")).unwrap().lies_off = true);
+    assert_eq!(code, "F0205");
+    assert!(reason.ends_with("unexpected-off speaks alone, and something answers at the server's address"), "{reason}");
+}
+
+#[test]
+fn a_verdict_is_not_acted_on_once_nothing_may_be_done() {
+    for blind in [true, false] {
+        let mut world = World::new(3);
+        world.start_servers();
+        world.run(5_000);
+        // the agents answer so late that what happens meanwhile comes before the first fencing effect
+        world.latency = 3_000;
+        world.power_off(&id("m1"));
+        while !world.facts.iter().any(|fact| matches!(fact, Fact::Sealed { plan, .. } if plan.body().kind == Kind::Failover)) {
+            world.run(1);
+            assert!(world.now < 120_000, "{}", world.story());
+        }
+        if blind {
+            world.canaries = false;
+        } else {
+            world.estate.servers.get_mut(&id::<ServerId>("web1")).unwrap().mode = Some(Mode::Observe);
+            let estate = std::sync::Arc::new(world.estate.clone());
+            world.tell(What::EstateLoaded(estate));
+        }
+        world.run(30_000);
+        let owned = world.facts.iter().any(|fact| matches!(fact, Fact::Owned(owned) if owned.from.is_some()));
+        assert!(!owned, "{}", world.story());
+        let plan = world.state().ledger.plans.values().rfind(|row| row.plan.body().kind == Kind::Failover).unwrap();
+        assert!(!plan.begun, "{}", world.story());
+    }
+}
