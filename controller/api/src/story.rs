@@ -39,7 +39,9 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::OutletsDoubted { machine, .. } => (None, None, Some(machine.to_string())),
         Fact::Released { machine, plan, .. } => (Some(plan.to_string()), None, Some(machine.to_string())),
         Fact::Suspected { server, .. } => (None, Some("detect".into()), Some(server.to_string())),
-        Fact::Verdict { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
+        Fact::Verdict { server, .. } | Fact::ServiceDown { server, .. } => {
+            (None, Some("decide".into()), Some(server.to_string()))
+        }
         Fact::Heard { server, .. } | Fact::Desired { server, .. } | Fact::Cleared { server } | Fact::Held { server, .. } => {
             (None, None, Some(server.to_string()))
         }

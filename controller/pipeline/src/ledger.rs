@@ -1,6 +1,7 @@
 //! The durable part of the core's state: what folding the journal yields, and nothing else. `apply` is total; it decides nothing.
 
 mod adopted;
+mod persons;
 
 use crate::basis::{Basis, MachineBasis, ServerBasis};
 use crate::plan::{Body, Kind, Plan};
@@ -244,7 +245,9 @@ pub struct PlanRow {
     pub entered: Vec<(Stage, WallTime)>,
     /// The first number that no mutating command of this plan has borne.
     pub next_op: u64,
-    /// A command beyond AdvanceEpoch was sent in the fence stage: from here the plan is carried through.
+    /// Nobody asked for it: a verdict did.
+    pub by_verdict: bool,
+    /// A command beyond AdvanceEpoch was sent in the fence stage, or for a restart in the boot stage: from here the plan is carried through.
     pub begun: bool,
     /// The ownership transaction is done.
     pub owned: bool,
@@ -342,7 +345,7 @@ impl Ledger {
                 self.ceilings.insert(tier.clone(), *mode);
             }
             Fact::Intent { plan, stage, op, what, .. } => self.apply_intent(plan, *stage, op.number, what),
-            Fact::Sealed { plan, basis } => self.apply_sealed(plan, basis, record.at),
+            Fact::Sealed { plan, basis, by_verdict } => self.apply_sealed(plan, basis, *by_verdict, record.at),
             Fact::Entered { plan, stage } => {
                 if let Some(row) = self.plans.get_mut(plan) {
                     row.entered.push((*stage, record.at));
@@ -380,41 +383,6 @@ impl Ledger {
                 }
             }
             _ => {}
-        }
-    }
-
-    fn apply_brake(&mut self, fact: &Fact, at: WallTime) {
-        match fact {
-            Fact::Hold { server, principal, reason } => {
-                let hold = Hold { principal: principal.clone(), reason: reason.clone(), since: at };
-                self.holds.insert(server.clone(), hold);
-            }
-            Fact::Resumed { server, .. } => {
-                self.holds.remove(server);
-                self.forget_held("F0207");
-            }
-            Fact::Maintenance { subject, until, principal, reason } => {
-                let (principal, reason) = (principal.clone(), reason.clone());
-                let maintenance = Maintenance { principal, reason, since: at, until: *until };
-                self.maintenance.insert(subject.clone(), maintenance);
-            }
-            Fact::MaintenanceEnded { subject, .. } => {
-                self.maintenance.remove(subject);
-                self.forget_held("F0208");
-            }
-            _ => {}
-        }
-    }
-
-    fn apply_consented(&mut self, to: &Consent, principal: &str, at: WallTime) {
-        let fresh = Consented { to: to.clone(), principal: principal.to_owned(), at };
-        let again = |before: &Consented| (&before.to, &before.principal) == (&fresh.to, &fresh.principal);
-        self.consents.retain(|before| !again(before) && may_hold(before.at, at));
-        self.consents.push(fresh);
-        let surplus = self.consents.len().saturating_sub(CONSENTS_MAX);
-        self.consents.drain(..surplus);
-        if matches!(to, Consent::LetGo { .. }) {
-            self.forget_held("F0202");
         }
     }
 
@@ -469,18 +437,11 @@ impl Ledger {
         }
     }
 
-    /// Nobody's word outlives what it was about.
-    fn forget_consents(&mut self, about: &ServerId) -> BTreeSet<Consented> {
-        let of = |consented: &Consented| matches!(&consented.to, Consent::Plan { server, .. } if server == about);
-        let (about, others) = std::mem::take(&mut self.consents).into_iter().partition(of);
-        self.consents = others;
-        BTreeSet::from_iter::<Vec<_>>(about)
-    }
-
     fn apply_intent(&mut self, plan: &PlanId, stage: Stage, number: u64, what: &str) {
         if let Some(row) = self.plans.get_mut(plan) {
             row.next_op = row.next_op.max(number + 1);
-            row.begun |= stage == Stage::Fence && what != crate::words::ADVANCE;
+            let first = if row.plan.body().kind == Kind::Restart { Stage::Boot } else { Stage::Fence };
+            row.begun |= stage == first && what != crate::words::ADVANCE;
             row.power_on_sent |= what == crate::words::POWER_ON;
         }
     }
@@ -493,7 +454,7 @@ impl Ledger {
         }
     }
 
-    fn apply_sealed(&mut self, plan: &Plan, basis: &Basis, at: WallTime) {
+    fn apply_sealed(&mut self, plan: &Plan, basis: &Basis, by_verdict: bool, at: WallTime) {
         self.epoch = self.epoch.max(plan.epoch());
         for (machine, basis) in &basis.machines {
             self.machine(machine).basis = Some(basis.clone());
@@ -520,6 +481,7 @@ impl Ledger {
             plan: plan.clone(),
             entered: Vec::new(),
             next_op: 1,
+            by_verdict,
             begun: false,
             owned: false,
             power_on_sent: false,

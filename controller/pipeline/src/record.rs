@@ -13,6 +13,11 @@ use vocabulary::power::Identity;
 use vocabulary::request::Resource;
 use vocabulary::{AgentId, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
 
+/// What is so seldom that it is written only where it is.
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 /// One record, as the core wrote it. The journal adds its number and the hash of the one before.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -62,6 +67,8 @@ pub enum Fact {
     Cleared { server: ServerId },
     /// What was concluded, and from what.
     Verdict { server: ServerId, machine: MachineId, symptom: String, evidence: Vec<String> },
+    /// Its machine lives and its service does not, by this evidence: it is to be restarted where it is.
+    ServiceDown { server: ServerId, machine: MachineId, evidence: Vec<String> },
     /// What would be done is not: the reason, and what ends the wait.
     Held { server: ServerId, code: String, reason: String, ends: String },
     /// In `observe`: what would have been done.
@@ -76,6 +83,9 @@ pub enum Fact {
         plan: Box<Plan>,
         #[serde(default, skip_serializing_if = "Basis::is_empty")]
         basis: Box<Basis>,
+        /// Nobody asked for it: a verdict did.
+        #[serde(default, skip_serializing_if = "is_no")]
+        by_verdict: bool,
     },
     /// A plan entered a stage.
     Entered { plan: PlanId, stage: Stage },

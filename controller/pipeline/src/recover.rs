@@ -1,5 +1,6 @@
 //! After a restart: the ledger is folded, proofs are void, and every open plan looks at the world again. A plan that had not begun to
-//! fence is closed: the windows that led to it are gone. A plan that had begun is carried through.
+//! fence is closed: the windows that led to it are gone. So is a restart by a verdict that had not begun to stop its machine. A plan that had
+//! begun is carried through.
 
 use crate::ledger::PlanRow;
 use crate::out::Out;
@@ -21,11 +22,12 @@ pub fn recover(state: &mut State, out: &mut Out) {
     let open: Vec<PlanRow> = state.ledger.open_plans().cloned().collect();
     for row in open {
         let mut work = Work::new(row.plan.clone(), row.next_op, false, out.now);
-        let failover = row.plan.body().kind == Kind::Failover;
-        if failover && !row.begun && !row.owned {
+        let kind = row.plan.body().kind;
+        let decided_anew = kind == Kind::Failover || (kind == Kind::Restart && row.by_verdict);
+        if decided_anew && !row.begun && !row.owned {
             let ended = Ended {
                 code: "F0301".to_owned(),
-                reason: "the controller restarted before the first fencing effect; the server is looked at anew".to_owned(),
+                reason: "the controller restarted before the first effect; the server is looked at anew".to_owned(),
                 target_failed: true,
             };
             s9_return::close(state, &mut work, out, Err(ended));

@@ -5,7 +5,7 @@ use crate::event::Observation;
 use crate::ledger::Heard;
 use crate::plan;
 use crate::state::State;
-use crate::watch::{MachineWatch, VolumeWatch};
+use crate::watch::{MachineWatch, VantageWatch, VolumeWatch, is_vantage};
 use std::collections::BTreeSet;
 use std::fmt;
 use vocabulary::check::CheckOutcome;
@@ -126,6 +126,8 @@ struct Witnesses<'a> {
     healthy: BTreeSet<&'a AgentId>,
     /// Some vantage point gets an answer, right or wrong.
     answering: bool,
+    /// What the first vantage point tells that gets a wrong answer.
+    wrong: Option<String>,
     /// A plugin at some vantage point says that the service does not work.
     failing: bool,
     /// Since when the first of the silent ones is.
@@ -136,22 +138,24 @@ struct Witnesses<'a> {
     still_since: Option<Instant>,
 }
 
-/// The vantage points from which a server was heard since its machine's last boot: only their silence counts.
+/// The vantage points from which a server was heard since its machine's last boot: only their silence counts. One that the documents name no
+/// more tells nothing any more.
 pub fn heard_since_boot<'a>(state: &'a State, server: &ServerId, machine: &MachineId) -> BTreeSet<&'a AgentId> {
     let watch = state.watch.machines.get(machine);
     let reset = watch.and_then(|w| w.last.as_ref()).and_then(|(_, reading)| reading.last_reset.as_ref());
     let since_boot = |heard: &&Heard| heard.machine == *machine && (reset.is_none() || heard.last_reset.as_ref() == reset);
     let heard = state.ledger.servers.get(server).and_then(|row| row.heard.as_ref()).filter(since_boot);
-    heard.map(|heard| heard.vantages.iter().collect()).unwrap_or_default()
+    let vantages = heard.into_iter().flat_map(|heard| &heard.vantages);
+    vantages.filter(|vantage| is_vantage(&state.estate, vantage)).collect()
 }
 
 fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: Instant) -> Witnesses<'a> {
     let detection = &state.estate.settings.detection;
     let watch = state.watch.machines.get(machine);
     let heard = heard_since_boot(state, server, machine);
-    let fresh = |at: Instant| now.since(at).0 <= FRESH_POLLS * detection.check_every.0.max(1000);
+    let fresh = |at: Instant| is_fresh(state, at, now);
     let (mut healthy, mut silent, mut answering, mut failing) = (BTreeSet::new(), BTreeSet::new(), false, false);
-    let (mut silent_since, mut partly_silent_since) = (None, None);
+    let (mut silent_since, mut partly_silent_since, mut wrong) = (None, None, None);
     let mut all_heard_silent = !heard.is_empty();
     for (vantage, seen) in state.watch.servers.get(server).map(|w| &w.vantages).into_iter().flatten() {
         match seen.silent_since {
@@ -167,6 +171,9 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
             None if !seen.outcome.answered() => failing |= matches!(seen.outcome, CheckOutcome::Failed(_)),
             None => {
                 answering = true;
+                if let CheckOutcome::Wrong(what) = &seen.outcome {
+                    wrong.get_or_insert_with(|| format!("{vantage}: {what}"));
+                }
                 if seen.healthy_since.is_some() {
                     healthy.insert(vantage);
                 }
@@ -176,7 +183,46 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
     all_heard_silent &= heard.iter().all(|vantage| silent.contains(vantage));
     let still_since = still(state, server, now, detection.power_every);
     let silent_since = silent_since.filter(|_| all_heard_silent && !answering);
-    Witnesses { machine: watch, heard, silent_since, partly_silent_since, healthy, answering, failing, silent, still_since }
+    Witnesses {
+        machine: watch,
+        heard,
+        silent_since,
+        partly_silent_since,
+        healthy,
+        answering,
+        wrong,
+        failing,
+        silent,
+        still_since,
+    }
+}
+
+/// True for a check that is not too old to tell of now.
+fn is_fresh(state: &State, at: Instant, now: Instant) -> bool {
+    now.since(at).0 <= FRESH_POLLS * state.estate.settings.detection.check_every.0.max(1000)
+}
+
+/// Since when a server's machine is seen to live by as many vantage points as must agree, and its service not to work, while its BMC says On; or what is
+/// missing for that. Silence says nothing here: it may be the network's. Nor does a vantage point that has not heard it since its machine's
+/// last boot: it may still be starting there.
+pub fn ill_since(state: &State, server: &ServerId, machine: &MachineId, now: Instant) -> Result<Instant, String> {
+    let seen = witnesses(state, server, machine, now);
+    if let Some(well) = seen.healthy.first() {
+        return Err(format!("{well} sees it well"));
+    }
+    if power_now(state, &seen, now) != Some(PowerState::On) {
+        return Err(format!("the BMC of {machine} does not say On just now"));
+    }
+    let told = state.watch.servers.get(server).into_iter().flat_map(|watch| &watch.vantages);
+    let counts = |(vantage, told): &(&AgentId, &VantageWatch)| seen.heard.contains(vantage) && is_fresh(state, told.at, now);
+    let wrong: Vec<Instant> = told.filter(counts).filter_map(|(_, told)| told.wrong_since).collect();
+    match wrong.iter().max() {
+        Some(latest) if wrong.len() >= DOMAINS => Ok(*latest),
+        _ => Err(format!(
+            "{} vantage points that heard it since its machine's last boot are answered wrongly there, and {DOMAINS} must agree",
+            wrong.len()
+        )),
+    }
 }
 
 /// Since when every volume of the server is still; `None` if one moves, is not counted, or was not read lately.
@@ -330,7 +376,8 @@ fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
         });
     }
     let text = if seen.answering {
-        "it answers, but not as it should"
+        let what = seen.wrong.as_ref().map(|what| format!(" ({what})")).unwrap_or_default();
+        return Some(Found::open(Kind::ServiceDown, vec![format!("it answers, but not as it should{what}")]));
     } else if !seen.silent.is_empty() {
         "it is silent, and was not heard since its machine's last boot"
     } else if seen.failing {

@@ -2,6 +2,7 @@
 //! whose own gateways are silent is blind and does nothing.
 
 pub mod guard;
+pub mod restart;
 
 use crate::brake;
 use crate::consent;
@@ -11,6 +12,7 @@ use crate::plan;
 use crate::s1_detect::{Kind, Symptom, symptom};
 use crate::state::State;
 use guard::guard;
+use restart::Advice;
 use vocabulary::estate::Mode;
 use vocabulary::{Instant, MachineId, ServerId, Span, WallTime};
 
@@ -41,6 +43,8 @@ pub enum Decision {
     Fine,
     /// Something may be wrong; windows are not full, or domains do not agree.
     Suspect(Symptom),
+    /// Its machine lives and its service does not: it is to be restarted where it is.
+    Restart(Symptom),
     /// Failed: it is to be failed over, if a spare fits.
     Failed(Symptom),
     /// Failed or ill, and held.
@@ -62,17 +66,7 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
         if missing.is_none() && symptom.kind != Kind::ServiceDown {
             return Decision::Suspect(symptom);
         }
-        let unproven = Hold::new(
-            "F0205",
-            format!(
-                "{server} does not answer as it should, but its machine is not proven to be dead{}",
-                missing.unwrap_or_default()
-            ),
-            format!("`understudy server restart {server}`, or `understudy failover start {server}`"),
-        );
-        let machine = symptom.machine.clone();
-        // what a rival store or a person explains is no service that is ill
-        return Decision::Held(symptom, overruled(state, server).or_else(|| braked(state, server, &machine)).unwrap_or(unproven));
+        return ill(state, server, symptom, missing, now, wall);
     }
     if let Some(hold) = hold(state, server, &symptom, now, wall) {
         return Decision::Held(symptom, hold);
@@ -92,6 +86,26 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
             Decision::Held(symptom, hold)
         }
     }
+}
+
+/// It does not answer as it should, and its machine is not proven to be dead: it is restarted where it is, or a person is asked.
+fn ill(state: &State, server: &ServerId, symptom: Symptom, missing: Option<String>, now: Instant, wall: WallTime) -> Decision {
+    // what a rival store or a person explains is no service that is ill
+    if let Some(hold) = overruled(state, server).or_else(|| braked(state, server, &symptom.machine)) {
+        return Decision::Held(symptom, hold);
+    }
+    let why_not = match restart::advice(state, server, &symptom, now, wall) {
+        Advice::Restart => return Decision::Restart(symptom),
+        Advice::Watch => return Decision::Suspect(symptom),
+        Advice::NoCase => String::new(),
+        Advice::Not(why) => format!("; it is not restarted by itself: {why}"),
+    };
+    let text = format!(
+        "{server} does not answer as it should, but its machine is not proven to be dead{}{why_not}",
+        missing.unwrap_or_default()
+    );
+    let ends = format!("`understudy server restart {server}`, or `understudy failover start {server}`");
+    Decision::Held(symptom, Hold::new("F0205", text, ends))
 }
 
 /// Whether enough persons have agreed to this plan for the server.

@@ -243,7 +243,7 @@ pub fn seal(state: &mut State, out: &mut Out, body: Body, by_verdict: bool) -> W
     let plan = Plan::seal(body, epoch);
     let machines = plan.body().fence.iter().chain([plan.target()]);
     let basis = Box::new(Basis::of(&state.estate, machines, plan.server()));
-    out.record(&mut state.ledger, Fact::Sealed { plan: Box::new(plan.clone()), basis });
+    out.record(&mut state.ledger, Fact::Sealed { plan: Box::new(plan.clone()), basis, by_verdict });
     out.record(&mut state.ledger, Fact::Entered { plan: plan.id(), stage: Stage::Place });
     Work::new(plan, 1, by_verdict, out.now)
 }

@@ -25,7 +25,8 @@ pub fn close(state: &mut State, work: &mut Work, out: &mut Out, result: Result<S
         return;
     }
     let plan = work.plan.id();
-    let begun = state.ledger.plans.get(&plan).is_some_and(|row| row.begun);
+    // a restart cuts nothing off that would have to be seen through
+    let begun = state.ledger.plans.get(&plan).is_some_and(|row| row.begun) && work.plan.body().kind != Kind::Restart;
     out.record(&mut state.ledger, Fact::Entered { plan, stage: Stage::Return });
     if begun {
         for (machine, what, reason) in s3_fence::uncut(work) {

@@ -10,7 +10,7 @@ use crate::s1_detect;
 use crate::s2_decide::{self, Decision, Hold, guard};
 use crate::stage::Stage;
 use crate::state::{Life, State};
-use crate::watch::vantages;
+use crate::watch::{is_vantage, vantages};
 use crate::work::Phase;
 use crate::{consent, drive, intents, memory, recover, s3_fence, s4_place, s9_return};
 use std::collections::BTreeSet;
@@ -169,7 +169,9 @@ fn heard(state: &mut State, out: &mut Out, server: &ServerId) {
     // what was seen before the last reset was noticed may be of the boot before it
     let since = state.watch.machines.get(&machine).and_then(|watch| watch.reset_moved);
     let counts = |v: &crate::watch::VantageWatch| v.healthy_since.is_some() && since.is_none_or(|since| v.at > since);
-    let healthy: BTreeSet<_> = seen.vantages.iter().filter(|(_, v)| counts(v)).map(|(id, _)| id.clone()).collect();
+    // one that the documents do not name any more is remembered healthy for ever
+    let named = seen.vantages.iter().filter(|(id, v)| is_vantage(&state.estate, id) && counts(v));
+    let healthy: BTreeSet<_> = named.map(|(id, _)| id.clone()).collect();
     if healthy.is_empty() {
         return;
     }
@@ -180,8 +182,8 @@ fn heard(state: &mut State, out: &mut Out, server: &ServerId) {
     if healthy.is_subset(&known) {
         return;
     }
-    let all = vantages(&state.estate);
-    let vantages = all.into_iter().filter(|vantage| healthy.contains(vantage) || known.contains(vantage)).collect();
+    let vantages =
+        vantages(&state.estate).into_iter().filter(|vantage| healthy.contains(vantage) || known.contains(vantage)).collect();
     out.record(&mut state.ledger, Fact::Heard { server: server.clone(), machine, last_reset, vantages, boot_ms: None });
 }
 
@@ -194,6 +196,7 @@ fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
     let symptom = match &decision {
         Decision::Fine => None,
         Decision::Suspect(symptom)
+        | Decision::Restart(symptom)
         | Decision::Failed(symptom)
         | Decision::Held(symptom, _)
         | Decision::Asks(symptom)
@@ -210,6 +213,7 @@ fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
             }
             held(state, out, server, &hold);
         }
+        Decision::Restart(symptom) => restart(state, out, server, symptom),
         Decision::Failed(symptom) => {
             verdict(state, out, server, &symptom);
             fail_over(state, out, server);
@@ -267,6 +271,14 @@ fn held(state: &mut State, out: &mut Out, server: &ServerId, hold: &Hold) {
     let fact =
         Fact::Held { server: server.clone(), code: hold.code.to_owned(), reason: hold.reason.clone(), ends: hold.ends.clone() };
     out.record(&mut state.ledger, fact);
+}
+
+fn restart(state: &mut State, out: &mut Out, server: &ServerId, symptom: s1_detect::Symptom) {
+    let Some(placement) = state.ledger.placement(server).cloned() else { return };
+    let body = s4_place::restart(state, server, &placement);
+    let fact = Fact::ServiceDown { server: server.clone(), machine: symptom.machine, evidence: symptom.evidence };
+    out.record(&mut state.ledger, fact);
+    seal(state, out, body);
 }
 
 fn fail_over(state: &mut State, out: &mut Out, server: &ServerId) {

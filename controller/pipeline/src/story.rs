@@ -50,6 +50,9 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Verdict { server, machine, symptom, evidence } => {
             format!("{server} on {machine} has failed ({symptom}): {}", evidence.join("; "))
         }
+        Fact::ServiceDown { server, machine, evidence } => {
+            format!("{server} is ill on {machine}, which lives: it is restarted there: {}", evidence.join("; "))
+        }
         Fact::Held { server, reason, ends, code } => format!("{server} is held ({code}): {reason}. Ends {ends}"),
         Fact::WouldHave { server, plan, .. } => {
             format!("in this mode nothing is done: {server} would have moved to {}", plan.target())

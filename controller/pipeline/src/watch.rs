@@ -9,7 +9,7 @@ use vocabulary::estate::Estate;
 use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
 use vocabulary::request::{AgentHello, Resource};
-use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, Span, VolumeId, WallTime};
+use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, Span, SwitchId, VolumeId, WallTime};
 
 /// How many boot contacts are kept per machine.
 pub const CONTACTS_MAX: usize = 32;
@@ -98,6 +98,12 @@ pub fn vantages(estate: &Estate) -> Vec<AgentId> {
     own.into_iter().chain(agents).collect()
 }
 
+/// True if the documents name it as one of them.
+pub fn is_vantage(estate: &Estate, vantage: &AgentId) -> bool {
+    let switch = || vantage.as_str().parse().ok().and_then(|id: SwitchId| estate.switches.get(&id));
+    vantage.as_str() == CONTROLLER || switch().is_some_and(|switch| switch.vantage)
+}
+
 /// Since when a machine is suspect without a break, and when it was last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Suspicion {
@@ -147,6 +153,8 @@ pub struct VantageWatch {
     pub asked_after: Option<Instant>,
     /// Since when it has been silent.
     pub silent_since: Option<Instant>,
+    /// Since when it has been answered, and not as it should be.
+    pub wrong_since: Option<Instant>,
     /// Since when it has been healthy.
     pub healthy_since: Option<Instant>,
 }
@@ -220,16 +228,14 @@ impl ServerWatch {
     /// Folds a check in.
     pub fn observe(&mut self, now: Instant, vantage: AgentId, outcome: CheckOutcome) {
         let before = self.vantages.remove(&vantage);
-        let silent_since = match &outcome {
-            CheckOutcome::Silent(_) => Some(before.as_ref().and_then(|b| b.silent_since).unwrap_or(now)),
-            _ => None,
-        };
-        let healthy_since = match &outcome {
-            CheckOutcome::Healthy => Some(before.as_ref().and_then(|b| b.healthy_since).unwrap_or(now)),
-            _ => None,
-        };
+        let since =
+            |is_so: bool, so: fn(&VantageWatch) -> Option<Instant>| is_so.then(|| before.as_ref().and_then(so).unwrap_or(now));
+        let silent_since = since(matches!(outcome, CheckOutcome::Silent(_)), |before| before.silent_since);
+        let wrong_since = since(matches!(outcome, CheckOutcome::Wrong(_)), |before| before.wrong_since);
+        let healthy_since = since(matches!(outcome, CheckOutcome::Healthy), |before| before.healthy_since);
         let asked_after = before.map(|before| before.at);
-        self.vantages.insert(vantage, VantageWatch { outcome, at: now, asked_after, silent_since, healthy_since });
+        let seen = VantageWatch { outcome, at: now, asked_after, silent_since, wrong_since, healthy_since };
+        self.vantages.insert(vantage, seen);
     }
 
     /// Forgets everything: the server has moved to another machine.

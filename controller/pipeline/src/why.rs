@@ -156,6 +156,7 @@ fn concluded(state: &State, server: &ServerId, now: Instant, wall: WallTime, cha
     let symptom = match &decision {
         Decision::Fine => None,
         Decision::Suspect(symptom)
+        | Decision::Restart(symptom)
         | Decision::Failed(symptom)
         | Decision::Held(symptom, _)
         | Decision::Asks(symptom)
@@ -183,6 +184,7 @@ fn concluded(state: &State, server: &ServerId, now: Instant, wall: WallTime, cha
     let decided = match &decision {
         Decision::Fine => None,
         Decision::Suspect(_) => Some("it is watched on".to_owned()),
+        Decision::Restart(symptom) => Some(format!("it is restarted on {} (mode `{mode}`)", symptom.machine)),
         Decision::Failed(_) => Some(format!("it is failed over (mode `{mode}`)")),
         Decision::Asks(_) => Some(asked(state, server, now)),
         Decision::WouldHave(_) => Some(format!("nothing is done in mode `{mode}`")),

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use vocabulary::boot::{BootMethod, Firmware};
+use vocabulary::estate::ServiceDown;
 
 use crate::script::{Outlets, Setup};
 use crate::trouble::{Done, at};
@@ -61,9 +62,13 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
                 Firmware::Bios => text,
                 Firmware::Uefi => text.replace("firmware: bios", "firmware: uefi"),
             };
-            match setup.method {
+            let text = match setup.method {
                 BootMethod::Kernel => text,
                 BootMethod::San => text.replace("method: kernel", "method: san").replace("image: web-kernel", "image: web-san"),
+            };
+            match setup.service_down {
+                ServiceDown::Hold => text,
+                ServiceDown::Restart => text.replace("checks:", "service_down: restart\nchecks:"),
             }
         })?;
     }

@@ -15,6 +15,7 @@ const FILES: &[(&str, &str)] = files![
     "returns",
     "no-spare",
     "reboots-itself",
+    "service-dead",
     "bmc-dead",
     "split-brain-control",
     "controller-killed",

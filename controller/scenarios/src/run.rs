@@ -169,21 +169,22 @@ impl Run<'_> {
         self.rig.start_controller(self.places, &[])
     }
 
-    pub fn reboot(&mut self, server: &ServerId) -> Done {
+    /// What a server's own web server is told to do: `/reboot`, `/crash`.
+    pub fn tell_server(&mut self, server: &ServerId, what: &str) -> Done {
         let name = server.as_str();
         let Some((_, answer)) = self.rig.eyes.seen(name)?.answer else {
-            return Err(Trouble::Wrong(format!("{server} never answered: it cannot be told to restart")));
+            return Err(Trouble::Wrong(format!("{server} never answered: it cannot be told anything")));
         };
         self.before_restart.insert(name.to_owned(), answer.incarnation);
         self.fault = Some(wall_ms());
         let address = servers().into_iter().find(|(known, _)| known == name).map(|(_, address)| address.to_string());
         let address = address.ok_or_else(|| Trouble::Wrong(format!("{server} has no address in this lab")))?;
         let own = std::env::current_exe().map_err(|error| Trouble::Wrong(error.to_string()))?.display().to_string();
-        let output = self.rig.hand()?.exec(&[&own, "post", &address, "/reboot"])?;
+        let output = self.rig.hand()?.exec(&[&own, "post", &address, what])?;
         if output.end.is_success() {
             return Ok(());
         }
-        Err(Trouble::Command { command: format!("POST http://{address}/reboot"), told: output.stdout + &output.stderr })
+        Err(Trouble::Command { command: format!("POST http://{address}{what}"), told: output.stdout + &output.stderr })
     }
 
     /// The hand-written script, told to leave the fence out. What the product would put right again is taken away first.

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 use vocabulary::boot::{BootMethod, Firmware};
-use vocabulary::estate::Mode;
+use vocabulary::estate::{Mode, ServiceDown};
 use vocabulary::{AgentId, MachineId, ServerId};
 
 /// A whole scenario.
@@ -51,6 +51,8 @@ pub struct Setup {
     pub outlets: Outlets,
     /// Machines with disks of their own, which no agent can revoke.
     pub local_disks: BTreeSet<u8>,
+    /// What the servers' documents want where their machine answers and their service does not.
+    pub service_down: ServiceDown,
 }
 
 /// What the documents say of outlets.
@@ -137,6 +139,8 @@ pub enum Step {
     Adopt,
     /// A server restarts from inside.
     Reboot(ServerId),
+    /// The process of a service ends; its machine lives on.
+    Crash(ServerId),
     /// What a careless engineer does: a server is started on another machine, and the old one is not fenced.
     ByHand {
         /// The server.

@@ -78,7 +78,8 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::BackUp => run.back_up(),
         Step::RestoreController => run.restore_controller(),
         Step::Adopt => run.rig.product.command(&["adopt", "--yes", "--reason", REASON]).map(drop),
-        Step::Reboot(server) => run.reboot(server),
+        Step::Reboot(server) => run.tell_server(server, "/reboot"),
+        Step::Crash(server) => run.tell_server(server, "/crash"),
         Step::ByHand { server, to } => run.by_hand(server, to),
         Step::Expect(expectation) => expect::check(run, expectation),
     }

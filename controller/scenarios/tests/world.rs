@@ -59,6 +59,7 @@ passes! {
     returns = "returns",
     no_spare = "no-spare",
     reboots_itself = "reboots-itself",
+    service_dead = "service-dead",
     bmc_dead = "bmc-dead",
     split_brain_control = "split-brain-control",
     controller_killed = "controller-killed",

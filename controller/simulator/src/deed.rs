@@ -65,6 +65,8 @@ pub enum ToMachine {
     Halt,
     /// Its system restarts in order, from inside.
     Reboot,
+    /// The process of its service ends.
+    Crash,
     /// A finger on its power button.
     Press,
     /// Mains power goes, for machine and BMC.
@@ -287,6 +289,7 @@ impl fmt::Display for ToMachine {
             ToMachine::Thaw => f.write_str("thaws"),
             ToMachine::Panic(dump) => write!(f, "panics {}", span(*dump)),
             ToMachine::Halt => f.write_str("halts"),
+            ToMachine::Crash => f.write_str("crashes"),
             ToMachine::Reboot => f.write_str("reboots"),
             ToMachine::Press => f.write_str("pressed"),
             ToMachine::LoseMains => f.write_str("dark"),
@@ -463,6 +466,7 @@ fn to_machine(words: &[&str]) -> Option<ToMachine> {
         ["thaws"] => ToMachine::Thaw,
         ["panics", dump] => ToMachine::Panic(read_span(dump)?),
         ["halts"] => ToMachine::Halt,
+        ["crashes"] => ToMachine::Crash,
         ["reboots"] => ToMachine::Reboot,
         ["pressed"] => ToMachine::Press,
         ["dark"] => ToMachine::LoseMains,

@@ -80,7 +80,8 @@ pub async fn keep(behind: Behind, doors: BTreeMap<Ipv4Addr, watch::Sender<bool>>
         let there: BTreeSet<Ipv4Addr> =
             behind.machines.iter().filter_map(|machine| machine.service()).map(|service| service.at.address).collect();
         for (to, door) in &doors {
-            let open = there.contains(to) && behind.fabric.page(&behind.machines, *to, "/healthz").await.is_some();
+            let open = there.contains(to)
+                && behind.fabric.page(&behind.machines, *to, "/healthz").await.is_some_and(|page| page.is_ok());
             door.send_if_modified(|is_open| std::mem::replace(is_open, open) != open);
         }
         tokio::time::sleep(KEPT_EVERY).await;
@@ -89,7 +90,7 @@ pub async fn keep(behind: Behind, doors: BTreeMap<Ipv4Addr, watch::Sender<bool>>
 
 async fn client(mut stream: TcpStream, to: Ipv4Addr, behind: &Behind) -> io::Result<()> {
     let Some(path) = path(&mut stream).await? else { return Ok(()) };
-    let Some(page) = behind.fabric.page(&behind.machines, to, &path).await else {
+    let Some(Ok(page)) = behind.fabric.page(&behind.machines, to, &path).await else {
         // silence, until the client gives up
         return tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop);
     };

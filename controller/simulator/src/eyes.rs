@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vocabulary::check::{Check, CheckOutcome, TcpCheck};
-use world::machine::Machine;
+use world::machine::{ConnectionRefused, Machine};
 
 /// See the module. Clones see the same.
 #[derive(Clone)]
@@ -37,13 +37,14 @@ impl Eyes {
         self.uplink.load(Ordering::Relaxed)
     }
 
-    async fn status(&self, address: SocketAddr, path: &str) -> Option<u16> {
+    /// Whether a connection opens; `None` is silence.
+    async fn connects(&self, address: SocketAddr) -> Option<Result<(), ConnectionRefused>> {
         let IpAddr::V4(to) = address.ip() else { return None };
         if !self.uplink.load(Ordering::Relaxed) {
             return None;
         }
-        let page = self.fabric.page(&self.machines, to, path).await;
-        page.map(|page| page.status)
+        let page = self.fabric.page(&self.machines, to, "/healthz").await;
+        page.map(|page| page.map(drop))
     }
 }
 
@@ -55,9 +56,10 @@ impl Vantage for Eyes {
         let Check::Tcp(TcpCheck { address, deadline }) = check else {
             return CheckOutcome::Unknown("only connections are tried here".to_owned());
         };
-        let outcome = match self.status(*address, "/healthz").await {
+        let outcome = match self.connects(*address).await {
             // a connection is all that it asks for
-            Some(_) => CheckOutcome::Healthy,
+            Some(Ok(())) => CheckOutcome::Healthy,
+            Some(Err(ConnectionRefused)) => CheckOutcome::Wrong(format!("{address} refused the connection")),
             None => {
                 tokio::time::sleep(deadline.as_duration()).await;
                 CheckOutcome::Silent("no answer".to_owned())

@@ -20,7 +20,7 @@ use vocabulary::{MachineId, ServerId};
 use world::Dice;
 use world::bridge::Bridge;
 use world::machine::frames::{self, EVERYBODY};
-use world::machine::{CLIENTS, Cables, Login, LoginError, Lost, Mac, Machine, Page, Root, Session, Source};
+use world::machine::{CLIENTS, Cables, ConnectionRefused, Login, LoginError, Lost, Mac, Machine, Page, Root, Session, Source};
 use world::target::{Initiator, SessionId, Target};
 
 /// The ports of what is no machine, and who is there.
@@ -255,13 +255,14 @@ impl Fabric {
     }
 
     /// A client's page from whoever answers at this address in the production network; `None` is silence.
-    pub async fn page(&self, machines: &[Machine], to: Ipv4Addr, path: &str) -> Option<Page> {
+    pub async fn page(&self, machines: &[Machine], to: Ipv4Addr, path: &str) -> Option<Result<Page, ConnectionRefused>> {
         self.step().await;
-        let there = |machine: &Machine| Some(machine.service()?.at.nic);
+        let there = |machine: &Machine| Some(machine.address()?.nic);
         let answer = |machine: &Machine| there(machine).and_then(|nic| Some((nic, machine.answer(nic, to, path)?)));
         // of several that have the address the first NIC is heard; every one of them hears the question
-        let answers: BTreeMap<Mac, Page> = machines.iter().filter_map(answer).collect();
-        let heard: Vec<Page> = answers.into_iter().filter(|(nic, _)| self.joins(*nic, GATEWAY)).map(|(_, page)| page).collect();
+        let answers: BTreeMap<Mac, Result<Page, ConnectionRefused>> = machines.iter().filter_map(answer).collect();
+        // collected, since each question moves the bridge
+        let heard: Vec<_> = answers.into_iter().filter(|(nic, _)| self.joins(*nic, GATEWAY)).map(|(_, page)| page).collect();
         heard.into_iter().next()
     }
 }

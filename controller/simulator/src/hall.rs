@@ -36,6 +36,9 @@ const LOCAL_DISKS: u32 = 400_000;
 /// Of a million machines so many stand in one rack: in most worlds none.
 const IN_ONE_RACK: [u32; 4] = [0, 0, 0, 700_000];
 
+/// Of a million servers so many are to be restarted where their service is down.
+const RESTARTED: u32 = 600_000;
+
 /// What a hall has.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Hall {
@@ -63,6 +66,8 @@ pub struct Hall {
     pub local_disks: BTreeSet<usize>,
     /// The numbers of the machines that stand in one rack, on one feed; each of the others has its own.
     pub one_rack: BTreeSet<usize>,
+    /// The numbers of the servers that are to be restarted where their service is down.
+    pub restarted: BTreeSet<usize>,
 }
 
 /// What a seed draws of a hall: enough to raise it again, whatever later halls draw.
@@ -90,6 +95,9 @@ pub struct Drawn {
     /// The numbers of the machines with disks of their own.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     local_disks: BTreeSet<usize>,
+    /// The numbers of the servers that are to be restarted where their service is down.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    restarted: BTreeSet<usize>,
 }
 
 impl Drawn {
@@ -111,7 +119,9 @@ impl Drawn {
         let swapped = Some(power.between(1, last)).filter(|_| outlets && power.in_a_million(SWAPPED));
         let swapped = swapped.and_then(|number| usize::try_from(number).ok());
         let temper = Temper::of(seed);
-        Drawn { bearing, spares, over_ipmi, method, firmware, temper, one_rack, outlets, swapped, local_disks }
+        let service = Dice::of(seed, "services");
+        let restarted = (1..=bearing).filter(|_| service.in_a_million(RESTARTED)).collect();
+        Drawn { bearing, spares, over_ipmi, method, firmware, temper, one_rack, outlets, swapped, local_disks, restarted }
     }
 
     /// All machines.
@@ -136,6 +146,7 @@ impl From<&Drawn> for Hall {
         let plain = Hall::with(drawn.bearing, drawn.spares);
         let times = drawn.temper.times();
         let (one_rack, local_disks) = (drawn.one_rack.clone(), drawn.local_disks.clone());
+        let restarted = drawn.restarted.clone();
         let (outlets, swapped) = (drawn.outlets, drawn.swapped);
         let mut hall = Hall {
             over_ipmi,
@@ -143,6 +154,7 @@ impl From<&Drawn> for Hall {
             outlets,
             swapped,
             local_disks,
+            restarted,
             method: drawn.method,
             firmware: drawn.firmware,
             times,
@@ -195,6 +207,7 @@ impl Hall {
             swapped: None,
             local_disks: BTreeSet::new(),
             one_rack: BTreeSet::new(),
+            restarted: BTreeSet::new(),
         }
     }
 
@@ -332,6 +345,10 @@ impl Hall {
             volumes: vec![root],
             requires: Requires { firmware: Some(self.firmware), ..Requires::default() },
             checks: vec![Check::Tcp(TcpCheck { address, deadline: Span::seconds(1) })],
+            service_down: match self.restarted.contains(&usize::from(number)) {
+                true => ServiceDown::Restart,
+                false => ServiceDown::Hold,
+            },
         })
     }
 }

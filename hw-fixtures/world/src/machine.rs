@@ -149,6 +149,8 @@ impl fmt::Display for Refused {
 pub enum Accident {
     /// Somebody restarts the system in order, from inside.
     Reboot,
+    /// The service's process ends. The system lives on: it answers, refuses connections, and can be stopped in order.
+    Crash,
     /// The kernel panics, writes its memory away for so long, and the machine restarts.
     Panic(Duration),
     /// The kernel panics and stops for ever.
@@ -173,6 +175,7 @@ enum End {
 enum Order {
     PowerOff,
     Reboot,
+    Crash,
 }
 
 /// The service while it runs.
@@ -186,9 +189,15 @@ pub struct Service {
     pub last: u64,
     /// Its volume failed.
     pub failed: bool,
+    /// Its process has ended: who asks it is refused.
+    pub crashed: bool,
     /// Where it answers.
     pub at: Source,
 }
+
+/// A system is there, and nothing of it listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionRefused;
 
 /// Who is told at once what befalls a machine. It must not ask the machine anything.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -398,6 +407,7 @@ impl Machine {
     pub fn befall(&self, accident: Accident) -> bool {
         match accident {
             Accident::Reboot => self.order(Order::Reboot),
+            Accident::Crash => self.order(Order::Crash),
             Accident::Die => {
                 self.0.state().broken = true;
                 // refused if it is off: then it is found broken at its next start
@@ -419,21 +429,30 @@ impl Machine {
     /// The service, if it would answer now.
     pub fn service(&self) -> Option<Service> {
         let state = self.0.state();
-        state.service.clone().filter(|_| !state.frozen)
+        state.service.clone().filter(|service| !state.frozen && !service.crashed)
+    }
+
+    /// Where its system answers now, whether or not its service still does.
+    pub fn address(&self) -> Option<Source> {
+        let state = self.0.state();
+        state.service.as_ref().filter(|_| !state.frozen).map(|service| service.at)
     }
 
     /// What a client gets that asks for a page at this address over this NIC; `None` is silence.
-    pub fn answer(&self, nic: Mac, to: Ipv4Addr, path: &str) -> Option<Page> {
+    pub fn answer(&self, nic: Mac, to: Ipv4Addr, path: &str) -> Option<Result<Page, ConnectionRefused>> {
         let state = self.0.state();
         let here = |service: &&Service| !state.frozen && service.at == Source { nic, address: to };
         let service = state.service.as_ref().filter(here)?;
+        if service.crashed {
+            return Some(Err(ConnectionRefused));
+        }
         let (status, text) = match path {
             "/" => (200, format!("{} incarnation={:x} last={}\n", service.server, service.incarnation, service.last)),
             "/healthz" if service.failed => (503, "the volume failed\n".to_owned()),
             "/healthz" => (200, "ok\n".to_owned()),
             _ => (404, "nothing here\n".to_owned()),
         };
-        Some(Page { status, body: text.into_bytes() })
+        Some(Ok(Page { status, body: text.into_bytes() }))
     }
 
     /// What befell it, oldest first, as far as it is kept.

@@ -107,7 +107,7 @@ impl Lab {
     }
 
     fn health(&self) -> Option<u16> {
-        self.machine.answer(nic(1, 3), [10, 20, 0, 11].into(), "/healthz").map(|page| page.status)
+        self.machine.answer(nic(1, 3), [10, 20, 0, 11].into(), "/healthz")?.ok().map(|page| page.status)
     }
 
     fn told(&self) -> usize {

@@ -160,6 +160,8 @@ rules! {
     check_of_another_3(24): "servers/web1.yaml", "http://10.20.0.11/healthz" => "http://10.20.0.1:80/healthz";
     check_by_plugins_4(24): "servers/web1.yaml", "http: {url: \"http://10.20.0.11/healthz\"}" => "exec: {plugin: ../bin/sh, every: 100ms, deadline: 20s}";
     check_by_a_pattern_5(24): "servers/web1.yaml", "http: {url: \"http://10.20.0.11/healthz\"}" => "tls: {address: 10.20.0.11:443, name: \"*.example.com\"}";
+    restarted_by_nobody_6(24): "servers/web1.yaml", "checks:" => "service_down: restart\nchecks:";
+        "switch.yaml", "vantage: true" => "vantage: false";
     circle(25): "group.yaml", "tier: gold" => "tier: gold\nafter: [db]";
         "db.yaml", "" => "group: db\ntier: gold\nafter: [web]\n";
     circle_of_one_2(25): "group.yaml", "tier: gold" => "tier: gold\nafter: [web]";

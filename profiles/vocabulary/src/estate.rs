@@ -411,6 +411,20 @@ pub struct Server {
     pub requires: Requires,
     /// How its service answers.
     pub checks: Vec<Check>,
+    /// What is done by itself when its machine answers and its service does not.
+    #[serde(default)]
+    pub service_down: ServiceDown,
+}
+
+/// What is done by itself when a server's machine answers and its service does not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceDown {
+    /// Nothing: a person is told.
+    #[default]
+    Hold,
+    /// Its operating system is asked to stop, and the machine is powered on again: once, in mode `auto`.
+    Restart,
 }
 
 /// How a server boots.

@@ -10,11 +10,11 @@ use crate::s3_fence;
 use crate::stage::Stage;
 use crate::state::State;
 use crate::work::{Key, Phase, Progress, Work, limits};
-use crate::{s9_return, watch};
+use crate::{s2_decide, s9_return, watch};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::power::RestorePolicy;
 use vocabulary::request::{Action, Resource};
-use vocabulary::{MachineId, OutletId, PortId, Span};
+use vocabulary::{Instant, MachineId, OutletId, PortId, Span};
 
 pub(super) fn begin(state: &mut State, work: &mut Work, out: &mut Out) {
     match work.plan.body().kind {
@@ -198,7 +198,19 @@ fn expire(state: &mut State, work: &mut Work, out: &mut Out, patience: Span, (co
     give_up(state, work, out, code, reason, false);
 }
 
+/// A verdict's restart is decided upon once more right before anything is touched.
+fn fell(state: &State, work: &Work, now: Instant) -> Option<String> {
+    let begun = state.ledger.plans.get(&work.plan.id()).is_some_and(|row| row.begun);
+    if begun || !work.by_verdict || work.plan.body().kind != Kind::Restart {
+        return None;
+    }
+    s2_decide::restart::stands(state, work.plan.server()?, now).err()
+}
+
 fn stop(state: &mut State, work: &mut Work, out: &mut Out) {
+    if let Some(why) = fell(state, work, out.now) {
+        return give_up(state, work, out, "F0303", why, false);
+    }
     if work.confirmed(&Key::ShutDown) {
         work.want(Key::WaitOff, out.now);
     }

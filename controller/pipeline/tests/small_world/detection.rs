@@ -114,3 +114,18 @@ fn a_verdict_is_not_acted_on_once_nothing_may_be_done() {
         assert!(!plan.begun, "{}", world.story());
     }
 }
+
+#[test]
+fn a_vantage_point_that_the_documents_name_no_more_fills_no_journal_and_keeps_no_verdict_waiting() {
+    let mut world = World::new(3);
+    world.start_servers();
+    world.run(10_000);
+    world.estate.switches.values_mut().for_each(|switch| switch.vantage = false);
+    world.tell(What::EstateLoaded(std::sync::Arc::new(world.estate.clone())));
+    let before = world.records.len();
+    world.run(60_000);
+    assert_eq!(world.records.len(), before, "{}", world.story_from(before));
+    world.gone.insert(id("sw1"));
+    world.machines.get_mut(&id::<MachineId>("m1")).unwrap().frozen = true;
+    world.run_until_served("web1", "m3", 120_000);
+}

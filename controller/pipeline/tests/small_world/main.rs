@@ -25,5 +25,6 @@ mod outlets;
 mod plugins;
 mod reload;
 mod reseed;
+mod restart;
 mod target;
 mod why;

@@ -7,7 +7,7 @@ use lab::names::{BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGE
 use pipeline::record::Found;
 use std::collections::BTreeSet;
 use vocabulary::boot::{BootMethod, Firmware};
-use vocabulary::estate::Mode;
+use vocabulary::estate::{Mode, ServiceDown};
 use vocabulary::{AgentId, MachineId, ServerId};
 
 /// A fault of a scenario's text.
@@ -38,6 +38,7 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         one_rack: BTreeSet::new(),
         outlets: Outlets::Unnamed,
         local_disks: BTreeSet::new(),
+        service_down: ServiceDown::Hold,
     };
     let (mut title, mut steps, mut faults) = (None, Vec::<Numbered>::new(), Vec::new());
     for (index, whole) in text.lines().enumerate() {
@@ -143,6 +144,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         }
         "adopt" => Step::Adopt,
         "reboot" => Step::Reboot(words.parsed("a server")?),
+        "crash" => Step::Crash(words.parsed("a server")?),
         "by" => by_hand(&mut words)?,
         "expect" => Step::Expect(expect(&mut words)?),
         other => return Err(format!("`{other}` is no step; {STEPS}")),
@@ -154,7 +156,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, by hand, expect";
 
 fn confirm(words: &mut Words<'_>) -> Result<Step, Complaint> {
     let machine = words.parsed("a machine")?;
@@ -180,7 +182,7 @@ fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
 }
 
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
-    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "outlets" | "disks" | "set")
+    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "outlets" | "disks" | "services" | "set")
         || (verb == "lease" && words.clone().take(&["addresses"]))
 }
 
@@ -228,6 +230,10 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
             while words.clone().need("").is_ok() {
                 setup.one_rack.insert(number_of(words)?);
             }
+        }
+        "services" => {
+            ["are", "restarted"].into_iter().try_for_each(|word| words.word(word))?;
+            setup.service_down = ServiceDown::Restart;
         }
         "lease" => {
             words.word("addresses")?;

@@ -9,7 +9,7 @@ use lab::names::SERVERS;
 use simulator::hall::Hall;
 use vocabulary::Span;
 use vocabulary::boot::Firmware;
-use vocabulary::estate::Settings;
+use vocabulary::estate::{ServiceDown, Settings};
 
 use crate::estate;
 use crate::script::{Outlets, Setup};
@@ -25,6 +25,7 @@ pub fn hall(setup: &Setup) -> Done<Hall> {
     hall.outlets = setup.outlets != Outlets::Unnamed;
     hall.swapped = (setup.outlets == Outlets::Swapped).then_some(1);
     hall.local_disks = setup.local_disks.iter().copied().map(usize::from).collect();
+    hall.restarted = (1..=bearing).filter(|_| setup.service_down == ServiceDown::Restart).collect();
     hall.method = setup.method;
     hall.firmware = setup.firmware;
     hall.times = times(setup.firmware);

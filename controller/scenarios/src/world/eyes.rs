@@ -49,7 +49,7 @@ impl Eyes {
         loop {
             let start = Instant::now();
             let page = timeout(ANSWER, view.fabric.page(&view.machines, address, "/")).await.ok().flatten();
-            let body = page.filter(|page| page.status == 200).map(|page| page.body).unwrap_or_default();
+            let body = page.and_then(Result::ok).filter(|page| page.status == 200).map(|page| page.body).unwrap_or_default();
             let answer = understood(server.as_str(), &String::from_utf8_lossy(&body));
             let at = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.lock().entry(server.clone()).or_default().take(Tick { server: server.to_string(), at, answer });

@@ -157,10 +157,10 @@ impl Run {
         self.rig.start_controller(crash_after).await
     }
 
-    /// A server restarts from inside.
-    pub fn reboot(&mut self, server: &ServerId) -> Done {
+    /// Something happens inside of a server: it restarts, its service crashes.
+    pub fn befall(&mut self, server: &ServerId, accident: Accident) -> Done {
         let Some((_, answer)) = self.rig.eyes.seen(server).answer else {
-            return Err(Trouble::Wrong(format!("{server} never answered: it cannot be told to restart")));
+            return Err(Trouble::Wrong(format!("{server} never answered: it cannot be told anything")));
         };
         self.fault = self.marks();
         let answers = |machine: &&Machine| {
@@ -168,8 +168,8 @@ impl Run {
             service.is_some_and(|service| format!("{:x}", service.incarnation) == answer.incarnation)
         };
         let machine = self.rig.site.stands.values().map(|stand| &stand.machine).find(answers);
-        if !machine.is_some_and(|machine| machine.befall(Accident::Reboot)) {
-            return Err(Trouble::Wrong(format!("{server} does not answer: it cannot be told to restart")));
+        if !machine.is_some_and(|machine| machine.befall(accident)) {
+            return Err(Trouble::Wrong(format!("{server} does not answer: it cannot be told anything")));
         }
         self.before_restart.insert(server.clone(), answer.incarnation);
         Ok(())

@@ -1,6 +1,7 @@
 //! A scenario's steps, each done in a world by the hand it needs. It mirrors the lab's [`crate::steps`]; there is no step that only a lab can
 //! do.
 
+use ::world::machine::Accident;
 use pipeline::event::Intent;
 use pipeline::record::{Found, Subject};
 use vocabulary::estate::Mode;
@@ -72,7 +73,8 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         }
         Step::RestoreController => run.rig.restore_controller().await,
         Step::Adopt => run.rig.adopt().await,
-        Step::Reboot(server) => run.reboot(server),
+        Step::Reboot(server) => run.befall(server, Accident::Reboot),
+        Step::Crash(server) => run.befall(server, Accident::Crash),
         Step::ByHand { server, to } => run.by_hand(server, to).await,
         Step::Expect(expectation) => expect::check(run, expectation).await,
     }

@@ -37,6 +37,7 @@ pub(super) fn machine(drawing: &mut Drawing<'_>, at: Duration) {
             drawing.add(at, to(ToMachine::Panic(dump)));
         }
         7 => drawing.add(at, to(ToMachine::Halt)),
+        8 if drawing.half() => drawing.add(at, to(ToMachine::Crash)),
         8 => drawing.add(at, to(ToMachine::Reboot)),
         _ => drawing.passing(at, to(ToMachine::LoseMains), to(ToMachine::RegainMains)),
     }

@@ -61,6 +61,7 @@ impl Play {
             ToMachine::Panic(dump) => stand.machine.befall(Accident::Panic(dump)),
             ToMachine::Halt => stand.machine.befall(Accident::Halt),
             ToMachine::Reboot => stand.machine.befall(Accident::Reboot),
+            ToMachine::Crash => stand.machine.befall(Accident::Crash),
             ToMachine::Press => stand.bmc.press_button().await.is_ok(),
             ToMachine::LoseMains => stand.supplies.breaker(false).await,
             ToMachine::RegainMains => stand.supplies.breaker(true).await,

@@ -23,6 +23,8 @@ pub struct Standing {
     pub failed: AtomicBool,
     /// Somebody asked for a restart from inside.
     pub restart: AtomicBool,
+    /// The service has crashed: it writes nothing more, and nothing listens any more.
+    pub crashed: AtomicBool,
 }
 
 /// The answer to a request's first line: status and text.
@@ -41,15 +43,23 @@ pub fn answer(standing: &Standing, first_line: &str) -> (&'static str, String) {
             standing.restart.store(true, Ordering::SeqCst);
             ("202 Accepted", "restarting\n".to_owned())
         }
+        ("POST", "/crash") => {
+            standing.crashed.store(true, Ordering::SeqCst);
+            ("202 Accepted", "crashing\n".to_owned())
+        }
         ("GET", _) => ("404 Not Found", "nothing here\n".to_owned()),
-        _ => ("405 Method Not Allowed", "GET / or /healthz, POST /reboot\n".to_owned()),
+        _ => ("405 Method Not Allowed", "GET / or /healthz, POST /reboot or /crash\n".to_owned()),
     }
 }
 
-/// Serves for ever; each client in a thread of its own, never more than [`CLIENTS_MAX`].
-pub fn serve(listener: &TcpListener, standing: &Arc<Standing>) {
+/// Serves until the service crashes; each client in a thread of its own, never more than [`CLIENTS_MAX`]. After that connections are refused.
+pub fn serve(listener: TcpListener, standing: &Arc<Standing>) {
     let clients = Arc::new(AtomicUsize::new(0));
+    let own = listener.local_addr().ok();
     for stream in listener.incoming().flatten() {
+        if standing.crashed.load(Ordering::SeqCst) {
+            return;
+        }
         if clients.load(Ordering::SeqCst) >= CLIENTS_MAX {
             continue;
         }
@@ -58,6 +68,10 @@ pub fn serve(listener: &TcpListener, standing: &Arc<Standing>) {
         let spawned = thread::Builder::new().spawn(move || {
             // a client that goes away in between is its own affair
             let _ = serve_one(stream, &standing);
+            if let Some(own) = own.filter(|_| standing.crashed.load(Ordering::SeqCst)) {
+                // one more client, so that whoever waits for the next sees that there is none
+                drop(TcpStream::connect(own));
+            }
             mine.fetch_sub(1, Ordering::SeqCst);
         });
         if spawned.is_err() {
@@ -109,15 +123,24 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_served() {
+    fn a_client_is_served_until_the_service_crashes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let standing = Arc::new(Standing { server: "web2".into(), incarnation: "x".into(), ..Standing::default() });
-        thread::spawn(move || serve(&listener, &standing));
+        let of_web = Arc::clone(&standing);
+        let serves = thread::spawn(move || serve(listener, &of_web));
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("web2 incarnation=x last=0\n"), "{text}");
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"POST /crash HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.ends_with("crashing\n"), "{text}");
+        serves.join().unwrap();
+        let refused = TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     }
 }

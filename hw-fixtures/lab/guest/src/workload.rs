@@ -29,17 +29,17 @@ pub fn start(server: &str) -> io::Result<Arc<Standing>> {
         Arc::new(Standing { server: server.to_owned(), incarnation, last: AtomicU64::new(last), ..Standing::default() });
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, WEB_PORT))?;
     let of_web = Arc::clone(&standing);
-    thread::spawn(move || serve(&listener, &of_web));
+    thread::spawn(move || serve(listener, &of_web));
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let of_writer = Arc::clone(&standing);
     thread::spawn(move || write(log, &of_writer, |line| drop(socket.send_to(line, COLLECTOR))));
     Ok(standing)
 }
 
-/// Writes records until a write fails or a restart is asked for; acknowledges each after it is durable.
+/// Writes records until a write fails, the service crashes or a restart is asked for; acknowledges each after it is durable.
 fn write(mut log: Log, standing: &Standing, acknowledge: impl Fn(&[u8])) {
     let mut next = Instant::now();
-    while !standing.restart.load(Ordering::SeqCst) {
+    while !(standing.restart.load(Ordering::SeqCst) || standing.crashed.load(Ordering::SeqCst)) {
         let number = standing.last.load(Ordering::SeqCst) + 1;
         let record = Record { server: standing.server.clone(), incarnation: standing.incarnation.clone(), number };
         if let Err(error) = log.append(&record) {

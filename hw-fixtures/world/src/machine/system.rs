@@ -16,6 +16,7 @@ use super::trace::Event;
 use super::{End, Order, Run, Service, Stage};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::pin::pin;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -191,18 +192,33 @@ async fn serve(run: &Run, mut up: Up<'_>) -> End {
     let (sender, mut orders) = mpsc::channel(ORDERS_MAX);
     let Up { server, incarnation, last, production, .. } = &up;
     let (incarnation, production, holds_lease) = (*incarnation, *production, up.holds_lease);
-    let service = Service { server: server.clone(), incarnation, last: *last, failed: false, at: production };
+    let service = Service { server: server.clone(), incarnation, last: *last, failed: false, crashed: false, at: production };
     let standing = run.stand(service, sender);
     run.happened(Event::Serves { server: up.server.clone(), incarnation });
     run.reached(Stage::SystemRuns);
-    let order = tokio::select! {
-        // an order first: a record that is due at the same instant is not begun any more
-        biased;
-        order = orders.recv() => order.unwrap_or(Order::PowerOff),
-        () = write(run, &mut up) => Order::Reboot,
-        () = answer_arp(run, production) => Order::Reboot,
-        () = announce(run, production) => Order::Reboot,
-        () = hold_lease(run), if holds_lease => Order::Reboot,
+    let order = {
+        let (mut writes, mut answers) = (pin!(write(run, &mut up)), pin!(answer_arp(run, production)));
+        let (mut announces, mut holds) = (pin!(announce(run, production)), pin!(hold_lease(run)));
+        let mut crashed = false;
+        loop {
+            tokio::select! {
+                // an order first: a record that is due at the same instant is not begun any more
+                biased;
+                order = orders.recv() => match order.unwrap_or(Order::PowerOff) {
+                    Order::Crash => {
+                        crashed = true;
+                        run.happened(Event::Crashed);
+                        run.service(|service| service.crashed = true);
+                    }
+                    order => break order,
+                },
+                // what was on its way to the volume stays there; nobody waits for it
+                () = &mut writes, if !crashed => break Order::Reboot,
+                () = &mut answers => break Order::Reboot,
+                () = &mut announces => break Order::Reboot,
+                () = &mut holds, if holds_lease => break Order::Reboot,
+            }
+        }
     };
     run.happened(Event::Stops);
     drop(standing);
@@ -210,7 +226,7 @@ async fn serve(run: &Run, mut up: Up<'_>) -> End {
     up.initiator.log_out().await;
     match order {
         Order::PowerOff => End::Off,
-        Order::Reboot => End::Reset,
+        Order::Reboot | Order::Crash => End::Reset,
     }
 }
 

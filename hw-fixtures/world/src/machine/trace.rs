@@ -63,6 +63,8 @@ pub enum Event {
     VolumeFailed,
     /// A boot failed.
     BootFailed(String),
+    /// The service's process ended.
+    Crashed,
     /// The system stops in order.
     Stops,
     /// The kernel panicked.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use vocabulary::ServerId;
 use vocabulary::boot::BootMethod;
 use vocabulary::check::Check;
-use vocabulary::estate::{Image, Server};
+use vocabulary::estate::{Image, Server, ServiceDown};
 use vocabulary::lack::PROVISIONING;
 use vocabulary::storage::Access;
 
@@ -86,6 +86,16 @@ fn image_of(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
     }
 }
 
+/// A restart in place rests on two vantage points: the controller is one, and each switch agent that says so another.
+fn restarted_by(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
+    if server.service_down == ServiceDown::Hold || desk.estate.switches.values().any(|switch| switch.vantage) {
+        return;
+    }
+    let message = format!("{name} is never restarted by itself: the controller is its only vantage point, and two must agree");
+    let remedy = "write `vantage: true` in a switch's document, if its agent is one, or leave `service_down` out";
+    desk.tell(Kind::Server, name.as_str(), &[field("service_down")], Word::warning(codes::CHECKS, message, remedy));
+}
+
 fn checks_of(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
     let own: BTreeSet<IpAddr> = server.networks.iter().filter_map(|network| network.address).map(|cidr| cidr.address).collect();
     if server.checks.is_empty() && desk.sound(Kind::Server, name.as_str()) {
@@ -97,6 +107,7 @@ fn checks_of(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
         check_of(desk, name, index, check, &own);
     }
     let alone = !server.checks.is_empty() && server.checks.iter().all(|check| matches!(check, Check::Exec(_)));
+    restarted_by(desk, name, server);
     if alone {
         let message = format!("{name} is checked by plugins alone, and those cannot tell a dead machine from a dead service");
         let remedy = "add a check that a living machine answers, such as `- tcp: {address: 10.20.0.11:22}`";

@@ -119,6 +119,7 @@ fn server(n: usize) -> Server {
         networks: vec![network("provisioning", 10, 10), network("storage", 30, 30), network("production", 20, 20)],
         volumes: vec![root],
         requires: Requires::default(),
+        service_down: ServiceDown::Hold,
         checks: vec![Check::Tcp(TcpCheck { address, deadline: Span::seconds(1) })],
     }
 }

@@ -23,16 +23,22 @@ impl World {
         panic!("{server} is not served by {machine}:\n{}", self.story());
     }
 
-    /// What a health check sees: some machine that runs the server, is not frozen, is ready and has the production VLAN.
+    /// What a health check sees: some machine that runs the server, is not frozen, is ready and has the production VLAN; if its service has
+    /// ended there, that refuses.
     pub fn look(&self, server: &ServerId) -> CheckOutcome {
-        let alive = self.machines.iter().any(|(machine, box_)| {
+        let lives = self.machines.iter().filter(|(machine, box_)| {
             box_.power == PowerState::On
                 && !box_.frozen
                 && box_.ready_at <= self.now
                 && box_.runs.as_ref() == Some(server)
                 && self.has_network(machine)
         });
-        if alive { CheckOutcome::Healthy } else { CheckOutcome::Silent("no answer".into()) }
+        let crashed: Vec<bool> = lives.map(|(_, box_)| box_.crashed).collect();
+        match crashed.iter().all(|crashed| *crashed) {
+            false => CheckOutcome::Healthy,
+            true if crashed.is_empty() => CheckOutcome::Silent("no answer".into()),
+            true => CheckOutcome::Wrong("connection refused".into()),
+        }
     }
 
     fn has_network(&self, machine: &MachineId) -> bool {

@@ -45,6 +45,7 @@ pub enum Act {
     Approve(usize),
     Abort(usize),
     LetGo(usize),
+    Crash(usize),
 }
 
 pub fn act() -> impl Strategy<Value = Act> {
@@ -84,6 +85,7 @@ pub fn act() -> impl Strategy<Value = Act> {
         server.clone().prop_map(Act::Approve),
         server.prop_map(Act::Abort),
         (0..DOMAINS.len()).prop_map(Act::LetGo),
+        (1..=4usize).prop_map(Act::Crash),
     ]
 }
 
@@ -106,6 +108,10 @@ pub fn apply(world: &mut World, act: &Act) {
         Act::PowerLoss(n) => world.power_off(&machine(*n)),
         Act::PowerReturns(n) => world.power_on(&machine(*n)),
         Act::Freeze(n) => world.machines.get_mut(&machine(*n)).unwrap().frozen = true,
+        Act::Crash(n) => {
+            let box_ = world.machines.get_mut(&machine(*n)).unwrap();
+            box_.crashed = box_.runs.is_some();
+        }
         Act::Thaw(n) => world.machines.get_mut(&machine(*n)).unwrap().frozen = false,
         Act::BmcDies(n) => world.machines.get_mut(&machine(*n)).unwrap().bmc_dead = true,
         Act::BmcReturns(n) => {

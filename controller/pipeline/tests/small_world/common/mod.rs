@@ -26,6 +26,8 @@ use vocabulary::*;
 pub struct Box_ {
     pub power: PowerState,
     pub frozen: bool,
+    /// Its service has ended; its system lives on.
+    pub crashed: bool,
     /// The server whose image it runs since its last power-on.
     pub runs: Option<ServerId>,
     /// When the image answers.
@@ -77,6 +79,8 @@ pub struct World {
     pub plugin: CheckOutcome,
     /// What vantage points see while it is watched, instead of what is so.
     pub seen: Option<CheckOutcome>,
+    /// Vantage points that look no more.
+    pub gone: BTreeSet<AgentId>,
     pub replies: BTreeMap<u64, Result<Option<PlanId>, Fault>>,
     pub latency: u64,
     pub most_effective: usize,
@@ -141,6 +145,7 @@ impl World {
             dead_agents: BTreeSet::new(),
             plugin: CheckOutcome::Healthy,
             seen: None,
+            gone: BTreeSet::new(),
             replies: BTreeMap::new(),
             latency: 5,
             most_effective: 0,
@@ -434,7 +439,7 @@ impl World {
         let box_ = self.machines.get_mut(machine).unwrap();
         box_.power = PowerState::Off;
         box_.runs = None;
-        box_.frozen = false;
+        (box_.frozen, box_.crashed) = (false, false);
     }
 
     /// The machine gets power, whoever did it: it boots what it may.
@@ -540,7 +545,8 @@ impl World {
         let names: Vec<MachineId> = self.machines.keys().cloned().collect();
         for machine in &names {
             let box_ = self.machines.get_mut(machine).unwrap();
-            if box_.power == PowerState::On && !box_.frozen && box_.runs.is_some() && box_.ready_at <= self.now {
+            if box_.power == PowerState::On && !(box_.frozen || box_.crashed) && box_.runs.is_some() && box_.ready_at <= self.now
+            {
                 box_.operations += 1;
             }
         }
@@ -555,6 +561,9 @@ impl World {
         }
         for server in self.servers() {
             for vantage in ["controller", "sw1"].into_iter().filter(|_| check) {
+                if self.gone.contains(&id(vantage)) {
+                    continue;
+                }
                 let seen = self.seen.clone().unwrap_or_else(|| self.look(&server));
                 let outcome = if matches!(self.plugin, CheckOutcome::Failed(_)) { seen.and(self.plugin.clone()) } else { seen };
                 self.tell(What::Observed(Observation::Check { server: server.clone(), vantage: id(vantage), outcome }));

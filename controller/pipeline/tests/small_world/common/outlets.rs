@@ -130,6 +130,7 @@ impl Box_ {
         Box_ {
             power: PowerState::Off,
             frozen: false,
+            crashed: false,
             runs: None,
             ready_at: 0,
             resets: 0,

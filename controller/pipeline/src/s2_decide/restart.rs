@@ -1,0 +1,103 @@
+//! Restart in place: a machine that answers, whose service does not, is restarted where it is, if its profile wants that. It must never touch a
+//! machine of which nobody can say that it lives, nor one whose service may be well, nor many at once: what ails many services together is
+//! seldom cured by stopping their machines.
+
+use super::{DAY, blind, braked, guard::guard, mode, overruled};
+use crate::ledger::PlanRow;
+use crate::plan;
+use crate::s1_detect::{self, Kind, Symptom, symptom};
+use crate::state::State;
+use vocabulary::estate::{Mode, ServiceDown};
+use vocabulary::{Instant, ServerId, Span, WallTime};
+
+/// As what a plan ends whose verdict fell before its first effect: it has touched nothing.
+const NOT_BEGUN: [&str; 2] = ["F0303", "F0301"];
+
+/// What is to be done about a service that is ill.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// It is no case for a restart by itself, or its profile does not want one.
+    NoCase,
+    /// It is one, if it stays so until the window is full.
+    Watch,
+    /// Restart it.
+    Restart,
+    /// It would be restarted, were it not for this.
+    Not(String),
+}
+
+/// Whether a server is to be restarted where it is.
+pub(super) fn advice(state: &State, server: &ServerId, symptom: &Symptom, now: Instant, wall: WallTime) -> Advice {
+    let wants = |profile: &vocabulary::estate::Server| profile.service_down == ServiceDown::Restart;
+    if symptom.kind != Kind::ServiceDown || !state.estate.servers.get(server).is_some_and(wants) {
+        return Advice::NoCase;
+    }
+    let since = match s1_detect::ill_since(state, server, &symptom.machine, now) {
+        Ok(since) => since,
+        Err(why) => return Advice::Not(why),
+    };
+    if now.since(since) < state.estate.settings.detection.hung_window {
+        return Advice::Watch;
+    }
+    match may(state, server, symptom, now).or_else(|| crowded(state)).or_else(|| rate(state, server, wall)) {
+        Some(why) => Advice::Not(why),
+        None => Advice::Restart,
+    }
+}
+
+/// Asked again right before its operating system is told to stop.
+pub fn stands(state: &State, server: &ServerId, now: Instant) -> Result<(), String> {
+    let Some(symptom) = symptom(state, server, now).filter(|symptom| symptom.kind == Kind::ServiceDown) else {
+        return Err("its service is not down any more, or there is more to it than that".to_owned());
+    };
+    let since = s1_detect::ill_since(state, server, &symptom.machine, now)?;
+    if now.since(since) < state.estate.settings.detection.hung_window {
+        return Err("its service was seen well meanwhile".to_owned());
+    }
+    may(state, server, &symptom, now).map_or(Ok(()), Err)
+}
+
+/// What holds a failover holds a restart as well.
+fn may(state: &State, server: &ServerId, symptom: &Symptom, now: Instant) -> Option<String> {
+    let mode = mode(state, server);
+    if mode != Mode::Auto {
+        return Some(format!("its mode is `{}`", mode.word()));
+    }
+    let hold = blind(state, now)
+        .or_else(|| overruled(state, server))
+        .or_else(|| braked(state, server, &symptom.machine))
+        .or_else(|| guard(state, &symptom.machine, now));
+    hold.map(|hold| hold.reason)
+}
+
+/// One at a time, and none where many are ill together.
+fn crowded(state: &State) -> Option<String> {
+    if let Some(row) = state.ledger.open_plans().find(|row| row.plan.body().kind == plan::Kind::Restart) {
+        let other = row.plan.server().map_or_else(String::new, |server| format!(" of {server}"));
+        return Some(format!("one restart at a time: {}{other} is open", row.plan.id()));
+    }
+    let word = Kind::ServiceDown.to_string();
+    let ill = state.ledger.servers.values().filter(|row| row.suspected.as_ref().is_some_and(|(_, kind)| *kind == word)).count();
+    let settings = &state.estate.settings.guard;
+    let most = (settings.site_count as usize).max(state.estate.servers.len() * settings.site_percent as usize / 100);
+    (ill > most).then(|| format!("{ill} services are ill at once, more than {most}: it is something that they share"))
+}
+
+/// One restart that did not help is no reason for the next.
+fn rate(state: &State, server: &ServerId, wall: WallTime) -> Option<String> {
+    let guard = &state.estate.settings.guard;
+    let touched = |row: &&PlanRow| !matches!(&row.closed, Some(Err(ended)) if NOT_BEGUN.contains(&ended.code.as_str()));
+    let of_server = |row: &&PlanRow| {
+        let kind = row.plan.body().kind;
+        row.plan.server() == Some(server) && matches!(kind, plan::Kind::Restart | plan::Kind::Failover)
+    };
+    let made: Vec<WallTime> =
+        state.ledger.plans.values().rev().filter(of_server).filter(touched).map(|row| row.times.0).collect();
+    // a clock that was set back makes none of them older than it is
+    let within = |span: Span| made.iter().filter(|at| wall.0.saturating_sub(at.0) < span.0).count();
+    if within(guard.server_interval) >= 1 {
+        return Some(format!("it was restarted or moved less than {} ago, and that did not cure it", guard.server_interval));
+    }
+    let today = within(DAY);
+    (today >= guard.server_per_day as usize).then(|| format!("it was restarted or moved {today} times within a day"))
+}
