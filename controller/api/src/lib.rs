@@ -13,6 +13,7 @@ mod report;
 pub mod request;
 pub mod routes;
 pub mod serve;
+mod site;
 pub mod story;
 pub mod view;
 

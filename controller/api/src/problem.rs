@@ -21,7 +21,7 @@ pub fn status(fault: &Fault) -> StatusCode {
     match fault.code.0 {
         51 => StatusCode::SERVICE_UNAVAILABLE,
         52 | 73 | 210 => StatusCode::BAD_REQUEST,
-        53..=56 | 1003 => StatusCode::NOT_FOUND,
+        53..=56 | 77 | 1003 => StatusCode::NOT_FOUND,
         67 => StatusCode::PRECONDITION_FAILED,
         _ => StatusCode::CONFLICT,
     }

@@ -47,6 +47,17 @@ pub struct Adopt {
     pub reason: String,
 }
 
+/// `POST /v1/sites/{site}/start`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartSite {
+    /// The hash of the order that was shown: refused (412) if it would be another by now.
+    pub hash: String,
+    /// Why; recorded.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// `POST /v1/failovers/abort`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,7 @@ use crate::request::{
     StartFailover,
 };
 use crate::view::*;
-use crate::{story, view};
+use crate::{site, story, view};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, State as Extension};
@@ -58,6 +58,8 @@ pub fn router(context: Context) -> axum::Router {
         .route("/v1/agents/{id}/readopt", post(readopt_agent))
         .route("/v1/backup", get(adopt::backup))
         .route("/v1/adoption", get(adopt::adoption).post(adopt::take))
+        .route("/v1/sites", get(site::sites))
+        .route("/v1/sites/{id}/start", get(site::start).post(site::agree))
         .route("/v1/tiers/{id}/mode", post(tier_mode))
         .route("/v1/hold", post(hold))
         .route("/v1/resume", post(resume))

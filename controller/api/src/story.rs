@@ -39,6 +39,9 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::OutletsDoubted { machine, .. } => (None, None, Some(machine.to_string())),
         Fact::Released { machine, plan, .. } => (Some(plan.to_string()), None, Some(machine.to_string())),
         Fact::Suspected { server, .. } => (None, Some("detect".into()), Some(server.to_string())),
+        Fact::ColdStart { order, .. } => (None, None, Some(order.site.to_string())),
+        Fact::ColdStartPassed { server, .. } => (None, None, Some(server.to_string())),
+        Fact::ColdStartEnded { site, .. } => (None, None, Some(site.to_string())),
         Fact::Verdict { server, .. } | Fact::ServiceDown { server, .. } => {
             (None, Some("decide".into()), Some(server.to_string()))
         }
@@ -49,6 +52,7 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
             Consent::Plan { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
             Consent::Off { machine, .. } => (None, Some("fence".into()), Some(machine.to_string())),
             Consent::LetGo { domain, .. } => (None, Some("decide".into()), Some(domain.clone())),
+            Consent::SiteStart { site, .. } => (None, None, Some(site.to_string())),
             Consent::Adopt { .. } => (None, None, None),
         },
         Fact::Proposed { server, .. } => (None, Some("decide".into()), Some(server.to_string())),

@@ -2,9 +2,11 @@
 
 mod adopt;
 mod report;
+mod site;
 
 pub use adopt::{AbsentView, AdoptedView, AdoptionView, BarredView, PlacedView, SeededView, UndecidedView};
 pub use report::{ChainView, EntryView, FailoverReportView, ObserveReportView, ObservedView, PredictionView, StageView};
+pub use site::{LeftOutView, SiteStartView, SiteView, StartedView, TurnView};
 
 use pipeline::plan::{PassedOver, Step};
 use serde::{Deserialize, Serialize};

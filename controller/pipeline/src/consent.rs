@@ -34,7 +34,7 @@ pub fn to(state: &State, to: &Consent, now: Instant) -> BTreeSet<String> {
 pub fn lets_go(state: &State, domain: Option<&str>, machine: &MachineId, now: Instant) -> bool {
     let meant = |to: &Consent| match to {
         Consent::LetGo { domain: of, machines } => domain.is_none_or(|domain| of == domain) && machines.contains(machine),
-        Consent::Plan { .. } | Consent::Adopt { .. } | Consent::Off { .. } => false,
+        Consent::Plan { .. } | Consent::Adopt { .. } | Consent::SiteStart { .. } | Consent::Off { .. } => false,
     };
     let people: BTreeSet<&str> =
         holding(state, now).filter(|given| meant(&given.to)).map(|given| given.principal.as_str()).collect();

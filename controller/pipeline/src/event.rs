@@ -9,7 +9,9 @@ use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
 use vocabulary::request::{AgentError, AgentHello, Answer};
 use vocabulary::storage::VolumeReading;
-use vocabulary::{AgentId, BootServiceId, Instant, MachineId, OpId, PortId, Secret, ServerId, Span, TierId, VolumeId, WallTime};
+use vocabulary::{
+    AgentId, BootServiceId, Instant, MachineId, OpId, PortId, Secret, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
+};
 
 /// Something that happened, with the shell's clocks at that moment.
 #[derive(Clone, Debug)]
@@ -111,6 +113,8 @@ pub enum Intent {
     ResumeGuard { domain: String, reason: String },
     /// Agrees that a restored store takes from the agents what was shown under that hash.
     Adopt { hash: String, reason: String },
+    /// Agrees that the servers of a site are started in the order that was shown under that hash.
+    StartSite { site: SiteId, hash: String, reason: String },
     /// Says that a machine which is being fenced is off: who says so stands before it, and has read its serial number.
     ConfirmOff { machine: MachineId, serial: String, found: Found, reason: String },
     /// Lifts a machine's quarantine and returns it to a pool.

@@ -3,6 +3,7 @@
 mod adopt;
 pub mod brakes;
 mod consents;
+pub mod sites;
 
 use crate::brake;
 use crate::event::Intent;
@@ -67,6 +68,7 @@ pub fn accept(state: &mut State, out: &mut Out, principal: &str, intent: Intent)
         }
         Intent::AbortFailover { server, reason } => consents::abort(state, out, principal, &server, reason),
         Intent::Adopt { hash, reason } => adopt::adopt(state, out, principal, &hash, reason).map(|()| None),
+        Intent::StartSite { site, hash, reason } => sites::start(state, out, principal, site, (hash, reason)).map(|()| None),
         Intent::ResumeGuard { domain, reason } => consents::resume_guard(state, out, principal, domain, reason).map(|()| None),
         Intent::ConfirmOff { machine, serial, found, reason } => {
             consents::confirm_off(state, out, principal, (machine, serial, found), reason).map(|()| None)
@@ -91,6 +93,7 @@ fn brief(intent: &Intent) -> Result<(), Fault> {
         | Intent::AbortFailover { reason, .. }
         | Intent::ResumeGuard { reason, .. }
         | Intent::Adopt { reason, .. }
+        | Intent::StartSite { reason, .. }
         | Intent::ConfirmOff { reason, .. }
         | Intent::Hold { reason, .. }
         | Intent::Resume { reason, .. }
@@ -118,7 +121,7 @@ fn brief(intent: &Intent) -> Result<(), Fault> {
 /// What a person holds is not begun by another one's command either.
 fn not_held(state: &State, intent: &Intent) -> Result<(), Fault> {
     let server = match intent {
-        Intent::EnrolMachine { .. } | Intent::ReleaseMachine { .. } => None,
+        Intent::EnrolMachine { .. } | Intent::ReleaseMachine { .. } | Intent::StartSite { .. } => None,
         Intent::StartServer { server }
         | Intent::StopServer { server }
         | Intent::RestartServer { server }
@@ -165,6 +168,7 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::AbortFailover { .. }
         | Intent::ResumeGuard { .. }
         | Intent::Adopt { .. }
+        | Intent::StartSite { .. }
         | Intent::ConfirmOff { .. }
         | Intent::Hold { .. }
         | Intent::Resume { .. }

@@ -2,6 +2,9 @@
 
 mod adopted;
 mod persons;
+mod sites;
+
+pub use sites::ColdStart;
 
 use crate::basis::{Basis, MachineBasis, ServerBasis};
 use crate::plan::{Body, Kind, Plan};
@@ -11,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, MachineId, OutletId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
+use vocabulary::{AgentId, Epoch, MachineId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime};
 
 /// Everything that survives a restart.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -52,6 +55,8 @@ pub struct Ledger {
     pub seeded: BTreeMap<String, Epoch>,
     /// Servers that nobody could place when this store was adopted, and every machine that may bear each.
     pub unclear: BTreeMap<ServerId, BTreeSet<MachineId>>,
+    /// The start of each site that was ever started as a whole: the last one.
+    pub cold_starts: BTreeMap<SiteId, ColdStart>,
     /// The backup that this store was made from, until what happened since was adopted.
     pub restored: Option<Restored>,
 }
@@ -365,6 +370,9 @@ impl Ledger {
             brake @ (Fact::Hold { .. } | Fact::Resumed { .. } | Fact::Maintenance { .. } | Fact::MaintenanceEnded { .. }) => {
                 self.apply_brake(brake, record.at);
             }
+            of_a_site @ (Fact::ColdStart { .. } | Fact::ColdStartPassed { .. } | Fact::ColdStartEnded { .. }) => {
+                self.apply_site(of_a_site, record.at);
+            }
             Fact::Consented { to, principal, .. } => self.apply_consented(to, principal, record.at),
             Fact::Restored { entries, taken, .. } => self.apply_restored(*entries, *taken),
             Fact::Adopted { adoption, .. } => self.apply_adopted(adoption),
@@ -472,6 +480,7 @@ impl Ledger {
                 row.failovers.push(at);
             }
         }
+        self.take_turn(plan, at);
         // what is to be used will not stay off
         self.forget_off(plan.target());
         if self.standing(plan.target()) == Standing::Free {

@@ -21,6 +21,7 @@ pub mod record;
 pub mod reload;
 pub mod reseed;
 pub mod stage;
+pub mod start_order;
 pub mod state;
 pub mod story;
 pub mod trust;
@@ -38,6 +39,7 @@ pub mod s7_boot;
 pub mod s8_verify;
 pub mod s9_return;
 
+pub mod cold_start;
 pub mod drive;
 pub mod intents;
 pub mod invariants;

@@ -5,13 +5,14 @@ use crate::adoption::Adoption;
 use crate::basis::Basis;
 use crate::plan::{Body, Plan};
 use crate::stage::Stage;
+use crate::start_order::StartOrder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, Span, TierId, VolumeId, WallTime};
+use vocabulary::{AgentId, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime};
 
 /// What is so seldom that it is written only where it is.
 fn is_no(value: &bool) -> bool {
@@ -69,6 +70,12 @@ pub enum Fact {
     Verdict { server: ServerId, machine: MachineId, symptom: String, evidence: Vec<String> },
     /// Its machine lives and its service does not, by this evidence: it is to be restarted where it is.
     ServiceDown { server: ServerId, machine: MachineId, evidence: Vec<String> },
+    /// Enough persons have agreed that the servers of a site are started in this order.
+    ColdStart { order: Box<StartOrder>, principals: BTreeSet<String> },
+    /// One of them was not started.
+    ColdStartPassed { site: SiteId, server: ServerId, reason: String },
+    /// The start of the site has come to its end.
+    ColdStartEnded { site: SiteId, text: String },
     /// What would be done is not: the reason, and what ends the wait.
     Held { server: ServerId, code: String, reason: String, ends: String },
     /// In `observe`: what would have been done.
@@ -198,6 +205,13 @@ pub enum Consent {
     /// That a restored store takes this, and nothing else, from the agents.
     Adopt {
         /// The hash of what is taken.
+        hash: String,
+    },
+    /// That the servers of a site are started in this order, and in no other.
+    SiteStart {
+        /// Which site.
+        site: SiteId,
+        /// The order's hash.
         hash: String,
     },
     /// Not that anything may be done, but that a machine is off: who says so stands before it.

@@ -61,6 +61,10 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
         return Decision::Fine;
     }
     let Some(symptom) = symptom(state, server, now) else { return Decision::Fine };
+    if let Some(site) = state.ledger.waits_for_turn(server) {
+        let text = format!("{server} waits for its turn in the start of site {site}");
+        return Decision::Held(symptom, Hold::new("F0214", text, "by itself, when its turn comes or that start has ended"));
+    }
     if !symptom.failed {
         let missing = symptom.lacks.map(|witness| format!(": {} speaks alone, and {witness}", symptom.kind));
         if missing.is_none() && symptom.kind != Kind::ServiceDown {

@@ -12,7 +12,7 @@ use crate::stage::Stage;
 use crate::state::{Life, State};
 use crate::watch::{is_vantage, vantages};
 use crate::work::Phase;
-use crate::{consent, drive, intents, memory, recover, s3_fence, s4_place, s9_return};
+use crate::{cold_start, consent, drive, intents, memory, recover, s3_fence, s4_place, s9_return};
 use std::collections::BTreeSet;
 use vocabulary::{Epoch, Instant, MachineId, PlanId, ServerId, Span};
 
@@ -61,6 +61,11 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
             intents::brakes::expire(&mut state, &mut out);
             consent::notice(&mut state, out.now, out.wall);
             run_all(&mut state, &mut out);
+            if state.life.is_some() {
+                for body in cold_start::drive(&mut state, &mut out) {
+                    seal(&mut state, &mut out, body, false);
+                }
+            }
             let servers: Vec<ServerId> = state.ledger.servers.keys().cloned().collect();
             for server in servers {
                 conclude(&mut state, &mut out, &server);
@@ -278,18 +283,18 @@ fn restart(state: &mut State, out: &mut Out, server: &ServerId, symptom: s1_dete
     let body = s4_place::restart(state, server, &placement);
     let fact = Fact::ServiceDown { server: server.clone(), machine: symptom.machine, evidence: symptom.evidence };
     out.record(&mut state.ledger, fact);
-    seal(state, out, body);
+    seal(state, out, body, true);
 }
 
 fn fail_over(state: &mut State, out: &mut Out, server: &ServerId) {
     match s4_place::failover(state, server, out.now) {
-        Ok(body) => seal(state, out, body),
+        Ok(body) => seal(state, out, body, true),
         Err(fault) => not_placed(state, out, server, fault),
     }
 }
 
-fn seal(state: &mut State, out: &mut Out, body: Body) {
-    let mut work = s4_place::seal(state, out, body, true);
+fn seal(state: &mut State, out: &mut Out, body: Body, by_verdict: bool) {
+    let mut work = s4_place::seal(state, out, body, by_verdict);
     s3_fence::begin(state, &mut work, out.now);
     let id = intents::keep(state, work);
     run(state, out, id);
@@ -312,7 +317,7 @@ fn propose(state: &mut State, out: &mut Out, server: &ServerId, symptom: &s1_det
     };
     let hash = body.hash();
     if s2_decide::is_approved(state, server, &hash, out.now) {
-        return seal(state, out, body);
+        return seal(state, out, body, true);
     }
     let same = before.as_ref().is_some_and(|(_, shown)| *shown == hash);
     if !same && (before.is_none() || state.watch.may_tell(server, out.now)) {

@@ -53,6 +53,12 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::ServiceDown { server, machine, evidence } => {
             format!("{server} is ill on {machine}, which lives: it is restarted there: {}", evidence.join("; "))
         }
+        Fact::ColdStart { order, principals } => {
+            let by: Vec<&str> = principals.iter().map(String::as_str).collect();
+            format!("{} had site {} started: {} servers, in order", by.join(" and "), order.site, order.turns.len())
+        }
+        Fact::ColdStartPassed { site, server, reason } => format!("the start of site {site} passes {server} over: {reason}"),
+        Fact::ColdStartEnded { site, text } => format!("the start of site {site} is at its end: {text}"),
         Fact::Held { server, reason, ends, code } => format!("{server} is held ({code}): {reason}. Ends {ends}"),
         Fact::WouldHave { server, plan, .. } => {
             format!("in this mode nothing is done: {server} would have moved to {}", plan.target())
@@ -101,6 +107,9 @@ fn consented(to: &Consent, principal: &str, reason: &str) -> String {
         Consent::Plan { server, hash } => format!("{principal} approves plan {} of {server}", short(hash)),
         Consent::Adopt { hash } => {
             format!("{principal} agrees to what is to be adopted ({}){}", short(hash), because(reason))
+        }
+        Consent::SiteStart { site, hash } => {
+            format!("{principal} agrees that site {site} is started in order ({}){}", short(hash), because(reason))
         }
         Consent::Off { machine, serial, found } => {
             format!("{principal} stands before {machine} (serial {serial}), which is {found}{}", because(reason))

@@ -9,7 +9,7 @@ use vocabulary::estate::Estate;
 use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
 use vocabulary::request::{AgentHello, Resource};
-use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, Span, SwitchId, VolumeId, WallTime};
+use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, SiteId, Span, SwitchId, VolumeId, WallTime};
 
 /// How many boot contacts are kept per machine.
 pub const CONTACTS_MAX: usize = 32;
@@ -63,6 +63,10 @@ pub struct Watch {
     pub maintained: BTreeMap<(Subject, WallTime), Instant>,
     /// Until when the word of those who agreed holds, by this life's own clock.
     pub consents: BTreeMap<Consented, Instant>,
+    /// When something moved last in the start of a site that is under way.
+    pub cold_starts: BTreeMap<SiteId, Instant>,
+    /// When a machine was powered on last in it.
+    pub power_ons: BTreeMap<SiteId, Instant>,
     /// Alarms that were raised and whose cause lasts, so that each is raised once.
     pub alarms: BTreeSet<String>,
 }
@@ -126,7 +130,7 @@ pub struct MachineWatch {
     pub off_since: Option<Instant>,
     /// How many did.
     pub off_reads: u32,
-    /// When the last reset was seen to move.
+    /// When the last reset was seen to move, or firmware to begin a boot.
     pub reset_moved: Option<Instant>,
     /// When the machine was first seen to reset itself or to boot since its server was last well: a machine that only ever boots is not
     /// granted a new boot time by each try.
@@ -174,13 +178,21 @@ pub struct VolumeWatch {
     pub sessions: BTreeSet<String>,
 }
 
+/// True if the firmware tells of a boot that the reading before did not. `OSRunning` and `None` tell of no boot that is under way (Redfish schema
+/// `ComputerSystem`, `BootProgress.LastState`).
+fn began_to_boot(before: &MachineReading, reading: &MachineReading) -> bool {
+    let told = before.boot_progress.as_ref().zip(reading.boot_progress.as_ref());
+    told.is_some_and(|(before, now)| before != now && !matches!(now.as_str(), "OSRunning" | "None"))
+}
+
 impl MachineWatch {
     /// Folds a poll in.
     pub fn observe(&mut self, now: Instant, reading: Result<MachineReading, String>) {
         match reading {
             Ok(reading) => {
                 let moved = self.last.as_ref().is_some_and(|(_, before)| {
-                    before.last_reset.is_some() && reading.last_reset.is_some() && before.last_reset != reading.last_reset
+                    let reset = before.last_reset.is_some() && reading.last_reset.is_some();
+                    (reset && before.last_reset != reading.last_reset) || began_to_boot(before, &reading)
                 });
                 if moved {
                     self.reset_moved = Some(now);

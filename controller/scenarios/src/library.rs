@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = files![
     "target-restarts",
     "agent-forgets",
     "confirmed-off",
+    "cold-start",
     "restored-backup",
 ];
 

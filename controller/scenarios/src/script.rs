@@ -103,6 +103,10 @@ pub enum Step {
     Bmc(MachineId, Manner),
     /// The feed of a machine fails, and its BMC with it; with `true` it is back.
     Feed(MachineId, bool),
+    /// The feeds of all machines fail together; with `true` they are back.
+    FeedAll(bool),
+    /// A person has the whole site started, each server where it was.
+    StartSite,
     /// The storage target ends at once and comes back with what it keeps.
     RestartTarget,
     /// What happens to the agent beside a device.

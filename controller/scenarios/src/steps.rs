@@ -38,6 +38,12 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
             let verb = if *back { "power_return" } else { "power_loss" };
             run.bmc_sim(&json!({"verb": verb, "name": machine}))
         }
+        Step::FeedAll(back) => {
+            let verb = if *back { "power_return" } else { "power_loss" };
+            let all: Vec<Machine> = (1..=run.rig.setup.machines).map(Machine).collect();
+            all.iter().try_for_each(|machine| run.bmc_sim(&json!({"verb": verb, "name": machine.name()})))
+        }
+        Step::StartSite => start_site(run),
         Step::RestartTarget => run.restart_target(),
         Step::Agent(agent, mishap) => run.befall(agent.as_str(), *mishap),
         Step::Readopt(agent) => run.rig.product.command(&["agent", "readopt", agent.as_str(), "--yes"]).map(drop),
@@ -83,6 +89,16 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::ByHand { server, to } => run.by_hand(server, to),
         Step::Expect(expectation) => expect::check(run, expectation),
     }
+}
+
+/// A person has every site started; whether it was done in order is seen by what follows.
+fn start_site(run: &Run<'_>) -> Done {
+    let sites: Vec<api::view::SiteView> = run.rig.product.view("/v1/sites")?;
+    let start = |site: &api::view::SiteView| {
+        let words = ["site", "start", &site.name, "--reason", REASON, "--yes", "--no-wait"];
+        run.rig.product.command(&words).map(drop)
+    };
+    sites.iter().try_for_each(start)
 }
 
 /// A person reads the number off the box, and says how it is.

@@ -83,6 +83,7 @@ passes! {
     target_restarts = "target-restarts",
     agent_forgets = "agent-forgets",
     confirmed_off = "confirmed-off",
+    cold_start = "cold-start",
     restored_backup = "restored-backup",
 }
 

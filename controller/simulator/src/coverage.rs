@@ -31,6 +31,8 @@ impl Coverage {
                 Fact::StandingOrder { what, .. } => self.met(format!("standing order {}", first(what))),
                 Fact::Proposed { .. } => self.met("proposed"),
                 Fact::Consented { to: Consent::Plan { .. }, .. } => self.met("approved"),
+                Fact::ColdStart { .. } => self.met("site started"),
+                Fact::ServiceDown { .. } => self.met("restarted in place"),
                 Fact::Consented { to: Consent::LetGo { .. }, .. } => self.met("let go"),
                 Fact::Consented { to: Consent::Off { .. }, .. } => self.met("said to be off"),
                 Fact::OlderMemory { .. } => self.met("older memory"),

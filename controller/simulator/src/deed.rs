@@ -219,6 +219,8 @@ pub enum Button {
     EndMaintenance(MachineId),
     /// Agrees to the failover of a server that waits for it.
     Approve(ServerId),
+    /// Has the whole site started, as after a blackout.
+    StartSite,
     /// Gives a server's failover up.
     Abort(ServerId),
     /// Agrees that all goes on that the guard holds.
@@ -404,6 +406,7 @@ impl fmt::Display for Button {
             Button::Maintain(machine, time) => write!(f, "maintains {machine} {}", span(*time)),
             Button::EndMaintenance(machine) => write!(f, "has-done {machine}"),
             Button::Approve(server) => write!(f, "approves {server}"),
+            Button::StartSite => f.write_str("starts the site"),
             Button::Abort(server) => write!(f, "aborts {server}"),
             Button::LetGo => write!(f, "lets-go"),
             Button::Adopt => write!(f, "adopts"),
@@ -565,6 +568,7 @@ fn button(words: &[&str]) -> Option<Button> {
         ["maintains", machine, time] => Button::Maintain(machine.parse().ok()?, read_span(time)?),
         ["has-done", machine] => Button::EndMaintenance(machine.parse().ok()?),
         ["approves", server] => Button::Approve(server.parse().ok()?),
+        ["starts", "the", "site"] => Button::StartSite,
         ["aborts", server] => Button::Abort(server.parse().ok()?),
         ["lets-go"] => Button::LetGo,
         ["adopts"] => Button::Adopt,

@@ -18,6 +18,7 @@ mod discover;
 mod driver;
 mod failover;
 mod probe;
+mod site;
 
 pub use backup::{Adopt, Backup, Restore};
 pub use brakes::{Hold, Maintenance, Resume, Worked, WorkedKind};
@@ -26,6 +27,7 @@ pub use discover::{Discover, IPMI_PORT, REDFISH_PORT};
 pub use driver::{Driver, DriverProgram, DriverTest, OutletsTest, SwitchTest};
 pub use failover::{ApproveFailover, Failover, Guard, Report, StartFailover};
 pub use probe::{BmcKey, PrivilegeWord, Probe, ProbeAddress};
+pub use site::{Site, StartSite};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -101,6 +103,9 @@ pub enum Command {
     /// The guard: what it holds because too much of it failed at once
     #[command(subcommand)]
     Guard(Guard),
+    /// Sites: starting one again whose power was gone
+    #[command(subcommand)]
+    Site(Site),
     /// Reports
     #[command(subcommand)]
     Report(Report),

@@ -14,6 +14,8 @@ pub const COMPLETION: Duration = Duration::from_millis(400);
 pub const CONTROLLER_BACK: Duration = Duration::from_secs(60);
 /// Pause between two attempts to reach a controller that went away.
 pub const CONTROLLER_AGAIN: Duration = Duration::from_millis(300);
+/// How often who follows the start of a site looks.
+pub const SITE_LOOK: Duration = Duration::from_millis(500);
 /// How often the elapsed time of a stage is drawn.
 pub const DRAW: Duration = Duration::from_millis(100);
 /// `serve` ends at the latest this long after it was told to.

@@ -33,6 +33,7 @@ mod run;
 mod serve;
 mod server;
 mod session;
+mod site;
 mod spare;
 mod status;
 mod tier;

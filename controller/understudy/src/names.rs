@@ -25,6 +25,11 @@ pub fn machines_and_servers(current: &OsStr) -> Vec<CompletionCandidate> {
     all
 }
 
+/// Names of sites.
+pub fn sites(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates("/v1/sites", "name", current)
+}
+
 /// Names of agents.
 pub fn agents(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates("/v1/agents", "name", current)

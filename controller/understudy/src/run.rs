@@ -6,7 +6,7 @@ use crate::forms::Output;
 use crate::session::Session;
 use crate::{
     adopt, agent, backup, complete, driver, estate, explain, failover, guard, hold, limits, machine, maintenance, out, plan,
-    report, restore, serve, server, spare, status, tier, watch,
+    report, restore, serve, server, site, spare, status, tier, watch,
 };
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -95,6 +95,7 @@ async fn asked(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Plan(verb) => plan::run(session, verb).await,
         Command::Failover(verb) => failover::run(session, verb).await,
         Command::Guard(verb) => guard::run(session, verb).await,
+        Command::Site(verb) => site::run(session, verb).await,
         Command::Report(verb) => report::run(session, verb).await,
         Command::Agent(verb) => agent::run(session, verb).await,
         Command::Driver(verb) => driver::run(verb, session.output).await,

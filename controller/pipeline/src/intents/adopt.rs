@@ -90,6 +90,7 @@ pub fn is_first(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::ApproveFailover { .. }
         | Intent::AbortFailover { .. }
         | Intent::ConfirmOff { .. }
+        | Intent::StartSite { .. }
         | Intent::ReleaseMachine { .. } => {}
         Intent::EnrolAgent { .. }
         | Intent::Adopt { .. }

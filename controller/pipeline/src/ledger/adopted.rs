@@ -11,6 +11,7 @@ impl Ledger {
         self.restored = Some(Restored { entries, taken });
         // a word is about what was so when it was given, and who knows what was done since
         self.consents.clear();
+        self.cold_starts.retain(|_, start| start.ended.is_some());
     }
 
     /// Why this store takes nothing upon itself, if so: it came from a backup, and nobody has had it adopted.

@@ -129,3 +129,26 @@ fn a_vantage_point_that_the_documents_name_no_more_fills_no_journal_and_keeps_no
     world.machines.get_mut(&id::<MachineId>("m1")).unwrap().frozen = true;
     world.run_until_served("web1", "m3", 120_000);
 }
+
+/// A machine whose firmware counts no resets, and tells how far its boot is.
+fn silent_at(progress: &str) -> World {
+    let mut world = World::new(3);
+    let m1 = id::<MachineId>("m1");
+    world.machines.get_mut(&m1).unwrap().boot_progress = Some("OSRunning".to_owned());
+    world.start_servers();
+    world.run(5_000);
+    let box_ = world.machines.get_mut(&m1).unwrap();
+    (box_.frozen, box_.boot_progress) = (true, Some(progress.to_owned()));
+    world
+}
+
+#[test]
+fn a_boot_that_firmware_tells_of_is_no_standstill() {
+    let mut world = silent_at("SystemHardwareInitializationComplete");
+    world.run(20_000);
+    assert!(!world.facts.iter().any(|fact| matches!(fact, Fact::Verdict { .. })), "{}", world.story());
+    // one that never comes to its end is not waited for for ever
+    world.run_until_served("web1", "m3", 60_000);
+    let mut world = silent_at("OSRunning");
+    world.run_until_served("web1", "m3", 20_000);
+}

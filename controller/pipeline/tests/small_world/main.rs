@@ -7,6 +7,7 @@ mod agents;
 mod brakes;
 #[path = "common/cases.rs"]
 mod cases;
+mod cold_start;
 mod commands;
 mod common;
 mod consent;

@@ -106,7 +106,12 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
             Step::PressPower(words.parsed("a machine")?)
         }
         "bmc" => bmc(&mut words)?,
-        "feed" => feed(&mut words)?,
+        "feed" if words.take(&["everything"]) => Step::FeedAll(is_back(&mut words)?),
+        "feed" => Step::Feed(words.parsed("a machine, or `everything`")?, is_back(&mut words)?),
+        "start" => {
+            words.word("site")?;
+            Step::StartSite
+        }
         "agent" => agent(&mut words)?,
         "readopt" => Step::Readopt(words.parsed("an agent")?),
         "release" => Step::Release(words.parsed("a machine")?),
@@ -156,7 +161,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, by hand, expect";
 
 fn confirm(words: &mut Words<'_>) -> Result<Step, Complaint> {
     let machine = words.parsed("a machine")?;
@@ -308,11 +313,10 @@ fn bmc(words: &mut Words<'_>) -> Result<Step, Complaint> {
     Ok(Step::Bmc(machine, manner))
 }
 
-fn feed(words: &mut Words<'_>) -> Result<Step, Complaint> {
-    let machine = words.parsed("a machine")?;
+fn is_back(words: &mut Words<'_>) -> Result<bool, Complaint> {
     match words.need("`lost` or `back`")? {
-        "lost" => Ok(Step::Feed(machine, false)),
-        "back" => Ok(Step::Feed(machine, true)),
+        "lost" => Ok(false),
+        "back" => Ok(true),
         other => Err(format!("a feed is lost or back, not `{other}`")),
     }
 }

@@ -37,6 +37,13 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::PressPower(machine) => run.press_power(machine).await,
         Step::Bmc(machine, manner) => run.behave(machine, *manner),
         Step::Feed(machine, back) => run.feed(machine, *back).await,
+        Step::FeedAll(back) => {
+            for machine in run.rig.site.estate.machines.keys().cloned().collect::<Vec<_>>() {
+                run.feed(&machine, *back).await?;
+            }
+            Ok(())
+        }
+        Step::StartSite => start_site(run).await,
         Step::RestartTarget => {
             run.rig.site.target.restart(TARGET_AWAY);
             Ok(())
@@ -87,6 +94,18 @@ async fn confirm_off(run: &Run, machine: &MachineId, found: Found, in_vain: bool
     let intent = Intent::ConfirmOff { machine: machine.clone(), serial, found, reason: REASON.to_owned() };
     let said = run.rig.command(intent).await;
     if in_vain { refused(said, NO_PROOF_WAITS) } else { said.map(drop) }
+}
+
+/// A person has every site started, in the order that he is shown.
+async fn start_site(run: &Run) -> Done {
+    for site in run.rig.site.estate.sites.keys().cloned().collect::<Vec<_>>() {
+        let (handle, asked) = (run.rig.handle()?, site.clone());
+        let now = handle.clock().now();
+        let shown = handle.query(move |state| pipeline::cold_start::propose(state, &asked, now).0.hash());
+        let hash = shown.await.map_err(|fault| Trouble::Api(fault.to_string()))?;
+        run.rig.command(Intent::StartSite { site, hash, reason: REASON.to_owned() }).await?;
+    }
+    Ok(())
 }
 
 async fn release(run: &Run, machine: &MachineId) -> Done {

@@ -341,6 +341,11 @@ pub(super) fn blackout(drawing: &mut Drawing<'_>, at: Duration) {
             drawing.add(at + lasts, Deed::Machine(name.clone(), ToMachine::RegainMains));
         }
     }
+    if drawing.half() {
+        // whoever is on call sees that power is back
+        let looks = at + lasts + drawing.span(SHORT);
+        drawing.add(looks, Deed::Operator(Button::StartSite));
+    }
 }
 
 /// What machines of one rack share gives way, and takes them along one after the other: a breaker, a fan wall, a loose cable.

@@ -35,6 +35,7 @@ impl Play {
             Deed::Operator(Button::Edit(edit)) => self.edit_estate(edit),
             Deed::Operator(Button::SetMode(mode)) => self.set_mode(*mode),
             Deed::Operator(Button::Approve(server)) => self.approve(server),
+            Deed::Operator(Button::StartSite) => self.start_site(),
             Deed::Operator(Button::LetGo) => self.let_go(),
             Deed::Operator(Button::Adopt) => self.has_it_adopted(),
             Deed::Operator(Button::ConfirmOff) => self.confirm_off(false).await,
@@ -317,6 +318,7 @@ impl Play {
             Button::Edit(_)
             | Button::SetMode(_)
             | Button::Approve(_)
+            | Button::StartSite
             | Button::LetGo
             | Button::Adopt
             | Button::ConfirmOff

@@ -5,6 +5,7 @@ use super::Play;
 use crate::deed::{Edit, ToMachine};
 use engine::Handle;
 use pipeline::State;
+use pipeline::cold_start;
 use pipeline::event::Intent;
 use pipeline::plan::Kind;
 use pipeline::record::Found;
@@ -128,6 +129,23 @@ impl Play {
 }
 
 impl Play {
+    /// Has every site started, in the order that the controller shows.
+    pub(super) fn start_site(&self) -> bool {
+        let Some(controller) = &self.controller else { return false };
+        let (handle, estate) = (controller.handle.clone(), self.site.estate.clone());
+        tokio::spawn(async move {
+            let now = handle.clock().now();
+            for site in estate.sites.keys().cloned() {
+                let asked = site.clone();
+                let shown = handle.query(move |state| cold_start::propose(state, &asked, now).0.hash());
+                if let Ok(Ok(hash)) = tokio::time::timeout(LOOKS_AT_IT, shown).await {
+                    press(&handle, Intent::StartSite { site, hash, reason: "power is back".into() }).await;
+                }
+            }
+        });
+        true
+    }
+
     /// Goes to the machines whose failovers wait for a proof, pulls their cords and says so. He who goes astray pulls those of the next
     /// machine, and reads its number.
     pub(super) async fn confirm_off(&mut self, astray: bool) -> bool {

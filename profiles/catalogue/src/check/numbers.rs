@@ -83,6 +83,7 @@ fn guard(desk: &mut Desk<'_>) {
         ("site_percent", guard.site_percent, 0, 100),
         ("server_per_day", guard.server_per_day, 1, 100),
         ("site_count", guard.site_count, 1, 1000),
+        ("inrush", guard.inrush, 1, 1000),
     ] {
         if value < least || value > most {
             let word = Word::error(codes::RANGE, format!("{key} is {value}"), format!("write a number from {least} to {most}"));

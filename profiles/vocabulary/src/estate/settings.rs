@@ -101,6 +101,8 @@ pub struct Guard {
     pub server_interval: Span,
     /// And at most so often in a day.
     pub server_per_day: u32,
+    /// How many servers of a site may be starting at once in its cold start.
+    pub inrush: u32,
     /// Addresses that must answer for the controller to trust its own eyes.
     pub canaries: Vec<SocketAddr>,
 }
@@ -114,6 +116,7 @@ impl Default for Guard {
             site_percent: 2,
             server_interval: Span::seconds(1800),
             server_per_day: 2,
+            inrush: 32,
             canaries: Vec::new(),
         }
     }

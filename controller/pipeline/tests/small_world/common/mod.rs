@@ -50,6 +50,8 @@ pub struct Box_ {
     /// It powers on and never gets any further.
     pub hangs: bool,
     pub wrong_serial: bool,
+    /// What its firmware tells of its boot; it counts no resets then.
+    pub boot_progress: Option<String>,
     pub operations: u64,
 }
 
@@ -411,8 +413,8 @@ impl World {
             certificate: Some("c".into()),
             system_power: power,
             chassis_power: Some(power),
-            last_reset: Some(box_.resets.to_string()),
-            boot_progress: None,
+            last_reset: box_.boot_progress.is_none().then(|| box_.resets.to_string()),
+            boot_progress: box_.boot_progress.clone(),
             bmc_started: Some("b".into()),
             restore_policy: RestorePolicy::AlwaysOff,
             health: None,

@@ -144,6 +144,7 @@ impl Box_ {
             stuck: false,
             hangs: false,
             wrong_serial: false,
+            boot_progress: None,
             operations: 0,
         }
     }
