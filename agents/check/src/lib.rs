@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod http;
+pub mod kdump;
 mod limits;
 mod plugin;
 pub mod registry;

@@ -40,3 +40,8 @@ pub const PLUGIN_PROCESSES_MAX: u64 = 256;
 pub const TMP_BYTES_MAX: &str = "16777216";
 /// A plugin's own `/dev/shm`, bytes, as bubblewrap reads it.
 pub const DEV_BYTES_MAX: &str = "1048576";
+/// So long after its last message a kernel still counts as one that writes its memory away: `fence_kdump_send` sends one every 10 s, and two may be
+/// lost.
+pub const DUMP_HEARD: Duration = Duration::from_secs(25);
+/// Hosts that are remembered to write their memory away.
+pub const DUMPS_MAX: usize = 4096;

@@ -1,5 +1,6 @@
 //! Which kinds of check there are: a line a kind. Runs one try of a check and never longer than its deadline.
 
+use crate::kdump::Dumps;
 use crate::limits::{DEADLINE_MAX, DEADLINE_MIN};
 use crate::plugin::{PluginConfig, Plugins};
 use crate::socket::{Source, Tried};
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use contract::check::Vantage;
 use contract::{Action, AgentError, Answer, Device};
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use vocabulary::Span;
@@ -25,6 +26,10 @@ pub struct VantageConfig {
     /// Interface that its connections must leave by; the system's choice if absent.
     #[serde(default)]
     pub interface: Option<String>,
+    /// Where it listens for kernels that have crashed and tell that they write their memory away (`fence_kdump`), such as `0.0.0.0:7410`; nowhere if
+    /// absent.
+    #[serde(default)]
+    pub kdump: Option<SocketAddr>,
     /// Plugins that it runs; none if absent. They choose their own source.
     #[serde(default)]
     pub plugins: Option<PluginConfig>,
@@ -35,6 +40,17 @@ pub struct VantageConfig {
 pub struct Checker {
     source: Source,
     plugins: Option<Result<Plugins, String>>,
+    dumps: Option<Dumps>,
+}
+
+/// The host that a check asks, if it is told by its address.
+fn host(check: &Check) -> Option<IpAddr> {
+    match check {
+        Check::Tcp(tcp) => Some(tcp.address.ip()),
+        Check::Tls(tls) => Some(tls.address.ip()),
+        Check::Http(http) => http::place(&http.url)?.host.parse().ok(),
+        Check::Exec(_) => None,
+    }
 }
 
 fn deadline(span: Span) -> Duration {
@@ -54,10 +70,27 @@ impl Checker {
         if let Some(Err(error)) = &plugins {
             tracing::error!(error, "no plugin is run here");
         }
-        Checker { source, plugins }
+        let dumps = match config.kdump {
+            Some(at) => {
+                Dumps::open(at).await.inspect_err(|error| tracing::error!(%error, %at, "no crashed kernel is heard here")).ok()
+            }
+            None => None,
+        };
+        Checker { source, plugins, dumps }
     }
 
     async fn attempt(&self, check: &Check) -> Tried {
+        let outcome = self.tried(check).await?;
+        let dumps = |host: IpAddr| self.dumps.as_ref().is_some_and(|dumps| dumps.dumps(host));
+        Ok(match outcome {
+            CheckOutcome::Silent(_) if host(check).is_some_and(dumps) => {
+                CheckOutcome::Dumping("its kernel has crashed, and says that it writes its memory away".to_owned())
+            }
+            other => other,
+        })
+    }
+
+    async fn tried(&self, check: &Check) -> Tried {
         let deadline = deadline(check.deadline());
         match check {
             Check::Tcp(tcp) => tcp::attempt(&self.source, tcp.address, deadline).await,

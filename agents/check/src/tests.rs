@@ -274,3 +274,34 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn silence_of_a_host_that_writes_its_memory_away_is_told_apart() {
+    let at = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let checker = Checker::open(&VantageConfig { kdump: Some(at), ..VantageConfig::default() }, &[]).await;
+    // a queue of one that is full: further connections get no answer
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let listener = silent.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await {
+        held.push(stream);
+    }
+    assert!(matches!(checker.run(&tcp(address)).await, CheckOutcome::Silent(_)));
+    let message = [0x1B30_2A40_u32.to_le_bytes(), 1_u32.to_le_bytes()].concat();
+    let sender = tokio::net::UdpSocket::bind("127.0.0.9:0").await.unwrap();
+    let told = async {
+        loop {
+            sender.send_to(&message, at).await.unwrap();
+            if matches!(checker.run(&tcp(address)).await, CheckOutcome::Dumping(_)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
+    assert!(matches!(checker.run(&http(address, None)).await, CheckOutcome::Dumping(_)));
+    // it lives: what answers is no kernel that writes
+    let answers = service(b"HTTP/1.0 200 OK\r\n\r\n".to_vec(), None, true).await;
+    assert!(matches!(checker.run(&http(answers, None)).await, CheckOutcome::Healthy));
+}

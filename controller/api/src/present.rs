@@ -205,6 +205,7 @@ fn outcome(outcome: &CheckOutcome) -> String {
         CheckOutcome::Healthy => "healthy".to_owned(),
         CheckOutcome::Wrong(what) => format!("wrong: {what}"),
         CheckOutcome::Silent(what) => format!("silent: {what}"),
+        CheckOutcome::Dumping(what) => format!("dumping: {what}"),
         CheckOutcome::Failed(what) => format!("failed: {what}"),
         CheckOutcome::Unknown(why) => format!("unknown: {why}"),
     }

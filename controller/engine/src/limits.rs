@@ -32,6 +32,10 @@ pub const SILENT_LOOKS: u32 = 5;
 pub const SILENT_INTERVALS_MAX: u32 = 6;
 /// A BMC that says that something happened is looked at at once, but only once in so long.
 pub const WAKE_GAP: Duration = Duration::from_secs(1);
+/// A machine that is off and was not, or the reverse, is looked at again so soon, so that nobody waits for an interval to be sure.
+pub const CLOSE_GAP: Duration = Duration::from_secs(1);
+/// So many times: as long as the windows of what is off.
+pub const CLOSE_LOOKS: u32 = 10;
 /// A BMC is listened to for so long, then again.
 pub const WAKE_DEADLINE: Duration = Duration::from_secs(60);
 /// Entries that a slow watcher of the journal may lag behind before it has to read them from the store.

@@ -21,16 +21,19 @@ pub struct Pace {
     usual: Duration,
     /// Looks in a row that met silence.
     silent: u32,
+    /// Looks that are to follow quickly.
+    close: u32,
 }
 
 impl Pace {
     /// Of a BMC of which nothing is known yet.
     pub fn new(interval: Duration) -> Pace {
-        Pace { interval, usual: Duration::ZERO, silent: 0 }
+        Pace { interval, usual: Duration::ZERO, silent: 0, close: 0 }
     }
 
     /// A look has ended. How long a silence took says nothing of the answers: it took as long as we wait.
     pub fn looked(&mut self, took: Duration, look: Look) {
+        self.close = self.close.saturating_sub(1);
         match look {
             Look::Answered => {
                 self.silent = 0;
@@ -40,10 +43,18 @@ impl Pace {
         }
     }
 
-    /// From the start of one look to the start of the next. Never less than the interval; of a BMC that answers never more than
+    /// Its machine's power is another than it was: it is looked at closely for a while.
+    pub fn changed(&mut self) {
+        self.close = limits::CLOSE_LOOKS;
+    }
+
+    /// From the start of one look to the start of the next. After a change [`limits::CLOSE_GAP`], of a slow BMC more; else never less than the interval; of a BMC that answers never more than
     /// [`limits::SLOW_INTERVALS_MAX`] intervals, so that its last reading is not too old for the detection when the next one comes; of a
     /// silent one never more than [`limits::SILENT_INTERVALS_MAX`].
     pub fn gap(&self) -> Duration {
+        if self.close > 0 && self.silent == 0 {
+            return limits::CLOSE_GAP.max(self.usual * limits::BUSY_SHARE).min(self.interval);
+        }
         let slowest = self.interval.saturating_mul(limits::SLOW_INTERVALS_MAX);
         let own = self.interval.max((self.usual * limits::BUSY_SHARE).min(slowest));
         let doublings = self.silent.saturating_sub(limits::SILENT_LOOKS).min(limits::SILENT_INTERVALS_MAX.ilog2() + 1);
@@ -75,6 +86,28 @@ mod tests {
     fn a_quick_bmc_is_looked_at_at_the_interval() {
         assert_eq!(after(&[]), 5 * SECOND);
         assert_eq!(after(&[(SECOND / 100, Look::Answered); 50]), 5 * SECOND);
+    }
+
+    #[test]
+    fn after_a_change_it_is_looked_at_closely_for_a_while() {
+        let mut pace = Pace::new(5 * SECOND);
+        pace.changed();
+        for _ in 0..limits::CLOSE_LOOKS {
+            assert_eq!(pace.gap(), limits::CLOSE_GAP);
+            pace.looked(SECOND / 100, Look::Answered);
+        }
+        assert_eq!(pace.gap(), 5 * SECOND);
+        // a slow one is given its time, and a silent one is not pressed
+        pace.changed();
+        (0..4).for_each(|_| pace.looked(3 * SECOND, Look::Answered));
+        assert!(pace.gap() > 3 * SECOND && pace.gap() <= 5 * SECOND, "{:?}", pace.gap());
+        pace.changed();
+        pace.looked(4 * SECOND, Look::Silent);
+        assert_eq!(pace.gap(), 5 * SECOND);
+        // and none less often than it would be without
+        let mut quick = Pace::new(SECOND / 2);
+        quick.changed();
+        assert_eq!(quick.gap(), SECOND / 2);
     }
 
     #[test]

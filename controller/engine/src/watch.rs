@@ -96,7 +96,7 @@ async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
     let mut pace = Pace::new(interval);
     tokio::time::sleep(eyes.chance.up_to(interval)).await;
     let (mut due, mut answered_before) = (Instant::now(), false);
-    let mut may_wake = due;
+    let (mut may_wake, mut off_before) = (due, None);
     loop {
         let started = Instant::now();
         let reading = poll_machine(&eyes, machine.clone()).await;
@@ -108,6 +108,11 @@ async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
         }
         answered_before = look == Look::Answered;
         pace.looked(ended - started, look);
+        if let Ok(reading) = &reading
+            && off_before.replace(reading.all_off()).is_some_and(|before| before != reading.all_off())
+        {
+            pace.changed();
+        }
         eyes.tell(Observation::Machine { machine: machine.clone(), reading });
         // what its own BMC took too long for is not late
         due =

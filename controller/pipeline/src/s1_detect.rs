@@ -9,6 +9,7 @@ use crate::watch::{MachineWatch, VantageWatch, VolumeWatch, is_vantage};
 use std::collections::BTreeSet;
 use std::fmt;
 use vocabulary::check::CheckOutcome;
+use vocabulary::estate::Kdump;
 use vocabulary::power::PowerState;
 use vocabulary::{AgentId, Instant, MachineId, PlanId, ServerId, Span};
 
@@ -16,6 +17,9 @@ use vocabulary::{AgentId, Instant, MachineId, PlanId, ServerId, Span};
 const REBOOT_MARGIN_PERCENT: u64 = 130;
 /// A reading older than this many poll intervals is not "now".
 pub const FRESH_POLLS: u64 = 4;
+/// A BMC that cannot be read for so many poll intervals is no hiccup: a first failure is told seconds after it was asked for, and the windows of the
+/// witnesses that count have run since the fact.
+const UNREADABLE_POLLS: u64 = 2;
 /// How many Off readings in a row are a symptom.
 const OFF_READS: u32 = 2;
 /// How many independent domains must agree.
@@ -34,6 +38,8 @@ pub enum Kind {
     Partitioned,
     /// It is on its way back by itself.
     Rebooting,
+    /// Its kernel has crashed and writes its memory away.
+    Dumping,
     /// The service is fine, the BMC is not: it cannot be fenced by power.
     BmcUnreachable,
     /// The BMC, the service and the I/O are all silent.
@@ -50,6 +56,7 @@ impl fmt::Display for Kind {
             Kind::ServiceDown => "service-down",
             Kind::Partitioned => "partitioned",
             Kind::Rebooting => "rebooting",
+            Kind::Dumping => "dumping",
             Kind::BmcUnreachable => "bmc-unreachable",
             Kind::PowerSuspected => "power-suspected",
             Kind::SpareFailed => "spare-failed",
@@ -157,8 +164,12 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
     let (mut healthy, mut silent, mut answering, mut failing) = (BTreeSet::new(), BTreeSet::new(), false, false);
     let (mut silent_since, mut partly_silent_since, mut wrong) = (None, None, None);
     let mut all_heard_silent = !heard.is_empty();
+    let gave_up = state.watch.servers.get(server).and_then(|watch| watch.dumping).map(|(first, _)| first);
+    let gave_up = gave_up.filter(|_| dumps_since(state, server, now).is_none());
     for (vantage, seen) in state.watch.servers.get(server).map(|w| &w.vantages).into_iter().flatten() {
-        match seen.silent_since {
+        // one that writes its memory away for too long is as silent as any other
+        let dumped = matches!(seen.outcome, CheckOutcome::Dumping(_)).then_some(gave_up).flatten();
+        match seen.silent_since.or(dumped) {
             _ if !fresh(seen.at) => all_heard_silent &= !heard.contains(vantage),
             Some(since) => {
                 silent.insert(vantage);
@@ -247,8 +258,9 @@ pub fn symptom(state: &State, server: &ServerId, now: Instant) -> Option<Symptom
     let seen = witnesses(state, server, &machine, now);
     let found = spare_failed(state, server, &seen)
         .or_else(|| off(state, &seen, now))
+        .or_else(|| dumping(state, server, now))
         .or_else(|| rebooting(state, &machine, &seen, now))
-        .or_else(|| silent(state, &seen, now))
+        .or_else(|| silent(state, server, &seen, now))
         .or_else(|| unreachable_bmc(state, &seen, now))?;
     let Found { kind, verdict, evidence } = found;
     let lacks = if let Verdict::Lacks(witness) = verdict { Some(witness) } else { None };
@@ -305,8 +317,9 @@ fn off(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
     let detection = &state.estate.settings.detection;
     let watch = seen.machine?;
     let since = watch.off_since?;
-    let lasted = now.since(since);
-    let mut evidence = vec![format!("its BMC says Off, {} readings in a row", watch.off_reads)];
+    // from the first reading to the last: what was not read since may have changed
+    let lasted = watch.last.as_ref().map_or(Span(0), |(at, _)| at.since(since));
+    let mut evidence = vec![format!("its BMC says Off, {} readings in a row, over {lasted}", watch.off_reads)];
     let mut domains = 1;
     if let Some(silent) = seen.silent_since {
         domains += 1;
@@ -325,6 +338,24 @@ fn off(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
     Some(Found { kind: Kind::UnexpectedOff, verdict, evidence })
 }
 
+/// Since when its kernel writes its memory away, while that is still waited for.
+fn dumps_since(state: &State, server: &ServerId, now: Instant) -> Option<(Instant, Span)> {
+    let (first, last) = state.watch.servers.get(server)?.dumping?;
+    let granted = kdump(state, server).unwrap_or_default().lasts_at_most;
+    (is_fresh(state, last, now) && now.since(first) < granted).then_some((first, granted))
+}
+
+fn kdump(state: &State, server: &ServerId) -> Option<Kdump> {
+    state.estate.servers.get(server)?.kdump
+}
+
+fn dumping(state: &State, server: &ServerId, now: Instant) -> Option<Found> {
+    let (first, granted) = dumps_since(state, server, now)?;
+    let lasted = now.since(first);
+    let text = format!("its kernel has crashed and writes its memory away since {lasted}; {granted} are granted");
+    Some(Found::open(Kind::Dumping, vec![text]))
+}
+
 fn rebooting(state: &State, machine: &MachineId, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
     if !seen.healthy.is_empty() {
         return None;
@@ -339,8 +370,10 @@ fn rebooting(state: &State, machine: &MachineId, seen: &Witnesses<'_>, now: Inst
     (lasted < wait).then(|| Found::open(Kind::Rebooting, vec![text()]))
 }
 
-fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
-    let window = state.estate.settings.detection.hung_window;
+fn silent(state: &State, server: &ServerId, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
+    // one that may be about to tell that it writes its memory away is given the time for it
+    let patience = kdump(state, server).map_or(Span(0), |kdump| kdump.begins_within);
+    let window = Span(state.estate.settings.detection.hung_window.0 + patience.0);
     if !seen.healthy.is_empty() {
         let lasted = seen.partly_silent_since.map(|since| now.since(since));
         if lasted.is_none_or(|lasted| lasted < window) {
@@ -370,7 +403,8 @@ fn silent(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
             }
             (None, Some(lasted)) => {
                 evidence.push(format!("its BMC cannot be read since {lasted}"));
-                Found { kind: Kind::PowerSuspected, verdict: verdict(lasted >= window), evidence }
+                let unreadable = lasted.0 >= UNREADABLE_POLLS * state.estate.settings.detection.power_every.0;
+                Found { kind: Kind::PowerSuspected, verdict: verdict(unreadable), evidence }
             }
             _ => Found::open(Kind::ServiceDown, evidence),
         });

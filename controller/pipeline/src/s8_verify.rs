@@ -40,9 +40,10 @@ pub fn complete(task: &mut Task, now: Instant, outcome: &Result<Answer, AgentErr
     task.told_nothing = false;
     let reason = match outcome {
         Ok(Answer::Check { outcome: CheckOutcome::Healthy }) => return task.confirm(now, "healthy".to_owned()),
-        Ok(Answer::Check { outcome: CheckOutcome::Wrong(what) | CheckOutcome::Silent(what) | CheckOutcome::Failed(what) }) => {
-            what.clone()
-        }
+        Ok(Answer::Check {
+            outcome:
+                CheckOutcome::Wrong(what) | CheckOutcome::Silent(what) | CheckOutcome::Dumping(what) | CheckOutcome::Failed(what),
+        }) => what.clone(),
         Ok(Answer::Check { outcome: CheckOutcome::Unknown(why) }) => {
             task.told_nothing = true;
             why.clone()

@@ -144,6 +144,8 @@ pub struct MachineWatch {
 pub struct ServerWatch {
     /// Vantage points.
     pub vantages: BTreeMap<AgentId, VantageWatch>,
+    /// Since when its kernel is told to write its memory away, and when that was told last; until it is healthy.
+    pub dumping: Option<(Instant, Instant)>,
 }
 
 /// One server from one vantage point.
@@ -239,6 +241,11 @@ impl MachineWatch {
 impl ServerWatch {
     /// Folds a check in.
     pub fn observe(&mut self, now: Instant, vantage: AgentId, outcome: CheckOutcome) {
+        match outcome {
+            CheckOutcome::Dumping(_) => self.dumping = Some((self.dumping.map_or(now, |(first, _)| first), now)),
+            CheckOutcome::Healthy => self.dumping = None,
+            _ => {}
+        }
         let before = self.vantages.remove(&vantage);
         let since =
             |is_so: bool, so: fn(&VantageWatch) -> Option<Instant>| is_so.then(|| before.as_ref().and_then(so).unwrap_or(now));
@@ -253,6 +260,7 @@ impl ServerWatch {
     /// Forgets everything: the server has moved to another machine.
     pub fn forget(&mut self) {
         self.vantages.clear();
+        self.dumping = None;
     }
 }
 

@@ -131,6 +131,9 @@ fn health(vantage: &AgentId, told: Option<&VantageWatch>, heard: &BTreeSet<&Agen
         (CheckOutcome::Wrong(what), ..) => {
             format!("{vantage} gets a wrong answer ({what}), last {age} ago: something lives there")
         }
+        (CheckOutcome::Dumping(what), ..) => {
+            format!("{vantage} hears its kernel write its memory away ({what}), last {age} ago")
+        }
         (CheckOutcome::Failed(what), ..) => {
             format!("{vantage} is told by a plugin that it does not work ({what}), last {age} ago: its machine may live or not")
         }

@@ -37,6 +37,10 @@ impl Eyes {
         self.uplink.load(Ordering::Relaxed)
     }
 
+    fn hears_dump(&self, host: std::net::Ipv4Addr) -> bool {
+        self.uplink.load(Ordering::Relaxed) && self.fabric.dumps(host)
+    }
+
     /// Whether a connection opens; `None` is silence.
     async fn connects(&self, address: SocketAddr) -> Option<Result<(), ConnectionRefused>> {
         let IpAddr::V4(to) = address.ip() else { return None };
@@ -62,7 +66,10 @@ impl Vantage for Eyes {
             Some(Err(ConnectionRefused)) => CheckOutcome::Wrong(format!("{address} refused the connection")),
             None => {
                 tokio::time::sleep(deadline.as_duration()).await;
-                CheckOutcome::Silent("no answer".to_owned())
+                match address.ip() {
+                    IpAddr::V4(host) if self.hears_dump(host) => CheckOutcome::Dumping("its kernel has crashed".to_owned()),
+                    _ => CheckOutcome::Silent("no answer".to_owned()),
+                }
             }
         };
         self.life.passes().await;

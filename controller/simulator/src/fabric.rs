@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use boot::desk::Desk;
 use boot::dhcp::Destination;
 use boot::{dhcp_wire, http};
+use check::kdump::{DUMP_HEARD, is_message};
 use http_body_util::BodyExt as _;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
@@ -15,12 +16,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 use vocabulary::storage::InitiatorName;
 use vocabulary::{MachineId, ServerId};
 use world::Dice;
 use world::bridge::Bridge;
 use world::machine::frames::{self, EVERYBODY};
-use world::machine::{CLIENTS, Cables, ConnectionRefused, Login, LoginError, Lost, Mac, Machine, Page, Root, Session, Source};
+use world::machine::{
+    CLIENTS, Cables, ConnectionRefused, DUMPS, Login, LoginError, Lost, Mac, Machine, Page, Root, Session, Source,
+};
 use world::target::{Initiator, SessionId, Target};
 
 /// The ports of what is no machine, and who is there.
@@ -79,6 +83,8 @@ struct State {
     /// A boot server that somebody has put beside it.
     by_hand: Option<Arc<BootServer>>,
     told: Vec<Told>,
+    /// Hosts that said to the gateway that they write their memory away, and when last.
+    dumps: BTreeMap<Ipv4Addr, Instant>,
     /// Nothing is added to it any more.
     keeps_nothing_told: bool,
     judge: Option<Arc<dyn Hears>>,
@@ -254,6 +260,11 @@ impl Fabric {
         if self.0.target.connected(logged.id) { Ok(logged) } else { Err(Lost) }
     }
 
+    /// True if this host has said lately that it writes its memory away.
+    pub fn dumps(&self, host: Ipv4Addr) -> bool {
+        self.state().dumps.get(&host).is_some_and(|at| at.elapsed() < DUMP_HEARD)
+    }
+
     /// A client's page from whoever answers at this address in the production network; `None` is silence.
     pub async fn page(&self, machines: &[Machine], to: Ipv4Addr, path: &str) -> Option<Result<Page, ConnectionRefused>> {
         self.step().await;
@@ -302,6 +313,9 @@ impl Cables for Fabric {
                     if !state.keeps_nothing_told {
                         state.told.push(Told { nic, line });
                     }
+                }
+                (at, Some(datagram)) if at == GATEWAY.0 && datagram.to == DUMPS && is_message(&datagram.payload) => {
+                    self.state().dumps.insert(*datagram.from.ip(), Instant::now());
                 }
                 (at, _) => self.deliver(at, &frame),
             }

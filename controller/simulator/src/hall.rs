@@ -36,6 +36,8 @@ const LOCAL_DISKS: u32 = 400_000;
 /// Of a million machines so many stand in one rack: in most worlds none.
 const IN_ONE_RACK: [u32; 4] = [0, 0, 0, 700_000];
 
+/// Of a million halls so many wait for kernels that have crashed.
+const KDUMP: u32 = 300_000;
 /// Of a million servers so many are to be restarted where their service is down.
 const RESTARTED: u32 = 600_000;
 
@@ -68,6 +70,8 @@ pub struct Hall {
     pub one_rack: BTreeSet<usize>,
     /// The numbers of the servers that are to be restarted where their service is down.
     pub restarted: BTreeSet<usize>,
+    /// How kernels that have crashed are waited for.
+    pub kdump: Option<Kdump>,
 }
 
 /// What a seed draws of a hall: enough to raise it again, whatever later halls draw.
@@ -98,6 +102,9 @@ pub struct Drawn {
     /// The numbers of the servers that are to be restarted where their service is down.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     restarted: BTreeSet<usize>,
+    /// Kernels that have crashed are waited for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    kdump: bool,
 }
 
 impl Drawn {
@@ -120,8 +127,9 @@ impl Drawn {
         let swapped = swapped.and_then(|number| usize::try_from(number).ok());
         let temper = Temper::of(seed);
         let service = Dice::of(seed, "services");
+        let kdump = service.in_a_million(KDUMP);
         let restarted = (1..=bearing).filter(|_| service.in_a_million(RESTARTED)).collect();
-        Drawn { bearing, spares, over_ipmi, method, firmware, temper, one_rack, outlets, swapped, local_disks, restarted }
+        Drawn { bearing, spares, over_ipmi, method, firmware, temper, one_rack, outlets, swapped, local_disks, restarted, kdump }
     }
 
     /// All machines.
@@ -155,6 +163,7 @@ impl From<&Drawn> for Hall {
             swapped,
             local_disks,
             restarted,
+            kdump: drawn.kdump.then(Kdump::default),
             method: drawn.method,
             firmware: drawn.firmware,
             times,
@@ -208,6 +217,7 @@ impl Hall {
             local_disks: BTreeSet::new(),
             one_rack: BTreeSet::new(),
             restarted: BTreeSet::new(),
+            kdump: None,
         }
     }
 
@@ -349,6 +359,7 @@ impl Hall {
                 true => ServiceDown::Restart,
                 false => ServiceDown::Hold,
             },
+            kdump: self.kdump,
         })
     }
 }

@@ -128,6 +128,9 @@ pub struct Simulate {
     /// Play small worlds of the core alone, without drivers, agents and store: `--core [--seeds N] [--from SEED] [--workers N]`
     #[arg(long, conflicts_with = "mutants")]
     pub core: bool,
+    /// Hide real failures in the noise of machine-years: `--detection [--machine-years N] [--failures N] [--from SEED] [--workers N]`
+    #[arg(long, conflicts_with_all = ["mutants", "core"])]
+    pub detection: bool,
     /// Options of the search: `--seeds N`, `--from SEED`, `--trace`, `--json FILE`, or files of worlds (`--help` lists all)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
     pub rest: Vec<String>,
@@ -168,6 +171,7 @@ mod tests {
             "bench poll",
             "simulate --seeds 100 --from 7 --trace --json out.json",
             "simulate --core --seeds 1000 --from 7",
+            "simulate --detection --machine-years 10",
             "simulate --mutants",
             "simulate --mutants --list",
             "simulate --mutants lower-epoch --seeds 100 --json out.json",

@@ -53,6 +53,7 @@ fn perform(tree: &Tree, verb: Verb) -> Result<ExitCode> {
         Verb::Lab(lab) => lab::lab(tree, &lab),
         Verb::Bench(bench) => lab::bench(tree, &bench),
         Verb::Simulate(wanted) if wanted.mutants => mutants::mutants(tree, &wanted.rest),
+        Verb::Simulate(wanted) if wanted.detection => simulate::detection(tree, &wanted.rest),
         Verb::Simulate(wanted) if wanted.core => simulate::core(tree, &wanted.rest),
         Verb::Simulate(wanted) => simulate::simulate(tree, &wanted),
         Verb::Tidy => Ok(if tidy::check(tree).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),

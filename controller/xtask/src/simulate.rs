@@ -23,6 +23,10 @@ const FRESH: [&str; 6] = ["--seeds", "10000", "--within", "120", "--least", "200
 /// The program that plays small worlds of the core alone, and how many of them a night.
 const CORE_PROGRAM: &str = "core-worlds";
 const CORE: [&str; 2] = ["--seeds", "50000"];
+/// The program that looks for real failures in noise, and how much noise a `test` and a night have.
+const DETECTION_PROGRAM: &str = "detection";
+const DETECTION: [&str; 4] = ["--failures", "300", "--machine-years", "10"];
+const DETECTION_NIGHTLY: [&str; 4] = ["--failures", "1000", "--machine-years", "1000"];
 /// How many digits of a commit's hash make its first seed.
 const DIGITS: usize = 8;
 /// Between two first seeds lie two to the power of this many: more than any search plays.
@@ -37,25 +41,39 @@ pub fn simulate(tree: &Tree, wanted: &Simulate) -> Result<ExitCode> {
 
 /// `cargo xtask simulate --core`
 pub fn core(tree: &Tree, options: &[String]) -> Result<ExitCode> {
-    build_core(tree)?;
-    let status = run::status(core_program(tree).args(options))?;
+    build_example(tree, CORE_PROGRAM)?;
+    let status = run::status(example(tree, CORE_PROGRAM).args(options))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `cargo xtask simulate --detection`
+pub fn detection(tree: &Tree, options: &[String]) -> Result<ExitCode> {
+    build_example(tree, DETECTION_PROGRAM)?;
+    let status = run::status(example(tree, DETECTION_PROGRAM).args(options))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Real failures in noise that no earlier commit has seen: each must become a verdict in time, and nothing else may.
+pub fn fresh_detection(tree: &Tree, nightly: bool) -> Result<()> {
+    build_example(tree, DETECTION_PROGRAM)?;
+    let much = if nightly { DETECTION_NIGHTLY } else { DETECTION };
+    run::succeed(example(tree, DETECTION_PROGRAM).args(much).args(["--from", &first_seed(tree).to_string()]))
 }
 
 /// Small worlds of the core alone that no earlier commit has played.
 pub fn fresh_core(tree: &Tree) -> Result<()> {
-    build_core(tree)?;
+    build_example(tree, CORE_PROGRAM)?;
     let from = first_seed(tree);
-    run::succeed(core_program(tree).args(CORE).args(["--from", &from.to_string()]))
+    run::succeed(example(tree, CORE_PROGRAM).args(CORE).args(["--from", &from.to_string()]))
 }
 
 /// With the whole workspace: alone it would be built with other features.
-fn build_core(tree: &Tree) -> Result<()> {
-    run::succeed(run::cargo(tree).args(["build", "--quiet", "--workspace", "--example", CORE_PROGRAM]))
+fn build_example(tree: &Tree, name: &str) -> Result<()> {
+    run::succeed(run::cargo(tree).args(["build", "--quiet", "--workspace", "--example", name]))
 }
 
-fn core_program(tree: &Tree) -> Command {
-    let mut command = Command::new(tree.programs().join("examples").join(CORE_PROGRAM));
+fn example(tree: &Tree, name: &str) -> Command {
+    let mut command = Command::new(tree.programs().join("examples").join(name));
     command.current_dir(tree.root());
     command
 }

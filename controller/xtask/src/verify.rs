@@ -68,6 +68,7 @@ pub fn nightly(tree: &Tree, consent: Consent) -> Result<ExitCode> {
         });
     }
     steps.run(Kind::Test, "small worlds of the core alone", || simulate::fresh_core(tree));
+    steps.run(Kind::Test, "failures in much noise", || simulate::fresh_detection(tree, true));
     steps.run_tests(&format!("hostile bytes, {HOSTILE_SECONDS} s a group"), || {
         let packages = HOSTILE_CRATES.iter().flat_map(|name| ["-p", name]);
         let mut command = run::cargo(tree);
@@ -137,6 +138,7 @@ fn common(tree: &Tree, steps: &mut Steps) -> bool {
         remove_stale(&worlds)?;
         simulate::fresh(tree, &worlds)
     });
+    steps.run(Kind::Test, "failures in noise", || simulate::fresh_detection(tree, false));
     let outcome = result_file(tree, "demo.json");
     in_lab(steps, programs, "README: try it", || {
         remove_stale(&outcome)?;

@@ -19,10 +19,11 @@ pub use trace::{Event, Happened};
 use crate::clock::now;
 use crate::dice::Dice;
 use crate::watch;
-use limits::{ORDERS_MAX, TRACE_MAX};
+use frames::EVERYBODY;
+use limits::{DUMP_KERNEL, DUMP_MESSAGE, DUMP_TOLD_EVERY, ORDERS_MAX, TRACE_MAX};
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -144,6 +145,9 @@ impl fmt::Display for Refused {
     }
 }
 
+/// Where a kernel that writes another one's memory away says so: `fence_kdump`'s port.
+pub const DUMPS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::BROADCAST, 7410);
+
 /// What can happen inside a machine that nobody ordered from below.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Accident {
@@ -216,6 +220,8 @@ struct State {
     waker: Option<Waker>,
     kernel: bool,
     service: Option<Service>,
+    /// Where the service of this boot answers, or has answered.
+    address: Option<Source>,
     orders: Option<mpsc::Sender<Order>>,
     /// On the local disk.
     installed: Option<system::Facts>,
@@ -531,6 +537,7 @@ impl Run {
     /// A service stands until this is dropped.
     fn stand(&self, service: Service, orders: mpsc::Sender<Order>) -> Standing<'_> {
         let mut state = self.shared.state();
+        state.address = Some(service.at);
         (state.service, state.orders) = (Some(service), Some(orders));
         Standing(self)
     }
@@ -577,15 +584,30 @@ async fn live(run: Run, first: Option<BootDevice>, mut befalls: mpsc::Receiver<A
             End::Reset => {}
             End::Dumps(dump) => {
                 run.happened(Event::Panicked);
-                tokio::time::sleep(dump).await;
+                // nothing else of it tells anybody anything, so this is all of it
+                drop(tokio::time::timeout(dump, tells_of_dump(&run)).await);
             }
             End::Halts => {
                 run.happened(Event::Panicked);
                 std::future::pending::<()>().await;
             }
         }
+        run.shared.state().address = None;
         run.happened(Event::Reset);
         run.console.reset("OSSoftRestart");
+    }
+}
+
+/// As the kernel does it that writes another one's memory away: once it is there it says so again and again. Never returns.
+async fn tells_of_dump(run: &Run) {
+    run.sleep(DUMP_KERNEL).await;
+    let from = run.shared.state().address;
+    loop {
+        if let Some(Source { nic, address }) = from {
+            let at = SocketAddrV4::new(address, DUMPS.port());
+            run.cables().send(nic, frames::udp((nic, EVERYBODY), at, DUMPS, &DUMP_MESSAGE));
+        }
+        tokio::time::sleep(DUMP_TOLD_EVERY).await;
     }
 }
 

@@ -113,6 +113,8 @@ pub enum CheckOutcome {
     Wrong(String),
     /// Nothing answered within the deadline, or the host was unreachable.
     Silent(String),
+    /// Nothing answered, and its kernel tells that it has crashed and writes its memory away.
+    Dumping(String),
     /// A plugin says that the service does not work. Whether its host lives cannot be told from that.
     Failed(String),
     /// Nothing could be seen, for a fault of the vantage point or of a plugin. It accuses nobody, and clears nobody.
@@ -128,13 +130,16 @@ impl CheckOutcome {
     /// What two checks of one server from one vantage point come to, in any order.
     #[must_use]
     pub fn and(self, other: CheckOutcome) -> CheckOutcome {
-        use CheckOutcome::{Failed, Healthy, Silent, Unknown, Wrong};
+        use CheckOutcome::{Dumping, Failed, Healthy, Silent, Unknown, Wrong};
         match (self, other) {
             (Unknown(what), Unknown(_)) => Unknown(what),
             (Unknown(_), known) | (known, Unknown(_)) => known,
             (Wrong(what), _) | (_, Wrong(what)) => Wrong(what),
             // one check was answered, another not: the host is alive, the service is not right
-            (Healthy, Silent(what) | Failed(what)) | (Silent(what) | Failed(what), Healthy) => Wrong(what),
+            (Healthy, Silent(what) | Failed(what) | Dumping(what)) | (Silent(what) | Failed(what) | Dumping(what), Healthy) => {
+                Wrong(what)
+            }
+            (Dumping(what), _) | (_, Dumping(what)) => Dumping(what),
             (Silent(what), _) | (_, Silent(what)) => Silent(what),
             (Failed(what), Failed(_)) => Failed(what),
             (Healthy, Healthy) => Healthy,
@@ -144,11 +149,11 @@ impl CheckOutcome {
 
 #[cfg(test)]
 mod tests {
-    use super::CheckOutcome::{self, Failed, Healthy, Silent, Unknown, Wrong};
+    use super::CheckOutcome::{self, Dumping, Failed, Healthy, Silent, Unknown, Wrong};
 
     fn all() -> Vec<CheckOutcome> {
         let text = || "x".to_owned();
-        vec![Healthy, Wrong(text()), Silent(text()), Failed(text()), Unknown(text())]
+        vec![Healthy, Wrong(text()), Silent(text()), Dumping(text()), Failed(text()), Unknown(text())]
     }
 
     #[test]
@@ -172,7 +177,10 @@ mod tests {
                 let answered = one.answered() || two.answered();
                 assert_eq!(both.answered(), answered, "{one:?} {two:?}");
                 let silent = |outcome: &CheckOutcome| matches!(outcome, Silent(_));
-                assert_eq!(silent(&both), !answered && (silent(&one) || silent(&two)), "{one:?} {two:?}");
+                let dumping = |outcome: &CheckOutcome| matches!(outcome, Dumping(_));
+                let dumps = dumping(&one) || dumping(&two);
+                assert_eq!(dumping(&both), !answered && dumps, "{one:?} {two:?}");
+                assert_eq!(silent(&both), !answered && !dumps && (silent(&one) || silent(&two)), "{one:?} {two:?}");
             }
         }
     }

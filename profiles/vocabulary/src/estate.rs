@@ -414,6 +414,25 @@ pub struct Server {
     /// What is done by itself when its machine answers and its service does not.
     #[serde(default)]
     pub service_down: ServiceDown,
+    /// How a crashed kernel of it is waited for that writes its memory away; without it, it is not.
+    #[serde(default)]
+    pub kdump: Option<Kdump>,
+}
+
+/// How a crashed kernel is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kdump {
+    /// Within this time after the crash it tells that it writes: so much later a standstill is a verdict.
+    pub begins_within: Span,
+    /// After this time nobody waits for it any more, whatever it tells.
+    pub lasts_at_most: Span,
+}
+
+impl Default for Kdump {
+    fn default() -> Self {
+        Kdump { begins_within: Span::seconds(60), lasts_at_most: Span::seconds(600) }
+    }
 }
 
 /// What is done by itself when a server's machine answers and its service does not.

@@ -39,3 +39,9 @@ pub const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 pub const ORDERS_MAX: usize = 4;
 /// The most records that a volume can hold; the search for its last one ends there.
 pub const RECORDS_MAX: u64 = 1 << 40;
+/// From a kernel's crash until the kernel is there that writes its memory away.
+pub const DUMP_KERNEL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// How often that says so.
+pub const DUMP_TOLD_EVERY: Duration = Duration::from_secs(10);
+/// What it says: `fence_kdump`'s magic number 0x1B302A40 and version 1, in the byte order of x86.
+pub const DUMP_MESSAGE: [u8; 8] = [0x40, 0x2A, 0x30, 0x1B, 1, 0, 0, 0];

@@ -65,7 +65,7 @@ pub struct Detection {
     pub power_every: Span,
     /// How often each server's health checks run.
     pub check_every: Span,
-    /// How long Off must last, uncommanded, to be `UnexpectedOff`.
+    /// How long Off must be read, uncommanded, to be `UnexpectedOff`. Once a reading says so, the next ones follow each other quickly.
     pub off_window: Span,
     /// How long every witness must be silent to be `Hung` or `PowerSuspected`.
     pub hung_window: Span,
@@ -78,7 +78,7 @@ impl Default for Detection {
         Detection {
             power_every: Span::seconds(5),
             check_every: Span::seconds(2),
-            off_window: Span::seconds(8),
+            off_window: Span::seconds(7),
             hung_window: Span::seconds(25),
             boot_time: Span::seconds(900),
         }

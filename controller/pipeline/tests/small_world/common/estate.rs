@@ -120,6 +120,7 @@ fn server(n: usize) -> Server {
         volumes: vec![root],
         requires: Requires::default(),
         service_down: ServiceDown::Hold,
+        kdump: None,
         checks: vec![Check::Tcp(TcpCheck { address, deadline: Span::seconds(1) })],
     }
 }

@@ -36,6 +36,7 @@ impl World {
         let crashed: Vec<bool> = lives.map(|(_, box_)| box_.crashed).collect();
         match crashed.iter().all(|crashed| *crashed) {
             false => CheckOutcome::Healthy,
+            true if self.dumps.contains(server) => CheckOutcome::Dumping("its kernel has crashed".into()),
             true if crashed.is_empty() => CheckOutcome::Silent("no answer".into()),
             true => CheckOutcome::Wrong("connection refused".into()),
         }

@@ -55,6 +55,10 @@ pub struct Box_ {
     pub operations: u64,
 }
 
+/// As the shell does it: a machine that is off and was not is looked at so often for so long.
+const CLOSE_GAP: Span = Span::seconds(1);
+const CLOSELY_MS: u64 = 10_000;
+
 /// The whole world.
 pub struct World {
     pub spares: usize,
@@ -81,6 +85,10 @@ pub struct World {
     pub plugin: CheckOutcome,
     /// What vantage points see while it is watched, instead of what is so.
     pub seen: Option<CheckOutcome>,
+    /// Machines whose power has changed are looked at closely until then, and how each was read last.
+    closely: (u64, BTreeMap<MachineId, bool>),
+    /// Servers whose crashed kernels tell that they write their memory away.
+    pub dumps: BTreeSet<ServerId>,
     /// Vantage points that look no more.
     pub gone: BTreeSet<AgentId>,
     pub replies: BTreeMap<u64, Result<Option<PlanId>, Fault>>,
@@ -147,6 +155,8 @@ impl World {
             dead_agents: BTreeSet::new(),
             plugin: CheckOutcome::Healthy,
             seen: None,
+            closely: (0, BTreeMap::new()),
+            dumps: BTreeSet::new(),
             gone: BTreeSet::new(),
             replies: BTreeMap::new(),
             latency: 5,
@@ -543,7 +553,8 @@ impl World {
         self.judge();
         let detection = &self.estate.settings.detection;
         let due = |every: Span| self.now.is_multiple_of(every.0.max(1));
-        let (poll, check) = (due(detection.power_every), due(detection.check_every));
+        let closely = self.now < self.closely.0 && due(CLOSE_GAP);
+        let (poll, check) = (due(detection.power_every) || closely, due(detection.check_every));
         let names: Vec<MachineId> = self.machines.keys().cloned().collect();
         for machine in &names {
             let box_ = self.machines.get_mut(machine).unwrap();
@@ -559,6 +570,12 @@ impl World {
                 Ok(_) => unreachable!(),
                 Err(error) => Err(error),
             };
+            if let Ok(reading) = &reading {
+                let before = self.closely.1.insert(machine.clone(), reading.all_off());
+                if before.is_some_and(|before| before != reading.all_off()) {
+                    self.closely.0 = self.now + CLOSELY_MS;
+                }
+            }
             self.tell(What::Observed(Observation::Machine { machine, reading }));
         }
         for server in self.servers() {
