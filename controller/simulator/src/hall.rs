@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use vocabulary::boot::{BootMethod, Firmware};
-use vocabulary::check::{Check, TcpCheck};
+use vocabulary::check::{Check, HttpCheck, TcpCheck};
 use vocabulary::estate::*;
 use vocabulary::network::AttachmentKind;
 use vocabulary::network::Cidr;
@@ -72,6 +72,8 @@ pub struct Hall {
     pub restarted: BTreeSet<usize>,
     /// How kernels that have crashed are waited for.
     pub kdump: Option<Kdump>,
+    /// The checks of its servers ask for their page of health; otherwise a connection is enough for them.
+    pub pages: bool,
 }
 
 /// What a seed draws of a hall: enough to raise it again, whatever later halls draw.
@@ -218,6 +220,7 @@ impl Hall {
             one_rack: BTreeSet::new(),
             restarted: BTreeSet::new(),
             kdump: None,
+            pages: false,
         }
     }
 
@@ -328,6 +331,13 @@ impl Hall {
         units.map(|pdu| Some(OutletId { pdu: id(pdu)?, outlet: told })).collect()
     }
 
+    fn check(&self, address: SocketAddr) -> Check {
+        if !self.pages {
+            return Check::Tcp(TcpCheck { address, deadline: CHECKED });
+        }
+        Check::Http(HttpCheck { url: format!("http://{address}/healthz"), status: 200, contains: None, deadline: CHECKED })
+    }
+
     fn server(&self, number: u16, home: &MachineId) -> Option<Server> {
         let mut networks = Vec::new();
         for (role, number_of_vlan) in ROLES.iter().zip(VLANS) {
@@ -354,7 +364,7 @@ impl Hall {
             networks,
             volumes: vec![root],
             requires: Requires { firmware: Some(self.firmware), ..Requires::default() },
-            checks: vec![Check::Tcp(TcpCheck { address, deadline: Span::seconds(1) })],
+            checks: vec![self.check(address)],
             service_down: match self.restarted.contains(&usize::from(number)) {
                 true => ServiceDown::Restart,
                 false => ServiceDown::Hold,
@@ -363,6 +373,9 @@ impl Hall {
         })
     }
 }
+
+/// How long a check of a service may take.
+const CHECKED: Span = Span::seconds(1);
 
 /// The address of the machine or server of this number in such a network of 65,536; the first ten are the hall's own.
 fn address(net: u8, number: u16) -> Ipv4Addr {

@@ -177,6 +177,11 @@ impl Judge {
         self.inner().courses.get(server).map(|course| course.now().clone()).unwrap_or_default()
     }
 
+    /// The ports of a machine that are in a server's VLAN now, and in which.
+    pub fn open_ports(&self, machine: &MachineId) -> BTreeMap<String, BTreeSet<u16>> {
+        self.inner().ports_in_vlans(machine)
+    }
+
     /// The most machines that were ever effective at once as one server; a foreign hand's overlaps that ended in time are counted apart.
     pub fn most(&self) -> usize {
         let inner = self.inner();

@@ -124,7 +124,7 @@ impl Inner {
     }
 
     /// The machine's ports that are in a server's VLAN, and in which.
-    fn ports_in_vlans(&self, machine: &MachineId) -> BTreeMap<String, BTreeSet<u16>> {
+    pub(super) fn ports_in_vlans(&self, machine: &MachineId) -> BTreeMap<String, BTreeSet<u16>> {
         let state = self.book.state();
         let servers: BTreeSet<u16> = self.roster.servers.values().flat_map(|server| server.vlans.values().copied()).collect();
         let nics = self.roster.machines.get(machine).into_iter().flat_map(|machine| machine.nics.values());
