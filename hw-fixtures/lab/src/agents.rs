@@ -25,7 +25,7 @@ pub const PDU_LISTEN: &str = "127.0.0.1:7447";
 /// Where the switch's agent listens.
 pub const SWITCH_LISTEN: &str = "10.255.0.2:7443";
 /// The switch's own interface and address in the production network, from which it checks services.
-const SWITCH_VANTAGE: (&str, &str) = ("svi20", "10.20.0.2");
+pub const SWITCH_VANTAGE: (&str, &str) = ("svi20", "10.20.0.2");
 
 /// The folder of an agent: its configuration, its bundle, its memory.
 #[must_use]

@@ -45,6 +45,8 @@ pub struct Orders {
     pub firmware: Firmware,
     /// How servers boot.
     pub boot: Boot,
+    /// How much longer than by itself the machines' firmware takes, milliseconds.
+    pub post_ms: u16,
     /// Files that go into the switch's root (`etc/understudy/agent.json`...).
     pub switch_files: Option<PathBuf>,
     /// Further folders that stay visible inside, should they lie below /tmp or /run.

@@ -1,7 +1,8 @@
 //! The switch's facts as they arrive: the newest, every one for followers, every change for the log.
 //!
 //! Each carries the lab's monotonic time of arrival (`CLOCK_MONOTONIC`, the same for every process of this computer). Nothing is made up:
-//! while the switch is silent, the newest fact just grows old.
+//! while the switch is silent, the newest fact just grows old. Only where its machine has lost its power there is a fact without its word:
+//! from the end of its process until its next report no port of a machine forwards, for no agent runs on it that would open one.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use guest::facts::{Port, Snapshot};
+use guest::limits::FACTS_EVERY;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,10 @@ pub fn monotonic_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
+fn locked(dark: &Dark) -> MutexGuard<'_, Option<Instant>> {
+    dark.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[derive(Default)]
 struct Known {
     newest: Option<Fact>,
@@ -41,6 +47,9 @@ struct Known {
     hand: Option<UnixStream>,
     generation: u64,
 }
+
+/// Since when the switch has no power, or has not reported since it has.
+type Dark = Arc<Mutex<Option<Instant>>>;
 
 /// The facts of the switch, kept by a thread of their own.
 #[derive(Clone, Default)]
@@ -53,13 +62,18 @@ impl Facts {
     #[must_use]
     pub fn listen(socket: &Path, log: PathBuf) -> Self {
         let facts = Self::default();
-        let (keeper, socket) = (facts.clone(), socket.to_owned());
+        let (keeper, socket, dark) = (facts.clone(), socket.to_owned(), Dark::default());
+        let (teller, since) = (facts.clone(), dark.clone());
+        thread::spawn(move || teller.tell_dark(&since));
         thread::spawn(move || {
             loop {
-                if let Ok(stream) = UnixStream::connect(&socket)
-                    && let Err(error) = keeper.take_all(&stream, &log)
-                {
-                    tracing::warn!("the switch's facts: {error}");
+                if let Ok(stream) = UnixStream::connect(&socket) {
+                    match keeper.take_all(&stream, &log, &dark) {
+                        // the end of the stream is the end of the process behind it; of one that never reported nothing is known
+                        Ok(()) if keeper.newest().is_some() => *locked(&dark) = Some(Instant::now()),
+                        Ok(()) => {}
+                        Err(error) => tracing::warn!("the switch's facts: {error}"),
+                    }
                 }
                 thread::sleep(READY_POLL);
             }
@@ -67,11 +81,26 @@ impl Facts {
         facts
     }
 
+    /// While the switch is dark, tells so, as often as it would tell of itself.
+    fn tell_dark(&self, dark: &Dark) {
+        loop {
+            thread::sleep(FACTS_EVERY);
+            // held while it is told, so that it is told of no switch that has reported
+            let since = locked(dark);
+            if let Some(since) = *since {
+                // a clock that runs, and is later than the one that the switch begins with
+                let at_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let switch = Snapshot { at_ms, ..Snapshot::default() };
+                self.publish(&Fact { monotonic_ns: monotonic_ns(), switch });
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_all(&self, stream: &UnixStream, log: &Path) -> io::Result<()> {
+    fn take_all(&self, stream: &UnixStream, log: &Path, dark: &Dark) -> io::Result<()> {
         {
             let mut known = self.lock();
             known.hand = Some(stream.try_clone()?);
@@ -88,6 +117,7 @@ impl Facts {
             }
             // a line torn by a restart of the switch is no fact
             let Ok(switch) = serde_json::from_slice::<Snapshot>(&line) else { continue };
+            *locked(dark) = None;
             let fact = Fact { monotonic_ns: monotonic_ns(), switch };
             if fact.switch.ports != before {
                 before.clone_from(&fact.switch.ports);
@@ -173,6 +203,14 @@ mod tests {
         switch.read_exact(&mut order).unwrap();
         assert_eq!(&order, b"down p1\n");
         drop(switch);
-        assert!(facts.wait_fresh(Duration::from_millis(50)).is_none());
+        let dark = facts.wait_fresh(Duration::from_secs(5)).unwrap().switch;
+        assert!(dark.ports.is_empty(), "a switch without power forwards nothing");
+        let (mut again, _) = listener.accept().unwrap();
+        assert!(facts.wait_fresh(Duration::from_secs(5)).unwrap().switch.at_ms >= dark.at_ms, "it has not reported yet");
+        again.write_all(b"{\"at_ms\":7,\"change\":1,\"ports\":{\"p1\":{\"up\":true,\"forwarding\":true}}}\n").unwrap();
+        while facts.newest().is_none_or(|fact| fact.switch.at_ms != 7) {
+            thread::sleep(READY_POLL);
+        }
+        assert!(facts.wait_fresh(FACTS_EVERY * 3).is_none(), "a switch that is merely silent tells nothing");
     }
 }

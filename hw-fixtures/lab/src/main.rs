@@ -132,6 +132,9 @@ struct Up {
     /// How servers boot
     #[arg(long, value_enum, default_value = "kernel")]
     boot: Boot,
+    /// How much longer than by itself the machines' firmware takes, milliseconds
+    #[arg(long, default_value_t = 0)]
+    post_ms: u16,
     /// A folder whose files go into the switch's root (etc/understudy/agent.json...)
     #[arg(long)]
     switch_files: Option<PathBuf>,
@@ -207,6 +210,7 @@ fn raise(arguments: Up) -> Result<ExitCode, Failed> {
         machines: arguments.machines,
         firmware: arguments.firmware,
         boot: arguments.boot,
+        post_ms: arguments.post_ms,
         switch_files: arguments.switch_files.as_deref().map(absolute).transpose()?,
         visible: arguments.visible.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
         services,

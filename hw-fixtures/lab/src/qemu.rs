@@ -27,6 +27,8 @@ pub struct Qemu {
     pub firmware_folders: Vec<PathBuf>,
     /// The run folder.
     pub run: PathBuf,
+    /// How much longer than by itself the machines' firmware takes, milliseconds. QEMU takes no more than this type holds.
+    pub post_ms: u16,
 }
 
 /// Files of a machine in the run folder.
@@ -98,6 +100,10 @@ impl Qemu {
                 argv.push("-drive".to_owned());
                 argv.push(format!("if=pflash,format=raw,unit=1,file={}", text(&files.variables)));
             }
+        }
+        if self.post_ms > 0 {
+            // firmware of both kinds stands for so long where one could press a key
+            argv.extend(["-boot".to_owned(), format!("menu=on,splash-time={}", self.post_ms)]);
         }
         for role in ROLES {
             argv.extend(machine_nic(machine, role, uefi.is_some()));
@@ -180,7 +186,7 @@ mod tests {
     use super::*;
 
     fn qemu() -> Qemu {
-        Qemu { program: "/p/qemu".into(), firmware_folders: vec!["/p/bios".into()], run: "/r".into() }
+        Qemu { program: "/p/qemu".into(), firmware_folders: vec!["/p/bios".into()], run: "/r".into(), post_ms: 0 }
     }
 
     fn after<'a>(argv: &'a [String], flag: &str) -> Vec<&'a str> {
@@ -199,6 +205,14 @@ mod tests {
         assert!(after(&argv, "-drive").is_empty());
         assert!(!argv.contains(&"-no-reboot".to_owned()), "a guest's restart must go through the firmware");
         assert!(after(&argv, "-smbios")[0].contains("serial=LAB0001"));
+    }
+
+    #[test]
+    fn firmware_takes_longer_only_where_it_is_told_to() {
+        assert!(after(&qemu().machine(Machine(1), None), "-boot").is_empty());
+        let slow = Qemu { post_ms: 20_000, ..qemu() };
+        assert_eq!(after(&slow.machine(Machine(1), None), "-boot"), ["menu=on,splash-time=20000"]);
+        assert!(after(&slow.switch(Path::new("/k"), Path::new("/i"), &[3, 4, 5, 6], 3), "-boot").is_empty());
     }
 
     #[test]

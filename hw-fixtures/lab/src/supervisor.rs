@@ -150,6 +150,7 @@ impl Lab {
             program: packages.path(&["bin/qemu-system-x86_64"])?,
             firmware_folders: packages.firmware_folders(),
             run: run.clone(),
+            post_ms: orders.post_ms,
         };
         let uefi = (orders.firmware == Firmware::Uefi)
             .then(|| packages.path(&["share/OVMF/OVMF_CODE_4M.fd"]).map(UefiCode))

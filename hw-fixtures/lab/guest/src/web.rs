@@ -23,6 +23,8 @@ pub struct Standing {
     pub failed: AtomicBool,
     /// Somebody asked for a restart from inside.
     pub restart: AtomicBool,
+    /// Somebody wants its kernel to panic.
+    pub panic: AtomicBool,
     /// The service has crashed: it writes nothing more, and nothing listens any more.
     pub crashed: AtomicBool,
 }
@@ -43,12 +45,16 @@ pub fn answer(standing: &Standing, first_line: &str) -> (&'static str, String) {
             standing.restart.store(true, Ordering::SeqCst);
             ("202 Accepted", "restarting\n".to_owned())
         }
+        ("POST", "/panic") => {
+            standing.panic.store(true, Ordering::SeqCst);
+            ("202 Accepted", "panicking\n".to_owned())
+        }
         ("POST", "/crash") => {
             standing.crashed.store(true, Ordering::SeqCst);
             ("202 Accepted", "crashing\n".to_owned())
         }
         ("GET", _) => ("404 Not Found", "nothing here\n".to_owned()),
-        _ => ("405 Method Not Allowed", "GET / or /healthz, POST /reboot or /crash\n".to_owned()),
+        _ => ("405 Method Not Allowed", "GET / or /healthz, POST /reboot, /panic or /crash\n".to_owned()),
     }
 }
 
@@ -119,6 +125,9 @@ mod tests {
         assert!(!standing.restart.load(Ordering::SeqCst));
         assert_eq!(answer(&standing, "POST /reboot HTTP/1.1").0, "202 Accepted");
         assert!(standing.restart.load(Ordering::SeqCst));
+        assert!(!standing.panic.load(Ordering::SeqCst));
+        assert_eq!(answer(&standing, "POST /panic HTTP/1.1").0, "202 Accepted");
+        assert!(standing.panic.load(Ordering::SeqCst));
         assert_eq!(answer(&standing, "").0, "405 Method Not Allowed");
     }
 
