@@ -1,4 +1,4 @@
-//! The consoles of the machines, read as they grow: every line with the time at which it was seen.
+//! The consoles of the machines and of the switch, read as they grow: every line with the time at which it was seen.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,6 +11,9 @@ use lab::qemu::machine_files;
 
 use crate::clock::wall_ms;
 use crate::limits::{CONSOLE_LINE_BYTES_MAX, CONSOLE_LOOK};
+
+/// By which name the switch's console is asked for.
+pub const SWITCH_CONSOLE: &str = "switch";
 
 /// A line of a console.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -64,12 +67,14 @@ impl Tail {
 }
 
 impl Consoles {
-    /// Begins to read the consoles of so many machines.
+    /// Begins to read the consoles of so many machines, and the switch's.
     pub fn open(run: &Path, machines: u8) -> Consoles {
         let consoles = Consoles::default();
         let mut tails: Vec<Tail> = (1..=machines)
             .map(Machine)
-            .map(|machine| Tail { name: machine.name(), path: machine_files(run, machine).serial, offset: 0, open: Vec::new() })
+            .map(|machine| (machine.name(), machine_files(run, machine).serial))
+            .chain([(SWITCH_CONSOLE.to_owned(), run.join("logs/switch.console.log"))])
+            .map(|(name, path)| Tail { name, path, offset: 0, open: Vec::new() })
             .collect();
         let lines = Arc::clone(&consoles.lines);
         std::thread::spawn(move || {

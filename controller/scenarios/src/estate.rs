@@ -56,6 +56,10 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
     }
     let spares: Vec<String> = (lab::names::MACHINES..=setup.machines).map(|number| format!("m{number}")).collect();
     change(&folder.join("pool.yaml"), |text| text.replace("[m3]", &format!("[{}]", spares.join(", "))))?;
+    if !setup.dump.is_zero() {
+        let restarts = format!("panic={}", setup.dump.as_secs());
+        change(&folder.join("images/web-kernel.yaml"), |text| text.replace("panic=-1", &restarts))?;
+    }
     for server in ["web1", "web2"] {
         change(&folder.join(format!("servers/{server}.yaml")), |text| {
             let text = match setup.firmware {
@@ -116,7 +120,7 @@ fn change(path: &Path, how: impl FnOnce(String) -> String) -> Done {
     write(path, &how(text))
 }
 
-/// Sets `section.key` of a document: replaced where it stands, added where it does not.
+/// Sets `section.key` of a document: replaced where it stands, with the list below it, added where it does not.
 fn set(text: &str, path: &str, value: &str) -> String {
     let Some((section, key)) = path.split_once('.') else { return text.to_owned() };
     let (head, wanted) = (format!("{section}:"), format!("  {key}: {value}"));
@@ -130,9 +134,9 @@ fn set(text: &str, path: &str, value: &str) -> String {
     let own = format!("  {key}:");
     match lines.iter().take(end).skip(start).position(|line| line.starts_with(&own)) {
         Some(offset) => {
-            if let Some(line) = lines.get_mut(start + offset) {
-                *line = wanted;
-            }
+            let place = start + offset;
+            let below = lines.iter().take(end).skip(place + 1).take_while(|line| line.starts_with("   ")).count();
+            lines.splice(place..=place + below, [wanted]);
         }
         None => lines.insert(start + 1, wanted),
     }
@@ -161,6 +165,8 @@ mod tests {
         assert!(changed.contains("  settle: 1s\n  reads: 3\n"), "{changed}");
         let changed = set(text, "guard.server_interval", "1s");
         assert!(changed.contains("guard:\n  server_interval: 1s\n  canaries:\n"), "{changed}");
+        let changed = set(text, "guard.canaries", "[y]");
+        assert!(changed.ends_with("guard:\n  canaries: [y]\n"), "a list goes with its key: {changed}");
         let changed = set(text, "detection.hung_window", "3s");
         assert!(changed.ends_with("detection:\n  hung_window: 3s\n"), "{changed}");
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use api::view::{PlanSummary, ServerView};
+use lab::client::Client;
 use lab::names::{Machine, ROLES};
 use vocabulary::{MachineId, ServerId};
 
@@ -35,6 +36,8 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
         Expectation::Failovers(server, count, within) => failovers(run, server, *count, *within),
         Expectation::BootsNothing(machine, time) => boots_nothing(run, machine, *time),
         Expectation::Harmless(machine, time) => harmless(run, machine, *time),
+        Expectation::Barred(machine, within) => barred(run, machine, *within),
+        Expectation::Alarm(code, within) => alarm(run, code, *within),
         Expectation::LeaseRenewed(machine, within) => lease_renewed(run, machine, *within),
         Expectation::EffectiveAtMost(number) => run.judged()?.effective_at_most(*number),
         Expectation::AcknowledgedRecovered => run.judged()?.acknowledged_recovered(),
@@ -150,27 +153,48 @@ fn boots_nothing(run: &Run<'_>, machine: &MachineId, time: Duration) -> Done {
     }
 }
 
-/// None of its ports is in a VLAN of a server while it forwards.
-fn harmless(run: &Run<'_>, machine: &MachineId, time: Duration) -> Done {
+/// A port of the machine that forwards in a VLAN of a server, by the switch's own report.
+fn open_port(hand: &mut Client, machine: &MachineId) -> Done<Option<String>> {
     let number = machine.as_str().strip_prefix('m').and_then(|number| number.parse().ok());
     let number = number.ok_or_else(|| Trouble::Wrong(format!("{machine} is no machine of the lab")))?;
+    let fact = hand.facts()?.ok_or_else(|| Trouble::Wrong("the switch reports nothing".to_owned()))?;
+    for role in ROLES {
+        let name = format!("p{}", Machine(number).port(role));
+        let port = fact.switch.ports.get(&name).cloned().unwrap_or_default();
+        let servers = port.untagged.iter().chain(&port.tagged).chain(port.pvid.as_ref());
+        let open: Vec<_> = servers.filter(|vlan| ROLES.iter().any(|role| role.vlan() == **vlan)).collect();
+        if port.up && !open.is_empty() {
+            return Ok(Some(format!("{machine} has its port {name} in VLAN {open:?}")));
+        }
+    }
+    Ok(None)
+}
+
+/// None of its ports is in a VLAN of a server while it forwards.
+fn harmless(run: &Run<'_>, machine: &MachineId, time: Duration) -> Done {
     let mut hand = run.rig.hand()?;
     let (start, mut looks) = (Instant::now(), 0);
     while start.elapsed() < time || looks == 0 {
-        let fact = hand.facts()?.ok_or_else(|| Trouble::Wrong("the switch reports nothing".to_owned()))?;
-        for role in ROLES {
-            let name = format!("p{}", Machine(number).port(role));
-            let port = fact.switch.ports.get(&name).cloned().unwrap_or_default();
-            let servers = port.untagged.iter().chain(&port.tagged).chain(port.pvid.as_ref());
-            let open: Vec<_> = servers.filter(|vlan| ROLES.iter().any(|role| role.vlan() == **vlan)).collect();
-            if port.up && !open.is_empty() {
-                return Err(Trouble::Wrong(format!("{machine} has its port {name} in VLAN {open:?}")));
-            }
+        if let Some(open) = open_port(&mut hand, machine)? {
+            return Err(Trouble::Wrong(open));
         }
         looks += 1;
         signals::sleep(LOOK)?;
     }
     Ok(())
+}
+
+fn barred(run: &Run<'_>, machine: &MachineId, within: Duration) -> Done {
+    let mut hand = run.rig.hand()?;
+    until(&format!("{machine} barred"), within, || Ok(open_port(&mut hand, machine)?.map_or(Ok(()), Err)))
+}
+
+fn alarm(run: &Run<'_>, code: &str, within: Duration) -> Done {
+    let wanted = format!("ALARM {code}: ");
+    until(&format!("an alarm {code}"), within, || {
+        let raised = run.rig.product.story().iter().any(|told| told.text.starts_with(&wanted));
+        Ok(if raised { Ok(()) } else { Err("the controller has raised none".to_owned()) })
+    })
 }
 
 fn lease_renewed(run: &Run<'_>, machine: &MachineId, within: Duration) -> Done {

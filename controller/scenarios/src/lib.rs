@@ -17,6 +17,7 @@ pub mod hand;
 pub mod library;
 pub mod limits;
 pub mod manner;
+pub mod network;
 pub mod oracle;
 pub mod places;
 pub mod product;

@@ -41,6 +41,15 @@ const FILES: &[(&str, &str)] = files![
     "confirmed-off",
     "cold-start",
     "restored-backup",
+    "switch-restarts",
+    "config-push",
+    "switch-dark",
+    "switch-dark-proof",
+    "switch-dark-power",
+    "blind",
+    "partitioned",
+    "panic-kdump",
+    "guest-reboot-slow-post",
 ];
 
 /// The names.

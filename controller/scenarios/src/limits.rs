@@ -72,3 +72,13 @@ pub const HALL_LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const REASON: &str = "the scenario wants it";
 /// For how long a storage target that restarts is away in a world.
 pub const TARGET_AWAY: Duration = Duration::from_secs(2);
+/// For how long a switch that loses its power is away in a world.
+pub const SWITCH_AWAY: Duration = Duration::from_secs(12);
+/// How long a switch may take from its power to its first report.
+pub const SWITCH_UP: Duration = Duration::from_secs(90);
+/// How long a colleague's push at the switch may take to be done.
+pub const PUSHED: Duration = Duration::from_secs(10);
+/// Within this time a barred port that somebody opened is barred again, unless a step says otherwise.
+pub const BARRED_AGAIN: Duration = Duration::from_secs(5);
+/// The most by which a scenario may have firmware take longer.
+pub const POST_MAX: Duration = Duration::from_secs(60);

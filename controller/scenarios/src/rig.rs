@@ -268,6 +268,7 @@ fn start_lab(places: &Places, run: &Path, setup: &Setup, keep: bool) -> Done<Lab
     command.args(["--machines", &setup.machines.to_string()]);
     command.args(["--firmware", if setup.firmware == Firmware::Uefi { "uefi" } else { "bios" }]);
     command.args(["--boot", if setup.method == BootMethod::San { "san" } else { "kernel" }]);
+    command.args(["--post-ms", &setup.post.as_millis().to_string()]);
     if keep {
         command.arg("--keep");
     }

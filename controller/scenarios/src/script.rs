@@ -53,6 +53,10 @@ pub struct Setup {
     pub local_disks: BTreeSet<u8>,
     /// What the servers' documents want where their machine answers and their service does not.
     pub service_down: ServiceDown,
+    /// How long the machines' firmware tests itself longer than by itself.
+    pub post: Duration,
+    /// How long a kernel that panicked writes its memory away before the machine starts again.
+    pub dump: Duration,
 }
 
 /// What the documents say of outlets.
@@ -145,6 +149,10 @@ pub enum Step {
     Reboot(ServerId),
     /// The process of a service ends; its machine lives on.
     Crash(ServerId),
+    /// The kernel under a server panics.
+    Panic(ServerId),
+    /// Something happens to the networks, or to the way from somebody to somebody.
+    Network(Disturbance),
     /// What a careless engineer does: a server is started on another machine, and the old one is not fenced.
     ByHand {
         /// The server.
@@ -186,6 +194,21 @@ pub enum Mishap {
     Forgets,
 }
 
+/// What happens to the networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// The switch's machine loses its power and starts again; over when it forwards again what it was told to keep.
+    SwitchRestarts,
+    /// The switch's agent is out of reach, or with `true` in reach again. The switch forwards on.
+    SwitchReach(bool),
+    /// The controller is cut off from production and from its canaries, or with `true` back.
+    Uplink(bool),
+    /// The controller alone does not see a server any more, or with `true` sees it again.
+    Sight(ServerId, bool),
+    /// A colleague's push puts every port of a machine into the VLANs of servers.
+    Push(MachineId),
+}
+
 /// What must be so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expectation {
@@ -207,6 +230,10 @@ pub enum Expectation {
     BootsNothing(MachineId, Duration),
     /// A machine is in no VLAN of a server and reaches no volume for this long.
     Harmless(MachineId, Duration),
+    /// No port of a machine is in a VLAN of a server any more.
+    Barred(MachineId, Duration),
+    /// The controller raised an alarm with this code.
+    Alarm(String, Duration),
     /// A machine's lease of its address was renewed.
     LeaseRenewed(MachineId, Duration),
     /// Never more machines than this were effective for one server at once.

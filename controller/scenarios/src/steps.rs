@@ -10,6 +10,7 @@ use crate::clock::wall_ms;
 use crate::expect;
 use crate::limits::REASON;
 use crate::manner::quirks;
+use crate::network;
 use crate::rig::SERVE;
 use crate::run::{Run, until};
 use crate::script::{Numbered, Step};
@@ -86,6 +87,8 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::Adopt => run.rig.product.command(&["adopt", "--yes", "--reason", REASON]).map(drop),
         Step::Reboot(server) => run.tell_server(server, "/reboot"),
         Step::Crash(server) => run.tell_server(server, "/crash"),
+        Step::Panic(server) => run.tell_server(server, "/panic"),
+        Step::Network(what) => network::befall(run, what),
         Step::ByHand { server, to } => run.by_hand(server, to),
         Step::Expect(expectation) => expect::check(run, expectation),
     }

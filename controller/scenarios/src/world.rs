@@ -6,6 +6,7 @@
 pub mod estate;
 pub mod expect;
 pub mod eyes;
+pub mod network;
 pub mod rig;
 pub mod run;
 pub mod steps;

@@ -1,11 +1,12 @@
 //! Reads a scenario from its text. Every fault is told with its line, all of them at once; nothing is guessed.
 
 use super::words::{Complaint, Words};
-use super::{Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
-use crate::limits::{MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
+use super::{Disturbance, Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
+use crate::limits::{BARRED_AGAIN, MOVED, POST_MAX, SCENARIO_BYTES_MAX, SEEN, SERVES};
 use lab::names::{BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGENT};
 use pipeline::record::Found;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use vocabulary::boot::{BootMethod, Firmware};
 use vocabulary::estate::{Mode, ServiceDown};
 use vocabulary::{AgentId, MachineId, ServerId};
@@ -39,6 +40,8 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         outlets: Outlets::Unnamed,
         local_disks: BTreeSet::new(),
         service_down: ServiceDown::Hold,
+        post: Duration::ZERO,
+        dump: Duration::ZERO,
     };
     let (mut title, mut steps, mut faults) = (None, Vec::<Numbered>::new(), Vec::new());
     for (index, whole) in text.lines().enumerate() {
@@ -61,6 +64,10 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         }
     }
     let last = text.lines().count().max(1);
+    if setup.method == BootMethod::San && !setup.dump.is_zero() {
+        let text = "a server that boots from its volume has a kernel command line of its own: `dumps take` is not for it";
+        faults.push(fault(last, text.to_owned()));
+    }
     if title.is_none() {
         faults.push(fault(1, "it has no `title`".to_owned()));
     }
@@ -101,10 +108,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         "kill" => Step::Kill(words.parsed("a machine, or `serve`")?),
         "freeze" => Step::Freeze(words.parsed("a machine")?),
         "thaw" => Step::Thaw(words.parsed("a machine")?),
-        "press" => {
-            words.word("power")?;
-            Step::PressPower(words.parsed("a machine")?)
-        }
+        "press" => press(&mut words)?,
         "bmc" => bmc(&mut words)?,
         "feed" if words.take(&["everything"]) => Step::FeedAll(is_back(&mut words)?),
         "feed" => Step::Feed(words.parsed("a machine, or `everything`")?, is_back(&mut words)?),
@@ -150,6 +154,8 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         "adopt" => Step::Adopt,
         "reboot" => Step::Reboot(words.parsed("a server")?),
         "crash" => Step::Crash(words.parsed("a server")?),
+        "panic" => Step::Panic(words.parsed("a server")?),
+        "switch" | "uplink" | "sight" | "push" => Step::Network(network(verb, &mut words)?),
         "by" => by_hand(&mut words)?,
         "expect" => Step::Expect(expect(&mut words)?),
         other => return Err(format!("`{other}` is no step; {STEPS}")),
@@ -161,7 +167,42 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
+
+fn press(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    words.word("power")?;
+    Ok(Step::PressPower(words.parsed("a machine")?))
+}
+
+/// `switch restarts`, `unreachable`, `reachable`; `uplink lost`, `back`; `sight of web1 lost`, `back`; `push opens m1`.
+fn network(verb: &str, words: &mut Words<'_>) -> Result<Disturbance, Complaint> {
+    Ok(match verb {
+        "switch" => match words.need("`restarts`, `unreachable` or `reachable`")? {
+            "restarts" => Disturbance::SwitchRestarts,
+            "unreachable" => Disturbance::SwitchReach(false),
+            "reachable" => Disturbance::SwitchReach(true),
+            other => return Err(format!("a switch restarts, is unreachable or reachable, not `{other}`")),
+        },
+        "uplink" => Disturbance::Uplink(is_back(words)?),
+        "sight" => {
+            words.word("of")?;
+            let server = words.parsed("a server")?;
+            Disturbance::Sight(server, is_back(words)?)
+        }
+        _ => {
+            words.word("opens")?;
+            Disturbance::Push(words.parsed("a machine")?)
+        }
+    })
+}
+
+fn is_back(words: &mut Words<'_>) -> Result<bool, Complaint> {
+    match words.need("`lost` or `back`")? {
+        "lost" => Ok(false),
+        "back" => Ok(true),
+        other => Err(format!("a way is lost or back, not `{other}`")),
+    }
+}
 
 fn confirm(words: &mut Words<'_>) -> Result<Step, Complaint> {
     let machine = words.parsed("a machine")?;
@@ -189,6 +230,8 @@ fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
     matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "outlets" | "disks" | "services" | "set")
         || (verb == "lease" && words.clone().take(&["addresses"]))
+        || (verb == "post" && words.clone().take(&["takes"]))
+        || (verb == "dumps" && words.clone().take(&["take"]))
 }
 
 fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Complaint> {
@@ -239,6 +282,18 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
         "services" => {
             ["are", "restarted"].into_iter().try_for_each(|word| words.word(word))?;
             setup.service_down = ServiceDown::Restart;
+        }
+        "post" => {
+            words.word("takes")?;
+            let time = words.time()?;
+            if time > POST_MAX {
+                return Err(format!("firmware can be told to take {} s longer, and no more", POST_MAX.as_secs()));
+            }
+            setup.post = time;
+        }
+        "dumps" => {
+            words.word("take")?;
+            setup.dump = words.time()?;
         }
         "lease" => {
             words.word("addresses")?;
@@ -313,14 +368,6 @@ fn bmc(words: &mut Words<'_>) -> Result<Step, Complaint> {
     Ok(Step::Bmc(machine, manner))
 }
 
-fn is_back(words: &mut Words<'_>) -> Result<bool, Complaint> {
-    match words.need("`lost` or `back`")? {
-        "lost" => Ok(false),
-        "back" => Ok(true),
-        other => Err(format!("a feed is lost or back, not `{other}`")),
-    }
-}
-
 fn agent(words: &mut Words<'_>) -> Result<Step, Complaint> {
     let agent: AgentId = words.parsed("an agent")?;
     if !AGENTS.contains(&agent.as_str()) {
@@ -360,6 +407,10 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
     if words.take(&["split", "brain", "caught"]) {
         return Ok(Expectation::SplitBrainCaught);
     }
+    if words.take(&["alarm"]) {
+        let code = words.need("a fault code, such as F0313")?.to_owned();
+        return Ok(Expectation::Alarm(code, words.within(SEEN)?));
+    }
     let subject = words.need("what is expected")?;
     let server = || subject.parse().map_err(|_| format!("`{subject}` is not a server"));
     let machine = || subject.parse().map_err(|_| format!("`{subject}` is not a machine"));
@@ -391,6 +442,7 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
             words.word("for")?;
             Expectation::BootsNothing(machine()?, words.time()?)
         }
+        "is" if words.take(&["barred"]) => Expectation::Barred(machine()?, words.within(BARRED_AGAIN)?),
         "is" => {
             words.word("harmless")?;
             words.word("for")?;
@@ -433,6 +485,33 @@ mod tests {
         assert!(matches!(&scenario.steps[3].step, Step::Expect(Expectation::On(_, _, time)) if *time == Duration::from_secs(90)));
         let by = |step: &Step| matches!(step, Step::Expect(Expectation::FencedBy(_, sets)) if sets.iter().eq(["N", "S"]));
         assert!(by(&scenario.steps[4].step));
+    }
+
+    #[test]
+    fn what_happens_to_networks_is_read() {
+        let text = "title T\ndumps take 10s\npost takes 20s\nup\nswitch restarts\nswitch unreachable\nuplink lost\nuplink back\nsight of web1 lost\n\
+                    push opens m1\nexpect m1 is barred\nexpect alarm F0313 within 90s\n";
+        let scenario = read("x", text).unwrap();
+        assert_eq!((scenario.setup.dump, scenario.setup.post), (Duration::from_secs(10), Duration::from_secs(20)));
+        let (web1, m1) = ("web1".parse().unwrap(), "m1".parse().unwrap());
+        let net = [
+            Disturbance::SwitchRestarts,
+            Disturbance::SwitchReach(false),
+            Disturbance::Uplink(false),
+            Disturbance::Uplink(true),
+            Disturbance::Sight(web1, false),
+            Disturbance::Push("m1".parse().unwrap()),
+        ];
+        let read_as: Vec<&Step> = scenario.steps.iter().skip(1).map(|step| &step.step).collect();
+        assert!(read_as.iter().zip(&net).all(|(step, what)| matches!(step, Step::Network(read) if read == what)));
+        assert_eq!(*read_as[6], Step::Expect(Expectation::Barred(m1, BARRED_AGAIN)));
+        assert_eq!(*read_as[7], Step::Expect(Expectation::Alarm("F0313".to_owned(), Duration::from_secs(90))));
+        for (bad, told) in [("switch dies", "not `dies`"), ("uplink gone", "not `gone`"), ("sight web1 lost", "`of` is expected")]
+        {
+            let found = faults(&format!("title T\nup\n{bad}\nexpect acknowledged recovered\n"));
+            assert!(found[0].1.contains(told), "{found:?}");
+        }
+        assert!(faults("title T\nmethod san\ndumps take 9s\nup\nexpect acknowledged recovered\n")[0].1.contains("of its own"));
     }
 
     #[test]

@@ -26,9 +26,10 @@ pub fn hall(setup: &Setup) -> Done<Hall> {
     hall.swapped = (setup.outlets == Outlets::Swapped).then_some(1);
     hall.local_disks = setup.local_disks.iter().copied().map(usize::from).collect();
     hall.restarted = (1..=bearing).filter(|_| setup.service_down == ServiceDown::Restart).collect();
+    hall.pages = true;
     hall.method = setup.method;
     hall.firmware = setup.firmware;
-    hall.times = times(setup.firmware);
+    hall.times = times(setup.firmware, setup.post);
     hall.settings = settings(setup)?;
     hall.address_lease = setup.address_lease.map(|lease| Span::seconds(lease.as_secs()));
     Ok(hall)
@@ -50,12 +51,13 @@ fn settings(setup: &Setup) -> Done<Settings> {
 }
 
 /// How long the lab's emulated machines take, as its recorded runs tell.
-fn times(firmware: Firmware) -> Times {
+fn times(firmware: Firmware, longer: Duration) -> Times {
+    let longer_ms = u64::try_from(longer.as_millis()).unwrap_or(u64::MAX);
     let between = |least, most| (Duration::from_millis(least), Duration::from_millis(most));
     Times {
         post: match firmware {
-            Firmware::Bios => between(1_500, 4_000),
-            Firmware::Uefi => between(6_000, 15_000),
+            Firmware::Bios => between(1_500 + longer_ms, 4_000 + longer_ms),
+            Firmware::Uefi => between(6_000 + longer_ms, 15_000 + longer_ms),
         },
         falls: between(0, 300),
         between_boots: between(1_000, 5_000),

@@ -44,6 +44,8 @@ pub async fn check(run: &mut Run, expectation: &Expectation) -> Done {
         Expectation::Failovers(server, count, within) => failovers(run, server, *count, *within).await,
         Expectation::BootsNothing(machine, time) => boots_nothing(run, machine, *time).await,
         Expectation::Harmless(machine, time) => harmless(run, machine, *time).await,
+        Expectation::Barred(machine, within) => barred(run, machine, *within).await,
+        Expectation::Alarm(code, within) => alarm(run, code, *within).await,
         Expectation::LeaseRenewed(machine, within) => lease_renewed(run, machine, *within).await,
         Expectation::EffectiveAtMost(number) => run.rig.judged().effective_at_most(*number),
         Expectation::AcknowledgedRecovered => run.rig.judged().acknowledged_recovered(),
@@ -161,6 +163,27 @@ async fn harmless(run: &Run, machine: &MachineId, time: Duration) -> Done {
         }
     }
     Ok(())
+}
+
+async fn barred(run: &Run, machine: &MachineId, within: Duration) -> Done {
+    until(&format!("{machine} barred"), within, async || {
+        let open = run.rig.site.judge.open_ports(machine);
+        let told = |(port, vlans)| format!("{machine} has its port {port} in VLAN {vlans:?}");
+        Ok(open.into_iter().next().map(told).map_or(Ok(()), Err))
+    })
+    .await
+}
+
+/// By the controller's own record, which is what its API tells it from.
+async fn alarm(run: &Run, wanted: &str, within: Duration) -> Done {
+    until(&format!("an alarm {wanted}"), within, async || {
+        let raised = run.rig.site.store.entries().into_iter().any(|entry| match entry.record.fact {
+            Fact::Alarm { code, .. } => code == wanted,
+            _ => false,
+        });
+        Ok(if raised { Ok(()) } else { Err("the controller has raised none".to_owned()) })
+    })
+    .await
 }
 
 async fn lease_renewed(run: &Run, machine: &MachineId, within: Duration) -> Done {

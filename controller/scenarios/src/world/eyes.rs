@@ -64,7 +64,7 @@ impl Eyes {
 }
 
 /// Where a server answers its users.
-fn address(site: &Site, server: &ServerId) -> Option<Ipv4Addr> {
+pub fn address(site: &Site, server: &ServerId) -> Option<Ipv4Addr> {
     let production = site.estate.servers.get(server)?.networks.iter().find(|network| network.role.as_str() == "production")?;
     production.address?.to_string().split('/').next()?.parse().ok()
 }

@@ -37,6 +37,8 @@ pub struct Rig {
     pub site: Site,
     /// What the users see.
     pub eyes: Eyes,
+    /// How it was set up.
+    pub setup: Setup,
     controller: Option<Controller>,
     /// The last backup of the store.
     backup: Option<Copy>,
@@ -71,7 +73,7 @@ impl Rig {
         change(&mut site);
         tell("switch, storage and BMCs are up");
         let eyes = Eyes::open(&site);
-        let mut rig = Rig { site, eyes, controller: None, backup: None };
+        let mut rig = Rig { site, eyes, setup: setup.clone(), controller: None, backup: None };
         rig.start_controller(None).await?;
         rig.enrol_agents().await?;
         tell("the controller and its agents trust each other");
@@ -130,6 +132,12 @@ impl Rig {
             .filter(|controller| controller.life.is_alive())
             .map(|controller| &controller.handle)
             .ok_or_else(away)
+    }
+
+    /// What the controller sees of production by itself; an error while it is away.
+    pub fn eyes_of_controller(&self) -> Done<&simulator::eyes::Eyes> {
+        let controller = self.controller.as_ref().filter(|controller| controller.life.is_alive());
+        controller.map(|controller| &controller.eyes).ok_or_else(away)
     }
 
     /// An operator's command: accepted, or refused with the reason.

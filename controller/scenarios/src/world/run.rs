@@ -118,7 +118,8 @@ impl Run {
         Ok(())
     }
 
-    fn marks(&self) -> BTreeMap<MachineId, Duration> {
+    /// When each machine's last event was, by its own time.
+    pub fn marks(&self) -> BTreeMap<MachineId, Duration> {
         self.rig.site.stands.iter().map(|(name, stand)| (name.clone(), mark(&stand.machine))).collect()
     }
 

@@ -12,6 +12,7 @@ use crate::script::{Numbered, Step};
 use crate::steps::{NO_PROOF_WAITS, NOTHING_WAITS, refused};
 use crate::trouble::{Done, Trouble};
 use crate::world::expect;
+use crate::world::network;
 use crate::world::run::{Act, Run};
 use crate::world::wait::until;
 
@@ -82,6 +83,8 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::Adopt => run.rig.adopt().await,
         Step::Reboot(server) => run.befall(server, Accident::Reboot),
         Step::Crash(server) => run.befall(server, Accident::Crash),
+        Step::Panic(server) => run.befall(server, Accident::Panic(run.rig.setup.dump)),
+        Step::Network(what) => network::befall(run, what).await,
         Step::ByHand { server, to } => run.by_hand(server, to).await,
         Step::Expect(expectation) => expect::check(run, expectation).await,
     }
