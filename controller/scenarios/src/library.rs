@@ -46,6 +46,7 @@ const FILES: &[(&str, &str)] = files![
     "switch-dark",
     "switch-dark-proof",
     "switch-dark-power",
+    "switch-lost-midway",
     "blind",
     "partitioned",
     "panic-kdump",

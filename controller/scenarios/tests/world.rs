@@ -91,6 +91,7 @@ passes! {
     switch_dark = "switch-dark",
     switch_dark_proof = "switch-dark-proof",
     switch_dark_power = "switch-dark-power",
+    switch_lost_midway = "switch-lost-midway",
     blind = "blind",
     partitioned = "partitioned",
     panic_kdump = "panic-kdump",
@@ -226,6 +227,7 @@ fn a_switch_in_reach_makes_the_difference() {
     fails("switch-dark", &dark, unchanged, "no failover for 60s", "a failover began");
     fails("switch-dark-proof", &dark, unchanged, "alarm F0313", "has raised none");
     fails("switch-dark-power", &dark, unchanged, "m3 in reserved", "it is in bearing");
+    fails("switch-lost-midway", &dark, unchanged, "m4 in reserved", "it is in spare");
     let any = [("set fencing.proof storage-and-network-only\n", "")];
     fails("switch-dark-proof", &any, unchanged, "alarm F0313", "has raised none");
 }
