@@ -51,6 +51,8 @@ const FILES: &[(&str, &str)] = files![
     "partitioned",
     "panic-kdump",
     "guest-reboot-slow-post",
+    "storage-dark",
+    "boot-dark",
 ];
 
 /// The names.

@@ -96,6 +96,8 @@ passes! {
     partitioned = "partitioned",
     panic_kdump = "panic-kdump",
     guest_reboot_slow_post = "guest-reboot-slow-post",
+    storage_dark = "storage-dark",
+    boot_dark = "boot-dark",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -230,6 +232,14 @@ fn a_switch_in_reach_makes_the_difference() {
     fails("switch-lost-midway", &dark, unchanged, "m4 in reserved", "it is in spare");
     let any = [("set fencing.proof storage-and-network-only\n", "")];
     fails("switch-dark-proof", &any, unchanged, "alarm F0313", "has raised none");
+}
+
+#[test]
+fn an_agent_that_is_there_keeps_nothing_waiting() {
+    fails("storage-dark", &[("agent store1 dies\n", "")], unchanged, "m3 in reserved", "it is in bearing");
+    fails("boot-dark", &[("agent boot1 dies\n", "")], unchanged, "m3 in reserved", "it is in bearing");
+    let never = [("agent store1 returns\n", "")];
+    fails("storage-dark", &never, unchanged, ": expect web1 on m3", "does not answer");
 }
 
 #[test]
