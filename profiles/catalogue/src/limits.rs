@@ -28,3 +28,7 @@ pub const CHECK_DEADLINE_MAX: Span = Span::seconds(6);
 pub const PLUGIN_EVERY_MIN: Span = Span::seconds(1);
 /// Longest interval of a plugin: what it said against a server counts for so long.
 pub const PLUGIN_EVERY_MAX: Span = Span::seconds(600);
+/// Longest time until a crashed kernel must have told that it writes its memory away: every hang of its server is found so much later.
+pub const KDUMP_BEGINS_MAX: Span = Span::seconds(600);
+/// Longest time for which it is waited for after that.
+pub const KDUMP_LASTS_MAX: Span = Span::seconds(14_400);

@@ -169,6 +169,7 @@ rules! {
         "pool.yaml", "[m3]" => "[m2, m3]";
     home_and_spare(27): "pool.yaml", "[m3]" => "[m3, m2]";
     in_two_pools_2(27): "pool2.yaml", "" => "pool: others\nmachines: [m3, m3]\n";
+    kdump_for_ever_4(28): "servers/web1.yaml", "checks:" => "kdump: {begins_within: 1h, lasts_at_most: 0s}\nchecks:";
     range(28): "estate.yaml", "reads: 3" => "reads: 1";
     ipmi_of_another_protocol_3(28): "machines/m1.yaml", "  user: controller" => "  user: controller\n  ipmi: {privilege: user}";
     ranges_all_told_2(28): "estate.yaml", "power_every: 1s" => "power_every: 1ms";

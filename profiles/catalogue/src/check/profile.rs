@@ -4,12 +4,12 @@ use super::{Desk, field, item};
 use crate::codes;
 use crate::complaint::shortened;
 use crate::documents::Kind;
-use crate::limits::{CHECK_DEADLINE_MAX, PLUGIN_EVERY_MAX, PLUGIN_EVERY_MIN};
+use crate::limits::{CHECK_DEADLINE_MAX, KDUMP_BEGINS_MAX, KDUMP_LASTS_MAX, PLUGIN_EVERY_MAX, PLUGIN_EVERY_MIN};
 use crate::places::Word;
 use crate::read::Step;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use vocabulary::ServerId;
+use vocabulary::{ServerId, Span};
 use vocabulary::boot::BootMethod;
 use vocabulary::check::Check;
 use vocabulary::estate::{Image, Server, ServiceDown};
@@ -24,6 +24,7 @@ pub fn check(desk: &mut Desk<'_>) {
     for (name, server) in &estate.servers {
         image_of(desk, name, server);
         checks_of(desk, name, server);
+        kdump_of(desk, name, server);
         networks_of(desk, name, server);
         volumes_of(desk, name, server);
     }
@@ -94,6 +95,19 @@ fn restarted_by(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
     let message = format!("{name} is never restarted by itself: the controller is its only vantage point, and two must agree");
     let remedy = "write `vantage: true` in a switch's document, if its agent is one, or leave `service_down` out";
     desk.tell(Kind::Server, name.as_str(), &[field("service_down")], Word::warning(codes::CHECKS, message, remedy));
+}
+
+/// A server that is waited for without end is never failed over.
+fn kdump_of(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
+    let Some(kdump) = server.kdump else { return };
+    for (key, value, most) in
+        [("begins_within", kdump.begins_within, KDUMP_BEGINS_MAX), ("lasts_at_most", kdump.lasts_at_most, KDUMP_LASTS_MAX)]
+    {
+        if value > most || value == Span(0) {
+            let word = Word::error(codes::RANGE, format!("{key} is {value}"), format!("write a time of {most} at most, and not 0"));
+            desk.tell(Kind::Server, name.as_str(), &[field("kdump"), field(key)], word);
+        }
+    }
 }
 
 fn checks_of(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
