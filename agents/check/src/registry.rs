@@ -83,7 +83,8 @@ impl Checker {
         let outcome = self.tried(check).await?;
         let dumps = |host: IpAddr| self.dumps.as_ref().is_some_and(|dumps| dumps.dumps(host));
         Ok(match outcome {
-            CheckOutcome::Silent(_) if host(check).is_some_and(dumps) => {
+            // its network may be up as well, and refuse what is asked
+            CheckOutcome::Silent(_) | CheckOutcome::Wrong(_) if host(check).is_some_and(dumps) => {
                 CheckOutcome::Dumping("its kernel has crashed, and says that it writes its memory away".to_owned())
             }
             other => other,

@@ -17,6 +17,8 @@ pub const CONTACTS_MAX: usize = 32;
 pub const TOLD_MAX: usize = 12;
 /// See `TOLD_MAX`.
 pub const TOLD_WINDOW: Span = Span::seconds(600);
+/// A crashed kernel that is not heard for so long, and is heard again, has crashed again.
+pub const SAME_DUMP: Span = Span::seconds(300);
 /// The controller as a vantage point.
 pub const CONTROLLER: &str = "controller";
 
@@ -242,7 +244,10 @@ impl ServerWatch {
     /// Folds a check in.
     pub fn observe(&mut self, now: Instant, vantage: AgentId, outcome: CheckOutcome) {
         match outcome {
-            CheckOutcome::Dumping(_) => self.dumping = Some((self.dumping.map_or(now, |(first, _)| first), now)),
+            CheckOutcome::Dumping(_) => {
+                let same = self.dumping.filter(|(_, last)| now.since(*last) < SAME_DUMP);
+                self.dumping = Some((same.map_or(now, |(first, _)| first), now));
+            }
             CheckOutcome::Healthy => self.dumping = None,
             _ => {}
         }
