@@ -269,15 +269,11 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
         }
         "disks" => {
             words.word("in")?;
-            while words.clone().need("").is_ok() {
-                setup.local_disks.insert(number_of(words)?);
-            }
+            numbers(words, &mut setup.local_disks)?;
         }
         "rack" => {
             words.word("r1")?;
-            while words.clone().need("").is_ok() {
-                setup.one_rack.insert(number_of(words)?);
-            }
+            numbers(words, &mut setup.one_rack)?;
         }
         "services" => {
             ["are", "restarted"].into_iter().try_for_each(|word| words.word(word))?;
@@ -285,11 +281,7 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
         }
         "post" => {
             words.word("takes")?;
-            let time = words.time()?;
-            if time > POST_MAX {
-                return Err(format!("firmware can be told to take {} s longer, and no more", POST_MAX.as_secs()));
-            }
-            setup.post = time;
+            setup.post = post(words)?;
         }
         "dumps" => {
             words.word("take")?;
@@ -307,6 +299,20 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
             }
             setup.settings.push((path.to_owned(), value.to_owned()));
         }
+    }
+    Ok(())
+}
+
+fn post(words: &mut Words<'_>) -> Result<Duration, Complaint> {
+    let time = words.time()?;
+    let too_long = || format!("firmware can be told to take {} s longer, and no more", POST_MAX.as_secs());
+    (time <= POST_MAX).then_some(time).ok_or_else(too_long)
+}
+
+/// The machines to the end of the line.
+fn numbers(words: &mut Words<'_>, all: &mut BTreeSet<u8>) -> Result<(), Complaint> {
+    while words.clone().need("").is_ok() {
+        all.insert(number_of(words)?);
     }
     Ok(())
 }
