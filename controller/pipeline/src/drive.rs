@@ -312,7 +312,19 @@ fn out_of_patience(state: &mut State, work: &mut Work, out: &mut Out, code: &str
         })
         .find_map(|(_, task)| task.reason.clone())
         .unwrap_or_else(|| "no answer".to_owned());
-    let reason = format!("{} could not be made ready within {}: {why}", work.plan.target(), limits::TARGET_PATIENCE);
+    let target = work.plan.target().clone();
+    let reason = format!("{target} could not be made ready within {}: {why}", limits::TARGET_PATIENCE);
+    // one that was not powered yet lost nothing but time; where no other could take its place, it is waited for
+    let server = work.plan.server().filter(|_| work.plan.body().kind == Kind::Failover && work.phase == Phase::Wire);
+    if let Some(server) = server
+        && fit::choose(state, server, out.now).0.is_none()
+    {
+        let text = format!("{reason}; no other spare fits {server}, so it is waited for");
+        if state.watch.alarms.insert(format!("unready {}", work.plan.id())) {
+            out.record(&mut state.ledger, Fact::Alarm { subject: target.to_string(), code: code.to_owned(), text });
+        }
+        return;
+    }
     give_up(state, work, out, code, reason, true);
 }
 

@@ -47,6 +47,7 @@ const FILES: &[(&str, &str)] = files![
     "switch-dark-proof",
     "switch-dark-power",
     "switch-lost-midway",
+    "switch-lost-one-spare",
     "blind",
     "partitioned",
     "panic-kdump",

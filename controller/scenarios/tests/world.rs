@@ -92,6 +92,7 @@ passes! {
     switch_dark_proof = "switch-dark-proof",
     switch_dark_power = "switch-dark-power",
     switch_lost_midway = "switch-lost-midway",
+    switch_lost_one_spare = "switch-lost-one-spare",
     blind = "blind",
     partitioned = "partitioned",
     panic_kdump = "panic-kdump",
