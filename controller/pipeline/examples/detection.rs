@@ -16,7 +16,6 @@
 )]
 
 #[path = "../tests/small_world/common/mod.rs"]
-#[allow(dead_code, reason = "of the small world only its beginning is used here")]
 mod common;
 
 use common::{World, id};

@@ -312,22 +312,10 @@ impl Ledger {
         match &record.fact {
             Fact::Intended { .. } | Fact::Estate { .. } | Fact::Proven { .. } | Fact::Alarm { .. } => {}
             Fact::Outcome { plan, raised, .. } => self.apply_raised(*plan, raised.as_ref()),
-            Fact::OlderMemory { agent, evidence } => {
-                self.older.insert(agent.clone(), evidence.clone());
-            }
-            Fact::Readopted { agent, .. } => {
-                self.older.remove(agent);
-                self.overruled.remove(agent);
-                self.seeded.insert(agent.clone(), self.epoch);
-            }
-            Fact::Overruled { agent, drawn, store, evidence } => {
-                let (drawn, store, evidence) = (*drawn, store.clone(), evidence.clone());
-                let row = Overruled { drawn, store, evidence, until_seeded: false };
-                self.overruled.insert(agent.clone(), row);
-            }
-            Fact::OverruledNoMore { agent } => {
-                self.overruled.remove(agent);
-            }
+            of_a_memory @ (Fact::OlderMemory { .. }
+            | Fact::Readopted { .. }
+            | Fact::Overruled { .. }
+            | Fact::OverruledNoMore { .. }) => self.apply_memory(of_a_memory),
             Fact::Enrolled { machine, identity, certificate, returns_by_itself, outlets } => {
                 let row = self.machine(machine);
                 row.outlets_cut = None;
@@ -377,6 +365,29 @@ impl Ledger {
             Fact::Restored { entries, taken, .. } => self.apply_restored(*entries, *taken),
             Fact::Adopted { adoption, .. } => self.apply_adopted(adoption),
             about_server => self.apply_server(about_server, record.at),
+        }
+    }
+
+    /// What agents were found to remember.
+    fn apply_memory(&mut self, fact: &Fact) {
+        match fact {
+            Fact::OlderMemory { agent, evidence } => {
+                self.older.insert(agent.clone(), evidence.clone());
+            }
+            Fact::Readopted { agent, .. } => {
+                self.older.remove(agent);
+                self.overruled.remove(agent);
+                self.seeded.insert(agent.clone(), self.epoch);
+            }
+            Fact::Overruled { agent, drawn, store, evidence } => {
+                let (drawn, store, evidence) = (*drawn, store.clone(), evidence.clone());
+                let row = Overruled { drawn, store, evidence, until_seeded: false };
+                self.overruled.insert(agent.clone(), row);
+            }
+            Fact::OverruledNoMore { agent } => {
+                self.overruled.remove(agent);
+            }
+            _ => {}
         }
     }
 

@@ -113,11 +113,13 @@ pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
         }
         // judged by `memory`: it is no observation of a machine
         Observation::Hello { .. } => {}
-        Observation::Canaries { alive } => {
-            state.watch.blind_since = match (alive, state.watch.blind_since) {
-                (true, _) => None,
-                (false, since) => Some(since.unwrap_or(now)),
-            };
+        Observation::Canaries { alive: true } => {
+            if state.watch.blind_since.take().is_some() {
+                state.watch.sees_again(now);
+            }
+        }
+        Observation::Canaries { alive: false } => {
+            state.watch.blind_since.get_or_insert(now);
         }
     }
 }

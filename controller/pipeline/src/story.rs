@@ -22,6 +22,32 @@ fn outlets(fact: &Fact) -> String {
     }
 }
 
+/// What becomes of the start of a site.
+fn of_a_site(fact: &Fact) -> String {
+    match fact {
+        Fact::ColdStart { order, principals } => {
+            let by: Vec<&str> = principals.iter().map(String::as_str).collect();
+            format!("{} had site {} started: {} servers, in order", by.join(" and "), order.site, order.turns.len())
+        }
+        Fact::ColdStartPassed { site, server, reason } => format!("the start of site {site} passes {server} over: {reason}"),
+        Fact::ColdStartEnded { site, text } => format!("the start of site {site} is at its end: {text}"),
+        _ => String::new(),
+    }
+}
+
+/// What a person holds or works on.
+fn brake(fact: &Fact) -> String {
+    match fact {
+        Fact::Hold { server, principal, reason } => format!("{principal} holds {}: {reason}", everything_of(server.as_ref())),
+        Fact::Resumed { server, principal, reason } => {
+            format!("{principal} lets {} go on{}", everything_of(server.as_ref()), because(reason))
+        }
+        Fact::Maintenance { subject, principal, reason, .. } => format!("{subject} is in maintenance by {principal}: {reason}"),
+        Fact::MaintenanceEnded { subject, by } => format!("the maintenance of {subject} is over: {by}"),
+        _ => String::new(),
+    }
+}
+
 /// A fact as one sentence.
 pub fn sentence(fact: &Fact) -> String {
     match fact {
@@ -36,12 +62,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Ceiling { tier, mode } => format!("ceiling of tier {tier} is {mode:?}").to_lowercase(),
         Fact::Desired { server, running: true } => format!("{server} is to run"),
         Fact::Desired { server, running: false } => format!("{server} is to stop"),
-        Fact::Hold { server, principal, reason } => format!("{principal} holds {}: {reason}", everything_of(server.as_ref())),
-        Fact::Resumed { server, principal, reason } => {
-            format!("{principal} lets {} go on{}", everything_of(server.as_ref()), because(reason))
-        }
-        Fact::Maintenance { subject, principal, reason, .. } => format!("{subject} is in maintenance by {principal}: {reason}"),
-        Fact::MaintenanceEnded { subject, by } => format!("the maintenance of {subject} is over: {by}"),
+        Fact::Hold { .. } | Fact::Resumed { .. } | Fact::Maintenance { .. } | Fact::MaintenanceEnded { .. } => brake(fact),
         Fact::Heard { server, machine, vantages, .. } => format!("{server} on {machine} answers {}", list(vantages)),
         Fact::Suspected { server, machine, symptom, evidence } => {
             format!("{server} on {machine}: {symptom} suspected: {}", evidence.join("; "))
@@ -53,12 +74,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::ServiceDown { server, machine, evidence } => {
             format!("{server} is ill on {machine}, which lives: it is restarted there: {}", evidence.join("; "))
         }
-        Fact::ColdStart { order, principals } => {
-            let by: Vec<&str> = principals.iter().map(String::as_str).collect();
-            format!("{} had site {} started: {} servers, in order", by.join(" and "), order.site, order.turns.len())
-        }
-        Fact::ColdStartPassed { site, server, reason } => format!("the start of site {site} passes {server} over: {reason}"),
-        Fact::ColdStartEnded { site, text } => format!("the start of site {site} is at its end: {text}"),
+        Fact::ColdStart { .. } | Fact::ColdStartPassed { .. } | Fact::ColdStartEnded { .. } => of_a_site(fact),
         Fact::Held { server, reason, ends, code } => format!("{server} is held ({code}): {reason}. Ends {ends}"),
         Fact::WouldHave { server, plan, .. } => {
             format!("in this mode nothing is done: {server} would have moved to {}", plan.target())

@@ -85,6 +85,18 @@ pub struct Gate {
 }
 
 impl Watch {
+    /// A controller that was blind has seen silence where there was none: every silence begins anew.
+    pub fn sees_again(&mut self, now: Instant) {
+        let own = |(vantage, _): &(&AgentId, &mut VantageWatch)| vantage.as_str() == CONTROLLER;
+        let told = self.servers.values_mut().flat_map(|server| server.vantages.iter_mut().filter(own));
+        for since in told.filter_map(|(_, told)| told.silent_since.as_mut()) {
+            *since = now;
+        }
+        for since in self.machines.values_mut().filter_map(|machine| machine.failing_since.as_mut()) {
+            *since = now;
+        }
+    }
+
     /// True if one more change of a server's suspicion may be told now; it is counted.
     pub fn may_tell(&mut self, server: &ServerId, now: Instant) -> bool {
         let told = self.told.entry(server.clone()).or_default();

@@ -35,15 +35,8 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
             run.bmc_sim(&json!({"verb": "press_power_button", "name": machine}))
         }
         Step::Bmc(machine, manner) => run.bmc_sim(&json!({"verb": "set_quirks", "name": machine, "quirks": quirks(*manner)})),
-        Step::Feed(machine, back) => {
-            let verb = if *back { "power_return" } else { "power_loss" };
-            run.bmc_sim(&json!({"verb": verb, "name": machine}))
-        }
-        Step::FeedAll(back) => {
-            let verb = if *back { "power_return" } else { "power_loss" };
-            let all: Vec<Machine> = (1..=run.rig.setup.machines).map(Machine).collect();
-            all.iter().try_for_each(|machine| run.bmc_sim(&json!({"verb": verb, "name": machine.name()})))
-        }
+        Step::Feed(machine, back) => feed(run, machine.as_str(), *back),
+        Step::FeedAll(back) => feed_all(run, *back),
         Step::StartSite => start_site(run),
         Step::RestartTarget => run.restart_target(),
         Step::Agent(agent, mishap) => run.befall(agent.as_str(), *mishap),
@@ -92,6 +85,16 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::ByHand { server, to } => run.by_hand(server, to),
         Step::Expect(expectation) => expect::check(run, expectation),
     }
+}
+
+fn feed(run: &mut Run<'_>, machine: &str, back: bool) -> Done {
+    let verb = if back { "power_return" } else { "power_loss" };
+    run.bmc_sim(&json!({"verb": verb, "name": machine}))
+}
+
+fn feed_all(run: &mut Run<'_>, back: bool) -> Done {
+    let all: Vec<Machine> = (1..=run.rig.setup.machines).map(Machine).collect();
+    all.iter().try_for_each(|machine| feed(run, &machine.name(), back))
 }
 
 /// A person has every site started; whether it was done in order is seen by what follows.

@@ -5,6 +5,7 @@ use pipeline::effect::Agent;
 use pipeline::event::What;
 use pipeline::plan::Kind;
 use pipeline::record::Fact;
+use vocabulary::check::CheckOutcome;
 use vocabulary::estate::{Detection, Kdump, Mode};
 use vocabulary::{MachineId, ServerId, Span};
 
@@ -207,4 +208,27 @@ fn a_machine_that_has_written_its_memory_away_and_boots_is_left_alone() {
     world.run(60_000);
     assert!(!begun(&world), "{}", world.story());
     assert!(world.state().watch.servers[&id::<ServerId>("web1")].dumping.is_none());
+}
+
+#[test]
+fn what_a_blind_controller_did_not_hear_is_no_silence() {
+    let mut world = World::new(3);
+    // the controller is the only vantage point, and the server writes nothing for long
+    world.estate.switches.values_mut().for_each(|switch| switch.vantage = false);
+    world.gone.insert(id("sw1"));
+    world.boot_core();
+    world.run(2_000);
+    world.start_servers();
+    world.run(10_000);
+    world.idle = true;
+    (world.canaries, world.seen) = (false, Some(CheckOutcome::Silent("no answer".to_owned())));
+    world.run(20_000);
+    world.canaries = true;
+    // its next check is on its way
+    world.run(400);
+    let sealed = |world: &World| world.facts.iter().any(|fact| matches!(fact, Fact::Sealed { by_verdict: true, .. }));
+    assert!(!sealed(&world), "{}", world.story());
+    // what stays silent now is a standstill once the window is full
+    world.run(10_000);
+    assert!(sealed(&world), "{}", world.story());
 }

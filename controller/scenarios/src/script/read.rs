@@ -112,10 +112,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         "bmc" => bmc(&mut words)?,
         "feed" if words.take(&["everything"]) => Step::FeedAll(is_back(&mut words)?),
         "feed" => Step::Feed(words.parsed("a machine, or `everything`")?, is_back(&mut words)?),
-        "start" => {
-            words.word("site")?;
-            Step::StartSite
-        }
+        "start" => start(&mut words)?,
         "agent" => agent(&mut words)?,
         "readopt" => Step::Readopt(words.parsed("an agent")?),
         "release" => Step::Release(words.parsed("a machine")?),
@@ -162,6 +159,11 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
     };
     words.end()?;
     Ok(Some(step))
+}
+
+fn start(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    words.word("site")?;
+    Ok(Step::StartSite)
 }
 
 /// Agents whose processes a scenario can end: the switch's runs in the switch.

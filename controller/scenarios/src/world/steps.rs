@@ -38,12 +38,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::PressPower(machine) => run.press_power(machine).await,
         Step::Bmc(machine, manner) => run.behave(machine, *manner),
         Step::Feed(machine, back) => run.feed(machine, *back).await,
-        Step::FeedAll(back) => {
-            for machine in run.rig.site.estate.machines.keys().cloned().collect::<Vec<_>>() {
-                run.feed(&machine, *back).await?;
-            }
-            Ok(())
-        }
+        Step::FeedAll(back) => feed_all(run, *back).await,
         Step::StartSite => start_site(run).await,
         Step::RestartTarget => {
             run.rig.site.target.restart(TARGET_AWAY);
@@ -97,6 +92,13 @@ async fn confirm_off(run: &Run, machine: &MachineId, found: Found, in_vain: bool
     let intent = Intent::ConfirmOff { machine: machine.clone(), serial, found, reason: REASON.to_owned() };
     let said = run.rig.command(intent).await;
     if in_vain { refused(said, NO_PROOF_WAITS) } else { said.map(drop) }
+}
+
+async fn feed_all(run: &mut Run, back: bool) -> Done {
+    for machine in run.rig.site.estate.machines.keys().cloned().collect::<Vec<_>>() {
+        run.feed(&machine, back).await?;
+    }
+    Ok(())
 }
 
 /// A person has every site started, in the order that he is shown.

@@ -9,12 +9,12 @@ use crate::places::Word;
 use crate::read::Step;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use vocabulary::{ServerId, Span};
 use vocabulary::boot::BootMethod;
 use vocabulary::check::Check;
 use vocabulary::estate::{Image, Server, ServiceDown};
 use vocabulary::lack::PROVISIONING;
 use vocabulary::storage::Access;
+use vocabulary::{ServerId, Span};
 
 pub fn check(desk: &mut Desk<'_>) {
     let estate = desk.estate;
@@ -104,7 +104,8 @@ fn kdump_of(desk: &mut Desk<'_>, name: &ServerId, server: &Server) {
         [("begins_within", kdump.begins_within, KDUMP_BEGINS_MAX), ("lasts_at_most", kdump.lasts_at_most, KDUMP_LASTS_MAX)]
     {
         if value > most || value == Span(0) {
-            let word = Word::error(codes::RANGE, format!("{key} is {value}"), format!("write a time of {most} at most, and not 0"));
+            let word =
+                Word::error(codes::RANGE, format!("{key} is {value}"), format!("write a time of {most} at most, and not 0"));
             desk.tell(Kind::Server, name.as_str(), &[field("kdump"), field(key)], word);
         }
     }

@@ -101,6 +101,12 @@ fn agents() -> [Agent; 3] {
     [Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))]
 }
 
+/// The service ends, if there is one.
+fn crash(world: &mut World, machine: &MachineId) {
+    let box_ = world.machines.get_mut(machine).unwrap();
+    box_.crashed = box_.runs.is_some();
+}
+
 pub fn apply(world: &mut World, act: &Act) {
     let machine = |n: usize| id::<MachineId>(&format!("m{n}"));
     let server = |n: usize| id::<ServerId>(&format!("web{n}"));
@@ -108,10 +114,7 @@ pub fn apply(world: &mut World, act: &Act) {
         Act::PowerLoss(n) => world.power_off(&machine(*n)),
         Act::PowerReturns(n) => world.power_on(&machine(*n)),
         Act::Freeze(n) => world.machines.get_mut(&machine(*n)).unwrap().frozen = true,
-        Act::Crash(n) => {
-            let box_ = world.machines.get_mut(&machine(*n)).unwrap();
-            box_.crashed = box_.runs.is_some();
-        }
+        Act::Crash(n) => crash(world, &machine(*n)),
         Act::Thaw(n) => world.machines.get_mut(&machine(*n)).unwrap().frozen = false,
         Act::BmcDies(n) => world.machines.get_mut(&machine(*n)).unwrap().bmc_dead = true,
         Act::BmcReturns(n) => {

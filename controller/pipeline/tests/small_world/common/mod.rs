@@ -7,9 +7,10 @@ mod facts;
 mod frames;
 pub mod gate;
 mod outlets;
+mod watching;
 
 use pipeline::effect::{Agent, Command};
-use pipeline::event::{Event, Intent, Observation, What};
+use pipeline::event::{Event, Intent, What};
 use pipeline::record::{Fact, Record};
 use pipeline::{Effect, State, step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,10 +56,6 @@ pub struct Box_ {
     pub operations: u64,
 }
 
-/// As the shell does it: a machine that is off and was not is looked at so often for so long.
-const CLOSE_GAP: Span = Span::seconds(1);
-const CLOSELY_MS: u64 = 10_000;
-
 /// The whole world.
 pub struct World {
     pub spares: usize,
@@ -89,6 +86,8 @@ pub struct World {
     closely: (u64, BTreeMap<MachineId, bool>),
     /// Servers whose crashed kernels tell that they write their memory away.
     pub dumps: BTreeSet<ServerId>,
+    /// Systems run, and write nothing.
+    pub idle: bool,
     /// Vantage points that look no more.
     pub gone: BTreeSet<AgentId>,
     pub replies: BTreeMap<u64, Result<Option<PlanId>, Fault>>,
@@ -157,6 +156,7 @@ impl World {
             seen: None,
             closely: (0, BTreeMap::new()),
             dumps: BTreeSet::new(),
+            idle: false,
             gone: BTreeSet::new(),
             replies: BTreeMap::new(),
             latency: 5,
@@ -541,62 +541,6 @@ impl World {
     /// What the wall clock says.
     pub fn wall(&self) -> u64 {
         1_000_000 + self.now + self.wall_ahead
-    }
-
-    /// Polls are as far apart, and windows as long, from now on.
-    pub fn detect_with(&mut self, detection: vocabulary::estate::Detection) {
-        self.estate.settings.detection = detection;
-        self.tell(What::EstateLoaded(std::sync::Arc::new(self.estate.clone())));
-    }
-
-    fn observe(&mut self) {
-        self.judge();
-        let detection = &self.estate.settings.detection;
-        let due = |every: Span| self.now.is_multiple_of(every.0.max(1));
-        let closely = self.now < self.closely.0 && due(CLOSE_GAP);
-        let (poll, check) = (due(detection.power_every) || closely, due(detection.check_every));
-        let names: Vec<MachineId> = self.machines.keys().cloned().collect();
-        for machine in &names {
-            let box_ = self.machines.get_mut(machine).unwrap();
-            if box_.power == PowerState::On && !(box_.frozen || box_.crashed) && box_.runs.is_some() && box_.ready_at <= self.now
-            {
-                box_.operations += 1;
-            }
-        }
-        self.tell(What::Observed(Observation::Canaries { alive: self.canaries }));
-        for machine in names.into_iter().filter(|_| poll) {
-            let reading = match self.read_machine(&machine) {
-                Ok(Answer::Machine(reading)) => Ok(reading),
-                Ok(_) => unreachable!(),
-                Err(error) => Err(error),
-            };
-            if let Ok(reading) = &reading {
-                let before = self.closely.1.insert(machine.clone(), reading.all_off());
-                if before.is_some_and(|before| before != reading.all_off()) {
-                    self.closely.0 = self.now + CLOSELY_MS;
-                }
-            }
-            self.tell(What::Observed(Observation::Machine { machine, reading }));
-        }
-        for server in self.servers() {
-            for vantage in ["controller", "sw1"].into_iter().filter(|_| check) {
-                if self.gone.contains(&id(vantage)) {
-                    continue;
-                }
-                let seen = self.seen.clone().unwrap_or_else(|| self.look(&server));
-                let outcome = if matches!(self.plugin, CheckOutcome::Failed(_)) { seen.and(self.plugin.clone()) } else { seen };
-                self.tell(What::Observed(Observation::Check { server: server.clone(), vantage: id(vantage), outcome }));
-            }
-            let counted = !self.dead_agents.contains(&Agent::Storage(id("store1")));
-            for volume in self.names.volumes[&server].clone().into_iter().filter(|_| poll && counted) {
-                if let Ok(Answer::Volume(mut reading)) = self.read_volume(&volume) {
-                    let runs = |b: &&Box_| b.runs.as_ref() == Some(&server);
-                    reading.operations = Some(self.machines.values().filter(runs).map(|b| b.operations).sum());
-                    self.tell(What::Observed(Observation::Volume { volume, reading: Ok(reading) }));
-                }
-            }
-        }
-        self.tell(What::Tick);
     }
 
     /// The records as lines, the same on every machine.
