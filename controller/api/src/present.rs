@@ -204,6 +204,7 @@ fn outcome(outcome: &CheckOutcome) -> String {
     match outcome {
         CheckOutcome::Healthy => "healthy".to_owned(),
         CheckOutcome::Wrong(what) => format!("wrong: {what}"),
+        CheckOutcome::Partly(what) => format!("partly answered: {what}"),
         CheckOutcome::Silent(what) => format!("silent: {what}"),
         CheckOutcome::Dumping(what) => format!("dumping: {what}"),
         CheckOutcome::Failed(what) => format!("failed: {what}"),

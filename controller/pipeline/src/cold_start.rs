@@ -20,6 +20,8 @@ use vocabulary::{GroupId, Instant, PlanId, ServerId, SiteId, Span, WallTime};
 
 /// Pause between two power-ons of a site: supplies draw most when they are switched on.
 pub const INRUSH_PAUSE: Span = Span::seconds(1);
+/// One that lacks something for so long is passed over, and those that come after it go on: longer than a BMC needs to come back.
+pub const TURN_PATIENCE: Span = Span::seconds(600);
 /// So long nothing may move before what is left is given up: longer than any POST.
 pub const PATIENCE: Span = Span::seconds(1_800);
 
@@ -74,10 +76,14 @@ fn obstacle(state: &State, turn: &Turn, now: Instant) -> Option<String> {
     if let Some((agent, why)) = overrule::overruler(state, past.into_iter().flatten(), Some(server)) {
         return Some(format!("agent {agent} knows more than this store: {why}"));
     }
-    let watch = state.watch.machines.get(machine).filter(|watch| watch.failing_since.is_none());
-    let (at, reading) = watch?.last.as_ref()?;
-    let on = reading.system_power == PowerState::On && is_recent(state, *at, now);
-    on.then(|| format!("{machine} is on"))
+    is_served(state, server, now).then(|| "it serves".to_owned())
+}
+
+/// Some vantage point sees it well.
+fn is_served(state: &State, server: &ServerId, now: Instant) -> bool {
+    let told = state.watch.servers.get(server).into_iter().flat_map(|watch| watch.vantages.values());
+    let mut well = told.filter(|told| told.healthy_since.is_some());
+    well.any(|told| is_recent(state, told.at, now))
 }
 
 fn is_recent(state: &State, at: Instant, now: Instant) -> bool {
@@ -87,9 +93,18 @@ fn is_recent(state: &State, at: Instant, now: Instant) -> bool {
 /// What a server whose turn has come still waits for.
 fn lacks(state: &State, turn: &Turn, now: Instant) -> Option<String> {
     let watch = state.watch.machines.get(&turn.machine).filter(|watch| watch.failing_since.is_none());
-    let last = watch.and_then(|watch| watch.last.as_ref());
-    if !last.is_some_and(|(at, reading)| reading.all_off() && is_recent(state, *at, now)) {
-        return Some(format!("the BMC of {} does not say Off yet", turn.machine));
+    let last = watch.and_then(|watch| watch.last.as_ref()).filter(|(at, _)| is_recent(state, *at, now));
+    match last {
+        Some((_, reading)) if reading.all_off() => {}
+        // who comes after it comes after it serves, whoever has powered it on
+        Some((_, reading)) if reading.system_power == PowerState::On => {
+            return Some(format!("{} is on, and {} does not serve yet", turn.machine, turn.server));
+        }
+        Some(_) | None => return Some(format!("the BMC of {} does not say Off", turn.machine)),
+    }
+    let services = state.estate.boot_services_of(&turn.machine);
+    if !services.is_empty() && !services.iter().any(|service| state.watch.stores.contains_key(service.as_str())) {
+        return Some(format!("no boot service of {} was heard yet", turn.machine));
     }
     let volumes = state.estate.servers.get(&turn.server).into_iter().flat_map(|profile| &profile.volumes);
     let unread = |volume: &vocabulary::VolumeId| {
@@ -149,6 +164,7 @@ pub enum Stands {
 
 /// How each turn of a start stands, in order.
 pub fn progress(state: &State, start: &ColdStart, now: Instant) -> Vec<(Turn, Stands)> {
+    let unfinished = unfinished(state, start);
     let stands = |turn: &Turn| {
         if let Some(why) = start.passed.get(&turn.server) {
             return Stands::Passed(why.clone());
@@ -157,8 +173,8 @@ pub fn progress(state: &State, start: &ColdStart, now: Instant) -> Vec<(Turn, St
             if start.ended.is_some() {
                 return Stands::Waits("it was not begun".to_owned());
             }
-            let held_up = || held_up(state, start, turn).or_else(|| lacks(state, turn, now));
-            return Stands::Waits(held_up().unwrap_or_else(|| "its turn comes when fewer are starting".to_owned()));
+            let why = held_up(&unfinished, turn).or_else(|| lacks(state, turn, now));
+            return Stands::Waits(why.unwrap_or_else(|| "its turn comes when fewer are starting".to_owned()));
         };
         match state.ledger.plans.get(plan).and_then(|row| row.closed.as_ref()) {
             None => Stands::Starting(*plan),
@@ -174,17 +190,21 @@ fn is_open(state: &State, start: &ColdStart, server: &ServerId) -> bool {
     row.is_some_and(|row| row.is_open())
 }
 
+/// Groups that have not come to their ends, each with the first of its servers that has not.
+fn unfinished<'a>(state: &State, start: &'a ColdStart) -> BTreeMap<&'a GroupId, &'a ServerId> {
+    let mut groups = BTreeMap::new();
+    for turn in &start.order.turns {
+        if start.waiting.contains(&turn.server) || is_open(state, start, &turn.server) {
+            groups.entry(&turn.group).or_insert(&turn.server);
+        }
+    }
+    groups
+}
+
 /// The server that must come to its end before, if there is one.
-fn held_up(state: &State, start: &ColdStart, turn: &Turn) -> Option<String> {
-    let of_those = |other: &&Turn| turn.after.contains(&other.group);
-    let waits: BTreeSet<&ServerId> = start.waiting().map(|waiting| &waiting.server).collect();
-    let first = start
-        .order
-        .turns
-        .iter()
-        .filter(of_those)
-        .find(|other| waits.contains(&other.server) || is_open(state, start, &other.server))?;
-    Some(format!("{} comes first", first.server))
+fn held_up(unfinished: &BTreeMap<&GroupId, &ServerId>, turn: &Turn) -> Option<String> {
+    let first = turn.after.iter().find_map(|group| unfinished.get(group))?;
+    Some(format!("{first} comes first"))
 }
 
 /// Gives turns to those whose turn it is. The plans that are to be opened are returned.
@@ -195,11 +215,16 @@ pub fn drive(state: &mut State, out: &mut Out) -> Vec<Body> {
 }
 
 fn next(state: &mut State, out: &mut Out, site: &SiteId) -> Option<Body> {
+    // everybody is looked at once in a pause, however often the core wakes
+    let last = state.watch.power_ons.get(site);
+    if last.is_some_and(|last| out.now.since(*last) < INRUSH_PAUSE) {
+        return None;
+    }
+    state.watch.power_ons.insert(site.clone(), out.now);
     pass_over(state, out, site);
     let start = state.ledger.cold_starts.get(site)?;
     let open = start.begun.keys().filter(|server| is_open(state, start, server)).count();
-    let waiting: Vec<Turn> = start.waiting().cloned().collect();
-    if waiting.is_empty() && open == 0 {
+    if start.waiting.is_empty() && open == 0 {
         return end(state, out, site, None);
     }
     if let Some((hold, _)) = brake::held(&state.ledger, None) {
@@ -213,33 +238,48 @@ fn next(state: &mut State, out: &mut Out, site: &SiteId) -> Option<Body> {
     if open > 0 || !state.watch.cold_starts.contains_key(site) {
         state.watch.cold_starts.insert(site.clone(), out.now);
     }
-    let last = state.watch.power_ons.get(site);
-    let paused = last.is_some_and(|last| out.now.since(*last) < INRUSH_PAUSE);
-    if paused || open >= state.estate.settings.guard.inrush as usize {
+    // whoever sees nothing himself switches nothing on
+    if state.watch.blind_since.is_some() || open >= state.estate.settings.guard.inrush as usize {
         return None;
     }
     let start = state.ledger.cold_starts.get(site)?;
-    let ready = |turn: &&Turn| held_up(state, start, turn).is_none() && lacks(state, turn, out.now).is_none();
-    let turn = waiting.iter().find(ready)?;
-    let placement = state.ledger.placement(&turn.server)?.clone();
-    let body = s4_place::restart(state, &turn.server, &placement);
-    state.watch.power_ons.insert(site.clone(), out.now);
+    let unfinished = unfinished(state, start);
+    let ready = |turn: &&Turn| held_up(&unfinished, turn).is_none() && lacks(state, turn, out.now).is_none();
+    let server = start.waiting().find(ready)?.server.clone();
+    let placement = state.ledger.placement(&server)?.clone();
     state.watch.cold_starts.insert(site.clone(), out.now);
-    Some(body)
+    Some(s4_place::restart(state, &server, &placement))
 }
 
 /// For how long nothing has moved, by this life's own clock. What this life has not looked at yet is as old as the time of day says: one that was
 /// agreed to hours ago is not taken up by a controller that returns.
 fn waited(state: &State, start: &ColdStart, site: &SiteId, now: Instant, wall: WallTime) -> Span {
-    let before = || Span(wall.0.saturating_sub(start.moved.0));
+    let before = || Span(wall.max(state.ledger.newest).0.saturating_sub(start.moved.0));
     state.watch.cold_starts.get(site).map_or_else(before, |at| now.since(*at))
 }
 
-/// Those that no waiting brings any more.
+/// Those that no waiting brings any more, and those that were waited for long enough.
 fn pass_over(state: &mut State, out: &mut Out, site: &SiteId) {
     let Some(start) = state.ledger.cold_starts.get(site) else { return };
-    let passed: Vec<(ServerId, String)> =
-        start.waiting().filter_map(|turn| Some((turn.server.clone(), is_over(state, turn, out.now)?))).collect();
+    let unfinished = unfinished(state, start);
+    let (mut passed, mut lacking) = (Vec::new(), BTreeMap::new());
+    for turn in start.waiting() {
+        if let Some(why) = is_over(state, turn, out.now) {
+            passed.push((turn.server.clone(), why));
+            continue;
+        }
+        let Some(why) = held_up(&unfinished, turn).is_none().then(|| lacks(state, turn, out.now)).flatten() else { continue };
+        let since = state.watch.lacking.get(&turn.server).copied().unwrap_or(out.now);
+        if out.now.since(since) > TURN_PATIENCE {
+            passed.push((turn.server.clone(), format!("{why}, for {TURN_PATIENCE}")));
+        } else {
+            lacking.insert(turn.server.clone(), since);
+        }
+    }
+    // of this site: another site's servers are looked at by its own start
+    let mine: BTreeSet<ServerId> = start.order.turns.iter().map(|turn| turn.server.clone()).collect();
+    state.watch.lacking.retain(|server, _| !mine.contains(server));
+    state.watch.lacking.extend(lacking);
     for (server, reason) in passed {
         out.record(&mut state.ledger, Fact::ColdStartPassed { site: site.clone(), server, reason });
         state.watch.cold_starts.insert(site.clone(), out.now);

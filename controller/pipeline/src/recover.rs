@@ -7,8 +7,9 @@ use crate::out::Out;
 use crate::plan::Kind;
 use crate::record::Ended;
 use crate::state::State;
-use crate::work::Work;
+use crate::work::{Work, limits};
 use crate::{intents, s3_fence, s9_return};
+use vocabulary::Span;
 
 /// Re-makes the works of open plans and of standing orders.
 pub fn recover(state: &mut State, out: &mut Out) {
@@ -22,6 +23,7 @@ pub fn recover(state: &mut State, out: &mut Out) {
     let open: Vec<PlanRow> = state.ledger.open_plans().cloned().collect();
     for row in open {
         let mut work = Work::new(row.plan.clone(), row.next_op, false, out.now);
+        work.resumed = true;
         let kind = row.plan.body().kind;
         let decided_anew = kind == Kind::Failover || (kind == Kind::Restart && row.by_verdict);
         if decided_anew && !row.begun && !row.owned {
@@ -30,6 +32,13 @@ pub fn recover(state: &mut State, out: &mut Out) {
                 reason: "the controller restarted before the first effect; the server is looked at anew".to_owned(),
                 target_failed: true,
             };
+            s9_return::close(state, &mut work, out, Err(ended));
+            continue;
+        }
+        let age = Span(out.wall.max(state.ledger.newest).0.saturating_sub(row.times.0.0));
+        if kind == Kind::Restart && !row.begun && age > limits::PLAN_EXPIRES {
+            let reason = format!("it was to begin {age} ago, and nobody knows whether it is still wanted");
+            let ended = Ended { code: "F0304".to_owned(), reason, target_failed: false };
             s9_return::close(state, &mut work, out, Err(ended));
             continue;
         }

@@ -114,8 +114,8 @@ pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
         // judged by `memory`: it is no observation of a machine
         Observation::Hello { .. } => {}
         Observation::Canaries { alive: true } => {
-            if state.watch.blind_since.take().is_some() {
-                state.watch.sees_again(now);
+            if let Some(since) = state.watch.blind_since.take() {
+                state.watch.sees_again(since, now);
             }
         }
         Observation::Canaries { alive: false } => {
@@ -184,7 +184,7 @@ fn witnesses<'a>(state: &'a State, server: &ServerId, machine: &MachineId, now: 
             None if !seen.outcome.answered() => failing |= matches!(seen.outcome, CheckOutcome::Failed(_)),
             None => {
                 answering = true;
-                if let CheckOutcome::Wrong(what) = &seen.outcome {
+                if let CheckOutcome::Wrong(what) | CheckOutcome::Partly(what) = &seen.outcome {
                     wrong.get_or_insert_with(|| format!("{vantage}: {what}"));
                 }
                 if seen.healthy_since.is_some() {
@@ -226,13 +226,19 @@ pub fn ill_since(state: &State, server: &ServerId, machine: &MachineId, now: Ins
     if power_now(state, &seen, now) != Some(PowerState::On) {
         return Err(format!("the BMC of {machine} does not say On just now"));
     }
+    if seen.machine.is_none_or(|watch| watch.away_since.is_some()) {
+        return Err(format!("{machine} has booted since it was last seen well: it may still be starting"));
+    }
     let told = state.watch.servers.get(server).into_iter().flat_map(|watch| &watch.vantages);
-    let counts = |(vantage, told): &(&AgentId, &VantageWatch)| seen.heard.contains(vantage) && is_fresh(state, told.at, now);
+    // not every BMC tells of a boot: who has not seen it well in this life cannot say that it is ill, and not only starting
+    let counts = |(vantage, told): &(&AgentId, &VantageWatch)| {
+        seen.heard.contains(vantage) && told.healthy_at.is_some() && is_fresh(state, told.at, now)
+    };
     let wrong: Vec<Instant> = told.filter(counts).filter_map(|(_, told)| told.wrong_since).collect();
     match wrong.iter().max() {
         Some(latest) if wrong.len() >= DOMAINS => Ok(*latest),
         _ => Err(format!(
-            "{} vantage points that heard it since its machine's last boot are answered wrongly there, and {DOMAINS} must agree",
+            "{} vantage points that have seen it well since its machine's last boot are answered wrongly now, and {DOMAINS} must agree",
             wrong.len()
         )),
     }
@@ -343,7 +349,7 @@ fn off(state: &State, seen: &Witnesses<'_>, now: Instant) -> Option<Found> {
 /// Since when its kernel writes its memory away, while that is still waited for.
 fn dumps_since(state: &State, server: &ServerId, now: Instant) -> Option<(Instant, Span)> {
     let (first, last) = state.watch.servers.get(server)?.dumping?;
-    let granted = kdump(state, server).unwrap_or_default().lasts_at_most;
+    let granted = kdump(state, server)?.lasts_at_most;
     (is_fresh(state, last, now) && now.since(first) < granted).then_some((first, granted))
 }
 

@@ -42,7 +42,11 @@ pub fn complete(task: &mut Task, now: Instant, outcome: &Result<Answer, AgentErr
         Ok(Answer::Check { outcome: CheckOutcome::Healthy }) => return task.confirm(now, "healthy".to_owned()),
         Ok(Answer::Check {
             outcome:
-                CheckOutcome::Wrong(what) | CheckOutcome::Silent(what) | CheckOutcome::Dumping(what) | CheckOutcome::Failed(what),
+                CheckOutcome::Wrong(what)
+                | CheckOutcome::Partly(what)
+                | CheckOutcome::Silent(what)
+                | CheckOutcome::Dumping(what)
+                | CheckOutcome::Failed(what),
         }) => what.clone(),
         Ok(Answer::Check { outcome: CheckOutcome::Unknown(why) }) => {
             task.told_nothing = true;

@@ -208,6 +208,10 @@ fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
         | Decision::WouldHave(symptom) => Some(symptom.clone()),
     };
     guard::remember(state, symptom.as_ref(), out.now);
+    match &symptom {
+        Some(symptom) if symptom.kind == s1_detect::Kind::ServiceDown => drop(state.watch.ill.insert(server.clone())),
+        _ => drop(state.watch.ill.remove(server)),
+    }
     let open = state.ledger.open_plan_of(server).is_some();
     suspicion(state, out, server, symptom.as_ref().filter(|_| !open), open);
     match decision {

@@ -19,6 +19,8 @@ pub const TOLD_MAX: usize = 12;
 pub const TOLD_WINDOW: Span = Span::seconds(600);
 /// A crashed kernel that is not heard for so long, and is heard again, has crashed again.
 pub const SAME_DUMP: Span = Span::seconds(300);
+/// A controller may have been blind for so long before its canaries told: they are asked every 2 s, and have a second.
+pub const BLIND_BEFORE: Span = Span::seconds(4);
 /// The controller as a vantage point.
 pub const CONTROLLER: &str = "controller";
 
@@ -65,10 +67,14 @@ pub struct Watch {
     pub maintained: BTreeMap<(Subject, WallTime), Instant>,
     /// Until when the word of those who agreed holds, by this life's own clock.
     pub consents: BTreeMap<Consented, Instant>,
+    /// Servers whose machines live and whose services do not.
+    pub ill: BTreeSet<ServerId>,
     /// When something moved last in the start of a site that is under way.
     pub cold_starts: BTreeMap<SiteId, Instant>,
-    /// When a machine was powered on last in it.
+    /// When it was looked at last whose turn it is.
     pub power_ons: BTreeMap<SiteId, Instant>,
+    /// Since when a server whose turn it would be lacks something for it.
+    pub lacking: BTreeMap<ServerId, Instant>,
     /// Alarms that were raised and whose cause lasts, so that each is raised once.
     pub alarms: BTreeSet<String>,
 }
@@ -85,14 +91,17 @@ pub struct Gate {
 }
 
 impl Watch {
-    /// A controller that was blind has seen silence where there was none: every silence begins anew.
-    pub fn sees_again(&mut self, now: Instant) {
+    /// A controller that was blind has seen silence where there was none: every silence that began then begins anew. One that began so long before that
+    /// it was not blind yet stands.
+    pub fn sees_again(&mut self, blind_since: Instant, now: Instant) {
+        let doubtful = |since: &Instant| Instant(since.0.saturating_add(BLIND_BEFORE.0)) >= blind_since;
         let own = |(vantage, _): &(&AgentId, &mut VantageWatch)| vantage.as_str() == CONTROLLER;
         let told = self.servers.values_mut().flat_map(|server| server.vantages.iter_mut().filter(own));
-        for since in told.filter_map(|(_, told)| told.silent_since.as_mut()) {
+        for since in told.filter_map(|(_, told)| told.silent_since.as_mut()).filter(|since| doubtful(since)) {
             *since = now;
         }
-        for since in self.machines.values_mut().filter_map(|machine| machine.failing_since.as_mut()) {
+        let failing = self.machines.values_mut().filter_map(|machine| machine.failing_since.as_mut());
+        for since in failing.filter(|since| doubtful(since)) {
             *since = now;
         }
     }
@@ -177,6 +186,8 @@ pub struct VantageWatch {
     pub wrong_since: Option<Instant>,
     /// Since when it has been healthy.
     pub healthy_since: Option<Instant>,
+    /// When it was healthy last, in this life.
+    pub healthy_at: Option<Instant>,
 }
 
 /// One volume.
@@ -269,8 +280,9 @@ impl ServerWatch {
         let silent_since = since(matches!(outcome, CheckOutcome::Silent(_)), |before| before.silent_since);
         let wrong_since = since(matches!(outcome, CheckOutcome::Wrong(_)), |before| before.wrong_since);
         let healthy_since = since(matches!(outcome, CheckOutcome::Healthy), |before| before.healthy_since);
+        let healthy_at = if healthy_since.is_some() { Some(now) } else { before.as_ref().and_then(|before| before.healthy_at) };
         let asked_after = before.map(|before| before.at);
-        let seen = VantageWatch { outcome, at: now, asked_after, silent_since, wrong_since, healthy_since };
+        let seen = VantageWatch { outcome, at: now, asked_after, silent_since, wrong_since, healthy_since, healthy_at };
         self.vantages.insert(vantage, seen);
     }
 

@@ -128,7 +128,7 @@ fn health(vantage: &AgentId, told: Option<&VantageWatch>, heard: &BTreeSet<&Agen
         (CheckOutcome::Silent(why), _, Some(since)) => {
             format!("{vantage} sees it silent since {} ({why}), last {age} ago{counts}", now.since(since))
         }
-        (CheckOutcome::Wrong(what), ..) => {
+        (CheckOutcome::Wrong(what) | CheckOutcome::Partly(what), ..) => {
             format!("{vantage} gets a wrong answer ({what}), last {age} ago: something lives there")
         }
         (CheckOutcome::Dumping(what), ..) => {

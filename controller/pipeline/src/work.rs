@@ -96,6 +96,8 @@ pub mod limits {
     pub const ENROL_TRIES: u32 = 4;
     /// An orderly stop may take this long before the plan is abandoned.
     pub const SHUT_DOWN: Span = Span::seconds(120);
+    /// An orderly stop that is to be followed by a start may take this long: who gives up on one that stops later leaves its machine off.
+    pub const STOP_FOR_RESTART: Span = Span::seconds(300);
     /// A spare's identity must have been seen, and Off, within this time (until patrols exist).
     pub const SPARE_SEEN: Span = Span::seconds(300);
 }
@@ -401,6 +403,8 @@ pub struct Work {
     pub advanced: BTreeSet<Resource>,
     /// True if a verdict opened it: the verdict is asked again right before the first fencing effect.
     pub by_verdict: bool,
+    /// True if an earlier life of the controller opened it: what that one has sent is not known for certain.
+    pub resumed: bool,
     /// When the fence was first proven in this life.
     pub proven_at: Option<Instant>,
     /// Enrolment: what was read.
@@ -428,6 +432,7 @@ impl Work {
             tasks: BTreeMap::new(),
             advanced: BTreeSet::new(),
             by_verdict,
+            resumed: false,
             proven_at: None,
             identity: None,
             contradicted: BTreeMap::new(),

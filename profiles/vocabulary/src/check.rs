@@ -111,6 +111,8 @@ pub enum CheckOutcome {
     Healthy,
     /// It answered, but not as it should: the host is alive.
     Wrong(String),
+    /// Some check was answered as it should, and another not at all, or a plugin complains: the host is alive.
+    Partly(String),
     /// Nothing answered within the deadline, or the host was unreachable.
     Silent(String),
     /// Nothing answered, and its kernel tells that it has crashed and writes its memory away.
@@ -124,20 +126,21 @@ pub enum CheckOutcome {
 impl CheckOutcome {
     /// True if something lives at the server's address.
     pub fn answered(&self) -> bool {
-        matches!(self, CheckOutcome::Healthy | CheckOutcome::Wrong(_))
+        matches!(self, CheckOutcome::Healthy | CheckOutcome::Wrong(_) | CheckOutcome::Partly(_))
     }
 
     /// What two checks of one server from one vantage point come to, in any order.
     #[must_use]
     pub fn and(self, other: CheckOutcome) -> CheckOutcome {
-        use CheckOutcome::{Dumping, Failed, Healthy, Silent, Unknown, Wrong};
+        use CheckOutcome::{Dumping, Failed, Healthy, Partly, Silent, Unknown, Wrong};
         match (self, other) {
             (Unknown(what), Unknown(_)) => Unknown(what),
             (Unknown(_), known) | (known, Unknown(_)) => known,
             (Wrong(what), _) | (_, Wrong(what)) => Wrong(what),
+            (Partly(what), _) | (_, Partly(what)) => Partly(what),
             // one check was answered, another not: the host is alive, the service is not right
             (Healthy, Silent(what) | Failed(what) | Dumping(what)) | (Silent(what) | Failed(what) | Dumping(what), Healthy) => {
-                Wrong(what)
+                Partly(what)
             }
             (Dumping(what), _) | (_, Dumping(what)) => Dumping(what),
             (Silent(what), _) | (_, Silent(what)) => Silent(what),
@@ -149,11 +152,11 @@ impl CheckOutcome {
 
 #[cfg(test)]
 mod tests {
-    use super::CheckOutcome::{self, Dumping, Failed, Healthy, Silent, Unknown, Wrong};
+    use super::CheckOutcome::{self, Dumping, Failed, Healthy, Partly, Silent, Unknown, Wrong};
 
     fn all() -> Vec<CheckOutcome> {
         let text = || "x".to_owned();
-        vec![Healthy, Wrong(text()), Silent(text()), Dumping(text()), Failed(text()), Unknown(text())]
+        vec![Healthy, Wrong(text()), Partly(text()), Silent(text()), Dumping(text()), Failed(text()), Unknown(text())]
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn granted(state: &State, work: &mut Work, now: Instant, key: &Key, outcome: &Re
     let wanted = s5_rewire_network::wanted(state, &server, work);
     let placement = state.ledger.placement(&server).map(|placement| (server.clone(), placement.epoch));
     let Some(task) = work.tasks.get_mut(key) else { return };
+    task.told_nothing = matches!(outcome, Err(AgentError::Unreachable { .. }));
     let judged = match (key, outcome) {
         (Key::Join(port), Ok(Answer::Port(reading))) => match wanted.iter().find(|(id, _)| id == port) {
             Some((_, setting)) => s5_rewire_network::joined(reading, setting),

@@ -6,13 +6,14 @@ use crate::intents::pool_for;
 use crate::out::Out;
 use crate::plan::Kind;
 use crate::record::Fact;
+use crate::s1_detect::FRESH_POLLS;
 use crate::s3_fence;
 use crate::stage::Stage;
 use crate::state::State;
 use crate::work::{Key, Phase, Progress, Work, limits};
-use crate::{s2_decide, s9_return, watch};
+use crate::{s2_decide, s9_return};
 use std::collections::{BTreeMap, BTreeSet};
-use vocabulary::power::RestorePolicy;
+use vocabulary::power::{MachineReading, RestorePolicy};
 use vocabulary::request::{Action, Resource};
 use vocabulary::{Instant, MachineId, OutletId, PortId, Span};
 
@@ -25,27 +26,24 @@ pub(super) fn begin(state: &mut State, work: &mut Work, out: &mut Out) {
             work.want(Key::ShutDown, out.now);
             enter(state, work, out, Phase::Clear, &[Stage::Boot]);
         }
-        Kind::Restart => {
-            let off = power_off_now(state, work.plan.target());
-            if !off {
-                work.want(Key::ShutDown, out.now);
-            }
-            enter(state, work, out, Phase::Clear, &[Stage::Boot]);
-        }
+        Kind::Restart => enter(state, work, out, Phase::Clear, &[Stage::Boot]),
         Kind::Release => enter(state, work, out, Phase::Clear, &[Stage::Fence]),
         Kind::Failover | Kind::FirstStart => {}
     }
 }
 
-fn power_off_now(state: &State, machine: &MachineId) -> bool {
-    let watch = state.watch.machines.get(machine);
-    watch.is_some_and(|w: &watch::MachineWatch| w.failing_since.is_none() && w.last.as_ref().is_some_and(|(_, r)| r.all_off()))
+/// What the machine's BMC told just now, in this life.
+fn power_now<'a>(state: &'a State, machine: &MachineId, now: Instant) -> Option<&'a MachineReading> {
+    let watch = state.watch.machines.get(machine).filter(|watch| watch.failing_since.is_none())?;
+    let fresh = FRESH_POLLS * state.estate.settings.detection.power_every.0.max(1000);
+    watch.last.as_ref().filter(|(at, _)| now.since(*at).0 <= fresh).map(|(_, reading)| reading)
 }
 
 pub(super) fn drive(state: &mut State, work: &mut Work, out: &mut Out) {
     match work.plan.body().kind {
         Kind::Enrol => enrol(state, work, out),
-        Kind::Stop | Kind::Restart => stop(state, work, out),
+        Kind::Stop => stop(state, work, out),
+        Kind::Restart => restart(state, work, out),
         Kind::Release => release(state, work, out),
         Kind::Failover | Kind::FirstStart => {}
     }
@@ -198,37 +196,55 @@ fn expire(state: &mut State, work: &mut Work, out: &mut Out, patience: Span, (co
     give_up(state, work, out, code, reason, false);
 }
 
-/// A verdict's restart is decided upon once more right before anything is touched.
-fn fell(state: &State, work: &Work, now: Instant) -> Option<String> {
-    let begun = state.ledger.plans.get(&work.plan.id()).is_some_and(|row| row.begun);
-    if begun || !work.by_verdict || work.plan.body().kind != Kind::Restart {
-        return None;
+fn stop(state: &mut State, work: &mut Work, out: &mut Out) {
+    if work.confirmed(&Key::ShutDown) {
+        work.want(Key::WaitOff, out.now);
     }
-    s2_decide::restart::stands(state, work.plan.server()?, now).err()
+    send(state, work, out);
+    if !work.confirmed(&Key::WaitOff) {
+        return expire(state, work, out, limits::SHUT_DOWN, ("F0702", "the operating system did not stop"));
+    }
+    let Some(server) = work.plan.server().cloned() else { return };
+    out.record(&mut state.ledger, Fact::Desired { server: server.clone(), running: false });
+    s9_return::close(state, work, out, Ok(format!("{server} is stopped")));
 }
 
-fn stop(state: &mut State, work: &mut Work, out: &mut Out) {
-    if let Some(why) = fell(state, work, out.now) {
+/// A machine that is off is powered on. One that is on is asked to stop first, by the life of the controller that opened the plan and by no later one:
+/// what came of it meanwhile nobody knows. A verdict's restart is decided upon anew whenever it is about to ask.
+fn restart(state: &mut State, work: &mut Work, out: &mut Out) {
+    let target = work.plan.target().clone();
+    let row = state.ledger.plans.get(&work.plan.id());
+    let (begun, powered) = row.map_or((false, false), |row| (row.begun, row.power_on_sent));
+    let off = power_now(state, &target, out.now).map(MachineReading::all_off);
+    let asked = work.tasks.get(&Key::ShutDown).map(|task| task.progress.clone());
+    let may_ask = !matches!(asked, Some(Progress::Confirmed(_) | Progress::InFlight(..)));
+    if let (true, true, Some(server)) = (work.by_verdict, may_ask, work.plan.server())
+        && let Err(why) = s2_decide::restart::stands(state, server, out.now)
+    {
         return give_up(state, work, out, "F0303", why, false);
+    }
+    match off {
+        _ if powered || asked.is_some() => {}
+        Some(false) if work.resumed && !begun => {
+            let reason = format!("the controller restarted before it was asked to stop, and {target} is on");
+            return give_up(state, work, out, "F0301", reason, false);
+        }
+        Some(false) if work.resumed => work.want(Key::WaitOff, out.now),
+        // it is not stopped before something is there that lets it boot again
+        Some(false) if work.advanced.contains(&Resource::Permit(target.clone())) => work.want(Key::ShutDown, out.now),
+        Some(_) | None => {}
     }
     if work.confirmed(&Key::ShutDown) {
         work.want(Key::WaitOff, out.now);
     }
     send(state, work, out);
-    let asked = work.tasks.contains_key(&Key::ShutDown);
-    if asked && !work.confirmed(&Key::WaitOff) {
-        return expire(state, work, out, limits::SHUT_DOWN, ("F0702", "the operating system did not stop"));
-    }
-    if work.plan.body().kind == Kind::Restart {
+    let is_off = work.confirmed(&Key::WaitOff) || (asked.is_none() && off == Some(true));
+    if (powered || is_off) && advanced(work) {
         // the boot phase reads the target before it powers it on, and rests on the placement that stays
-        if advanced(work) {
-            enter(state, work, out, Phase::Boot, &[]);
-        }
-        return;
+        return enter(state, work, out, Phase::Boot, &[]);
     }
-    let Some(server) = work.plan.server().cloned() else { return };
-    out.record(&mut state.ledger, Fact::Desired { server: server.clone(), running: false });
-    s9_return::close(state, work, out, Ok(format!("{server} is stopped")));
+    let what = if asked.is_some() { "the operating system did not stop" } else { "it could not be begun" };
+    expire(state, work, out, limits::STOP_FOR_RESTART, ("F0702", what));
 }
 
 fn advanced(work: &Work) -> bool {

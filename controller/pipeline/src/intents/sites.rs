@@ -55,7 +55,7 @@ fn may_begin(state: &State, site: &SiteId) -> Result<(), Fault> {
         Some(start) => Err(Fault::new(
             215,
             format!("the start of site {site} is under way: {} servers wait for their turn", start.waiting().count()),
-            "`understudy status` shows it; `understudy hold --reason TEXT` ends it: what has not begun is not begun",
+            format!("`understudy site start {site} --dry-run` shows how far it is; `understudy hold --reason TEXT` ends it"),
         )),
     }
 }

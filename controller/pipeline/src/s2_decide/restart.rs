@@ -2,16 +2,14 @@
 //! machine of which nobody can say that it lives, nor one whose service may be well, nor many at once: what ails many services together is
 //! seldom cured by stopping their machines.
 
-use super::{DAY, blind, braked, guard::guard, mode, overruled};
+use super::{CLOCK_ERROR, DAY, blind, braked, guard::guard, mode, overruled};
 use crate::ledger::PlanRow;
 use crate::plan;
+use crate::reseed;
 use crate::s1_detect::{self, Kind, Symptom, symptom};
 use crate::state::State;
 use vocabulary::estate::{Mode, ServiceDown};
-use vocabulary::{Instant, ServerId, Span, WallTime};
-
-/// As what a plan ends whose verdict fell before its first effect: it has touched nothing.
-const NOT_BEGUN: [&str; 2] = ["F0303", "F0301"];
+use vocabulary::{Instant, PlanId, ServerId, Span, WallTime};
 
 /// What is to be done about a service that is ill.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +37,7 @@ pub(super) fn advice(state: &State, server: &ServerId, symptom: &Symptom, now: I
     if now.since(since) < state.estate.settings.detection.hung_window {
         return Advice::Watch;
     }
-    match may(state, server, symptom, now).or_else(|| crowded(state)).or_else(|| rate(state, server, wall)) {
+    match crowded(state).or_else(|| rate(state, server, wall)).or_else(|| may(state, server, symptom, now)) {
         Some(why) => Advice::Not(why),
         None => Advice::Restart,
     }
@@ -63,6 +61,13 @@ fn may(state: &State, server: &ServerId, symptom: &Symptom, now: Instant) -> Opt
     if mode != Mode::Auto {
         return Some(format!("its mode is `{}`", mode.word()));
     }
+    let machine = &symptom.machine;
+    if let Some(cut) = reseed::bearing(&state.ledger, machine).1 {
+        return Some(format!("{machine} was cut off by plan {}", PlanId(cut)));
+    }
+    if let Some(row) = state.ledger.open_plan_on(machine).filter(|row| row.plan.server() != Some(server)) {
+        return Some(format!("plan {} ({}) works on {machine}", row.plan.id(), row.plan.body().kind));
+    }
     let hold = blind(state, now)
         .or_else(|| overruled(state, server))
         .or_else(|| braked(state, server, &symptom.machine))
@@ -76,8 +81,7 @@ fn crowded(state: &State) -> Option<String> {
         let other = row.plan.server().map_or_else(String::new, |server| format!(" of {server}"));
         return Some(format!("one restart at a time: {}{other} is open", row.plan.id()));
     }
-    let word = Kind::ServiceDown.to_string();
-    let ill = state.ledger.servers.values().filter(|row| row.suspected.as_ref().is_some_and(|(_, kind)| *kind == word)).count();
+    let ill = state.watch.ill.len();
     let settings = &state.estate.settings.guard;
     let most = (settings.site_count as usize).max(state.estate.servers.len() * settings.site_percent as usize / 100);
     (ill > most).then(|| format!("{ill} services are ill at once, more than {most}: it is something that they share"))
@@ -86,17 +90,22 @@ fn crowded(state: &State) -> Option<String> {
 /// One restart that did not help is no reason for the next.
 fn rate(state: &State, server: &ServerId, wall: WallTime) -> Option<String> {
     let guard = &state.estate.settings.guard;
-    let touched = |row: &&PlanRow| !matches!(&row.closed, Some(Err(ended)) if NOT_BEGUN.contains(&ended.code.as_str()));
     let of_server = |row: &&PlanRow| {
         let kind = row.plan.body().kind;
-        row.plan.server() == Some(server) && matches!(kind, plan::Kind::Restart | plan::Kind::Failover)
+        // one that could not be begun is not tried again at once either
+        let in_vain = matches!(&row.closed, Some(Err(ended)) if ended.code == "F0702");
+        let touched = row.begun || row.is_open() || in_vain;
+        touched && row.plan.server() == Some(server) && matches!(kind, plan::Kind::Restart | plan::Kind::Failover)
     };
-    let made: Vec<WallTime> =
-        state.ledger.plans.values().rev().filter(of_server).filter(touched).map(|row| row.times.0).collect();
-    // a clock that was set back makes none of them older than it is
+    // a clock that was far ahead once bars nothing until it is right again
+    let real = |at: &WallTime| at.0 <= wall.0.saturating_add(CLOCK_ERROR.0);
+    let made: Vec<WallTime> = state.ledger.plans.values().rev().filter(of_server).map(|row| row.times.0).filter(real).collect();
     let within = |span: Span| made.iter().filter(|at| wall.0.saturating_sub(at.0) < span.0).count();
     if within(guard.server_interval) >= 1 {
-        return Some(format!("it was restarted or moved less than {} ago, and that did not cure it", guard.server_interval));
+        return Some(format!(
+            "it was restarted or moved less than {} ago, or that was tried, and it did not cure it",
+            guard.server_interval
+        ));
     }
     let today = within(DAY);
     (today >= guard.server_per_day as usize).then(|| format!("it was restarted or moved {today} times within a day"))

@@ -1,7 +1,7 @@
 //! A site whose power was gone is started again: in the order that was shown, nothing moved, never too many at once, and nothing that is not seen off.
 
 use crate::common::{World, id};
-use pipeline::cold_start::{self, INRUSH_PAUSE, PATIENCE};
+use pipeline::cold_start::{self, INRUSH_PAUSE, PATIENCE, TURN_PATIENCE};
 use pipeline::effect::Agent;
 use pipeline::event::Intent;
 use pipeline::ledger::ColdStart;
@@ -145,7 +145,13 @@ fn what_is_not_seen_off_or_has_no_volume_waits_and_what_is_on_is_passed_over() {
     // one comes back by itself meanwhile
     world.power_on(&id("m1"));
     world.run(2_000);
-    assert!(start(&world).passed[&id::<ServerId>("web1")].contains("m1 is on"), "{}", world.story());
+    let waits = |world: &World, server: &str| {
+        let all = cold_start::progress(world.state(), start(world), vocabulary::Instant(world.now));
+        all.into_iter().find(|(turn, _)| turn.server.as_str() == server).unwrap().1
+    };
+    assert_eq!(waits(&world, "web1"), cold_start::Stands::Waits("web4 comes first".to_owned()));
+    world.run(4_000);
+    assert!(start(&world).passed[&id::<ServerId>("web1")].contains("it serves"), "{}", world.story());
     world.dead_agents.clear();
     world.run(LONG_MS);
     assert_eq!(names(&world), ["web4", "web2"], "the BMC of m3 does not answer: {}", world.story());
@@ -219,8 +225,55 @@ fn it_goes_on_after_a_restart_of_the_controller_whenever_that_comes() {
         let mut all = names(&world);
         all.sort();
         assert_eq!(all, ["web1", "web2", "web3", "web4"], "{after_ms}: each once");
-        assert_eq!((placements(&world), moved(&world)), (before, false), "{after_ms}");
+        assert_eq!((placements(&world), moved(&world), asked_to_stop(&world)), (before, false, 0), "{after_ms}");
     }
+}
+
+/// Machines that were asked to stop.
+fn asked_to_stop(world: &World) -> usize {
+    let asked = |fact: &&Fact| matches!(fact, Fact::Intent { what, .. } if what.starts_with("ask the operating system"));
+    world.facts.iter().filter(asked).count()
+}
+
+#[test]
+fn words_that_have_started_a_site_start_it_no_second_time() {
+    let mut world = up();
+    world.lab = false;
+    world.estate.settings.consent.people = 2;
+    world.boot_core();
+    for tier in ["gold", "silver"] {
+        world.intent(Intent::SetTierMode { tier: id(tier), mode: vocabulary::estate::Mode::Auto });
+    }
+    world.run(2_000);
+    dark(&mut world);
+    // nobody's turn comes
+    world.dead_agents.insert(Agent::Storage(id("store1")));
+    world.run(10_000);
+    let hash = shown(&world).2;
+    agree_by(&mut world, "uid 1", &hash).unwrap();
+    agree_by(&mut world, "uid 2", &hash).unwrap();
+    world.intent(Intent::Hold { server: None, reason: "smoke".to_owned() });
+    world.run(3_000);
+    world.intent(Intent::Resume { server: None, reason: String::new() });
+    world.dead_agents.clear();
+    world.run(5_000);
+    let hash = shown(&world).2;
+    agree_by(&mut world, "uid 1", &hash).unwrap();
+    world.run(LONG_MS);
+    assert!(start(&world).ended.is_some() && names(&world).is_empty(), "{}", world.story());
+}
+
+#[test]
+fn a_blind_controller_switches_nothing_on() {
+    let mut world = up();
+    dark(&mut world);
+    agree(&mut world);
+    world.canaries = false;
+    world.run(LONG_MS);
+    assert!(names(&world).len() <= 1, "{}", world.story());
+    world.canaries = true;
+    world.run(LONG_MS);
+    assert_eq!(names(&world).len(), 4, "{}", world.story());
 }
 
 #[test]
@@ -233,9 +286,10 @@ fn one_that_does_not_come_up_holds_nobody_up_for_ever_and_what_never_answers_is_
     world.run(2 * LONG_MS);
     assert_eq!(names(&world), ["web3", "web4", "web1"], "{}", world.story());
     assert!(start(&world).ended.is_none());
-    world.run(PATIENCE.0);
-    let ended = &start(&world).ended.as_ref().unwrap().1;
-    assert!(ended.starts_with("2 of 4 servers were started, then it ended: nothing has moved for"), "{ended}");
+    world.run(TURN_PATIENCE.0);
+    let passed = &start(&world).passed[&id::<ServerId>("web2")];
+    assert!(passed.contains("the BMC of m2 does not say Off, for 10m"), "{passed}");
+    assert_eq!(start(&world).ended.as_ref().unwrap().1, "2 of 4 servers were started");
 }
 
 #[test]

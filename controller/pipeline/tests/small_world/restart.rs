@@ -100,7 +100,7 @@ fn one_that_did_not_help_is_not_tried_again_soon() {
     crash(&mut world, "m1");
     world.run(300_000);
     let (code, reason) = held(&world, "web1");
-    assert!(code == "F0205" && reason.contains("that did not cure it"), "{code}: {reason}");
+    assert!(code == "F0205" && reason.contains("did not cure it"), "{code}: {reason}");
     assert_eq!((restarts(&world).len(), touched(&world)), (1, false), "{}", world.story());
     // half an hour after the first one the next may come
     world.run(1_800_000);
@@ -204,9 +204,10 @@ fn a_controller_that_restarts_decides_anew_before_it_has_asked_and_goes_on_after
     world.boot_core();
     world.run(100);
     assert_eq!(restarts(&world), [(id("web1"), Some("F0301".to_owned()))]);
-    // it has touched nothing, so it counts for nothing
-    world.run_until_served("web1", "m1", 180_000);
-    assert_eq!(restarts(&world).last(), Some(&done("web1")));
+    // this life has never seen it well: a person looks
+    world.run(180_000);
+    assert_eq!((restarts(&world).len(), asked_to_stop(&world)), (1, 0), "{}", world.story());
+    assert!(held(&world, "web1").1.contains("seen it well"), "{:?}", held(&world, "web1"));
     let mut world = up();
     crash(&mut world, "m1");
     run_until_sealed(&mut world);
@@ -226,4 +227,54 @@ fn silence_restarts_nothing() {
     world.seen = Some(vocabulary::check::CheckOutcome::Silent("no answer".to_owned()));
     world.run(300_000);
     assert_eq!((restarts(&world).len(), asked_to_stop(&world)), (0, 0), "{}", world.story());
+}
+
+#[test]
+fn what_one_check_of_several_does_not_hear_or_a_plugin_says_restarts_nothing() {
+    let mut world = up();
+    world.seen = Some(vocabulary::check::CheckOutcome::Partly("10.20.0.11:443: no connection".to_owned()));
+    world.run(300_000);
+    assert_eq!((restarts(&world).len(), asked_to_stop(&world)), (0, 0), "{}", world.story());
+    assert_eq!(held(&world, "web1").0, "F0205");
+}
+
+#[test]
+fn one_that_may_only_be_starting_is_left_alone_even_if_its_bmc_tells_of_no_boot() {
+    let mut world = up();
+    // this life of the controller has never seen it well
+    crash(&mut world, "m1");
+    world.run(1_000);
+    world.boot_core();
+    world.run(300_000);
+    assert_eq!((restarts(&world).len(), asked_to_stop(&world)), (0, 0), "{}", world.story());
+    assert!(held(&world, "web1").1.contains("seen it well"), "{:?}", held(&world, "web1"));
+}
+
+#[test]
+fn a_machine_is_not_stopped_before_something_lets_it_boot_again() {
+    let mut world = up();
+    world.dead_agents.insert(Agent::Boot(id("boot1")));
+    crash(&mut world, "m1");
+    world.run(600_000);
+    assert_eq!((asked_to_stop(&world), touched(&world)), (0, false), "{}", world.story());
+    assert_eq!(restarts(&world), [(id("web1"), Some("F0702".to_owned()))], "{}", world.story());
+}
+
+#[test]
+fn a_stop_that_was_asked_for_by_an_earlier_life_is_not_asked_for_again() {
+    let mut world = up();
+    crash(&mut world, "m1");
+    run_until_sealed(&mut world);
+    // the BMC does nothing, and the controller restarts; meanwhile a person mends the service
+    world.machines.get_mut(&id::<MachineId>("m1")).unwrap().stuck = true;
+    while asked_to_stop(&world) == 0 {
+        world.run(1);
+    }
+    world.boot_core();
+    let box_ = world.machines.get_mut(&id::<MachineId>("m1")).unwrap();
+    (box_.stuck, box_.crashed) = (false, false);
+    let asked = asked_to_stop(&world);
+    world.run(600_000);
+    assert_eq!((asked_to_stop(&world), touched(&world)), (asked, false), "{}", world.story());
+    assert_eq!(restarts(&world), [(id("web1"), Some("F0702".to_owned()))], "{}", world.story());
 }
