@@ -315,8 +315,8 @@ fn out_of_patience(state: &mut State, work: &mut Work, out: &mut Out, code: &str
     let target = work.plan.target().clone();
     let reason = format!("{target} could not be made ready within {}: {why}", limits::TARGET_PATIENCE);
     // one that was not powered yet lost nothing but time; where no other could take its place, and nobody has said no, it is waited for
-    let wiring = work.tasks.iter().filter(|(key, task)| matches!(key, Key::Join(_) | Key::Grant(_)) && !task.is_confirmed());
-    let unreached = wiring.map(|(_, task)| task.told_nothing).all(|unreached| unreached);
+    let mut wiring = work.tasks.iter().filter(|(key, task)| matches!(key, Key::Join(_) | Key::Grant(_)) && !task.is_confirmed());
+    let unreached = wiring.all(|(_, task)| task.told_nothing);
     let waits = unreached && work.plan.body().kind == Kind::Failover && work.phase == Phase::Wire;
     let server = work.plan.server().filter(|_| waits);
     if let Some(server) = server
