@@ -304,6 +304,9 @@ fn end(state: &mut State, out: &mut Out, site: &SiteId, why: Option<String>) -> 
     if let Some(why) = why {
         text.push_str(&format!(", then it ended: {why}"));
     }
+    let mine: BTreeSet<ServerId> = start.order.turns.iter().map(|turn| turn.server.clone()).collect();
+    // who lacked something in this start has all its time in the next
+    state.watch.lacking.retain(|server, _| !mine.contains(server));
     out.record(&mut state.ledger, Fact::ColdStartEnded { site: site.clone(), text });
     state.watch.cold_starts.remove(site);
     state.watch.power_ons.remove(site);

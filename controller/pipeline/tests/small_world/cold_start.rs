@@ -307,3 +307,22 @@ fn a_start_that_was_agreed_to_long_ago_is_not_taken_up_again() {
     assert!(names(&world).is_empty(), "{}", world.story());
     assert!(start(&world).ended.as_ref().unwrap().1.contains("nothing has moved"));
 }
+
+#[test]
+fn who_lacked_something_in_one_start_has_all_its_time_in_the_next() {
+    let mut world = up();
+    // nothing is moved by itself meanwhile
+    world.intent(Intent::SetTierMode { tier: id("silver"), mode: vocabulary::estate::Mode::Manual });
+    dark(&mut world);
+    world.machines.get_mut(&id::<MachineId>("m3")).unwrap().bmc_dead = true;
+    world.run(10_000);
+    agree(&mut world);
+    world.run(LONG_MS);
+    world.intent(Intent::Hold { server: None, reason: "smoke".to_owned() });
+    world.run(2_000);
+    world.intent(Intent::Resume { server: None, reason: String::new() });
+    world.run(TURN_PATIENCE.0);
+    agree(&mut world);
+    world.run(5_000);
+    assert!(start(&world).passed.is_empty() && start(&world).ended.is_none(), "{}", world.story());
+}
