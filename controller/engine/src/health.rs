@@ -118,7 +118,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use CheckOutcome::{Failed, Healthy, Silent, Unknown, Wrong};
+    use CheckOutcome::{Failed, Healthy, Partly, Silent, Unknown};
 
     fn text() -> String {
         "x".to_owned()
@@ -130,10 +130,10 @@ mod tests {
         failing.said(1, Healthy);
         assert_eq!(failing.beside(Silent(text())), Silent(text()), "an earlier run is no sign of life now");
         failing.said(1, Failed(text()));
-        assert_eq!(failing.beside(Healthy), Wrong(text()));
+        assert_eq!(failing.beside(Healthy), Partly(text()));
         failing.said(2, Failed(text()));
         failing.said(1, Unknown(text()));
-        assert_eq!(failing.beside(Healthy), Wrong(text()), "each plugin speaks for itself");
+        assert_eq!(failing.beside(Healthy), Partly(text()), "each plugin speaks for itself");
         failing.said(2, Healthy);
         assert_eq!(failing.beside(Healthy), Healthy);
         failing.said(2, Failed(text()));

@@ -87,8 +87,9 @@ pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
             state.watch.machines.entry(machine.clone()).or_default().observe(now, reading);
         }
         Observation::Check { server, vantage, outcome } => {
+            let outcome = as_granted(state, server, outcome);
             let watch = state.watch.servers.entry(server.clone()).or_default();
-            watch.observe(now, vantage.clone(), outcome.clone());
+            watch.observe(now, vantage.clone(), outcome);
             let healthy_since = watch.vantages.get(vantage).and_then(|seen| seen.healthy_since);
             let machine = state.ledger.placement(server).and_then(|placement| state.watch.machines.get_mut(&placement.machine));
             if let (Some(since), Some(machine)) = (healthy_since, machine) {
@@ -121,6 +122,14 @@ pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
         Observation::Canaries { alive: false } => {
             state.watch.blind_since.get_or_insert(now);
         }
+    }
+}
+
+/// Where a server's document waits for no crash dump, one that writes its memory away is silent, and its silence is not interrupted by it.
+fn as_granted(state: &State, server: &ServerId, outcome: &CheckOutcome) -> CheckOutcome {
+    match outcome {
+        CheckOutcome::Dumping(what) if kdump(state, server).is_none() => CheckOutcome::Silent(what.clone()),
+        outcome => outcome.clone(),
     }
 }
 

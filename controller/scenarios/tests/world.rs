@@ -237,8 +237,8 @@ fn a_switch_in_reach_makes_the_difference() {
 
 #[test]
 fn an_agent_that_is_there_keeps_nothing_waiting() {
-    fails("storage-dark", &[("agent store1 dies\n", "")], unchanged, "m3 in reserved", "it is in bearing");
-    fails("boot-dark", &[("agent boot1 dies\n", "")], unchanged, "m3 in reserved", "it is in bearing");
+    fails("storage-dark", &[("agent store1 dies\n", "")], unchanged, "alarm F0313", "has raised none");
+    fails("boot-dark", &[("agent boot1 dies\n", "")], unchanged, "alarm F0406", "has raised none");
     let never = [("agent store1 returns\n", "")];
     fails("storage-dark", &never, unchanged, ": expect web1 on m3", "does not answer");
 }

@@ -192,7 +192,12 @@ fn a_kernel_that_tells_that_it_writes_its_memory_away_is_waited_for_as_long_as_i
     world.run_until_served("web1", "m3", 10_000);
     // whoever says nothing of it in its document does not wait for it, whatever it tells
     let mut world = crashed(None);
+    world.run(1_500);
     world.dumps.insert(id("web1"));
+    world.run(1_000);
+    world.dumps.clear();
+    world.run(2_000);
+    assert!(begun(&world), "{}", world.story());
     world.run_until_served("web1", "m3", 10_000);
 }
 
