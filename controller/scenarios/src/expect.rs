@@ -12,6 +12,7 @@ use crate::limits::LOOK;
 use crate::run::{Run, until};
 use crate::script::Expectation;
 use crate::signals;
+use crate::storage;
 use crate::trouble::{Done, Trouble};
 
 /// Checks one expectation, waiting for it as long as it says.
@@ -39,6 +40,7 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
         Expectation::Barred(machine, within) => barred(run, machine, *within),
         Expectation::Alarm(code, within) => alarm(run, code, *within),
         Expectation::LeaseRenewed(machine, within) => lease_renewed(run, machine, *within),
+        Expectation::AtTarget(server, shown, within) => storage::shows(run, server, *shown, *within),
         Expectation::EffectiveAtMost(number) => run.judged()?.effective_at_most(*number),
         Expectation::AcknowledgedRecovered => run.judged()?.acknowledged_recovered(),
         Expectation::SplitBrainCaught => run.judged()?.split_brain_caught(),

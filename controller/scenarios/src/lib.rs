@@ -29,5 +29,6 @@ pub mod seconds;
 pub mod signals;
 pub mod simulated;
 pub mod steps;
+pub mod storage;
 pub mod trouble;
 pub mod world;

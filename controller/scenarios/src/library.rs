@@ -54,6 +54,7 @@ const FILES: &[(&str, &str)] = files![
     "guest-reboot-slow-post",
     "storage-dark",
     "boot-dark",
+    "storage-session-survives",
 ];
 
 /// The names.

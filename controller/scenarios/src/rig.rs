@@ -32,6 +32,7 @@ use crate::places::Places;
 use crate::product::Product;
 use crate::script::{Outlets, Setup};
 use crate::signals;
+use crate::storage;
 use crate::trouble::{Done, Trouble, at};
 
 /// The controller's name in the lab's process table.
@@ -331,6 +332,9 @@ fn enrol_agents(product: &Product, client: &mut Client, run: &Path, setup: &Setu
             map.insert("address_lease".to_owned(), Value::String(format!("{}s", lease.as_secs())));
         }
         at(&config, std::fs::write(&config, value.to_string()))?;
+    }
+    if setup.headstrong {
+        storage::come_between(run)?;
     }
     let own = run.join("sw1.bundle");
     product.command(&["agent", "enroll", SWITCH_AGENT, "--out", &own.display().to_string()])?;

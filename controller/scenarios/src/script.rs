@@ -4,6 +4,7 @@
 //! is to run against a simulated one.
 
 mod read;
+mod storage;
 mod words;
 
 pub use read::{Fault, read};
@@ -57,6 +58,8 @@ pub struct Setup {
     pub post: Duration,
     /// How long a kernel that panicked writes its memory away before the machine starts again.
     pub dump: Duration,
+    /// The storage target is told by a step not to do what it is asked.
+    pub headstrong: bool,
 }
 
 /// What the documents say of outlets.
@@ -113,6 +116,8 @@ pub enum Step {
     StartSite,
     /// The storage target ends at once and comes back with what it keeps.
     RestartTarget,
+    /// Something is wrong with the storage target.
+    Target(AtTarget),
     /// What happens to the agent beside a device.
     Agent(AgentId, Mishap),
     /// A person has an agent without a memory seeded from the ledger.
@@ -194,6 +199,20 @@ pub enum Mishap {
     Forgets,
 }
 
+/// What is wrong with the storage target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AtTarget {
+    /// It agrees to end a session and keeps it, or with `false` ends sessions again.
+    KeepsSessions(bool),
+}
+
+/// What the storage target shows of a server's volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// So many sessions, over all its exports.
+    Sessions(usize),
+}
+
 /// What happens to the networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disturbance {
@@ -236,6 +255,8 @@ pub enum Expectation {
     Alarm(String, Duration),
     /// A machine's lease of its address was renewed.
     LeaseRenewed(MachineId, Duration),
+    /// The storage target shows this of a server's volume.
+    AtTarget(ServerId, Shown, Duration),
     /// Never more machines than this were effective for one server at once.
     EffectiveAtMost(u64),
     /// Every acknowledged record is there, in order, none of one start between another's, and one machine answers.

@@ -15,6 +15,7 @@ use crate::rig::SERVE;
 use crate::run::{Run, until};
 use crate::script::{Numbered, Step};
 use crate::signals;
+use crate::storage;
 use crate::trouble::{Done, Trouble};
 
 /// Does one step of a scenario.
@@ -39,6 +40,7 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::FeedAll(back) => feed_all(run, *back),
         Step::StartSite => start_site(run),
         Step::RestartTarget => run.restart_target(),
+        Step::Target(what) => storage::befall(run, what),
         Step::Agent(agent, mishap) => run.befall(agent.as_str(), *mishap),
         Step::Readopt(agent) => run.rig.product.command(&["agent", "readopt", agent.as_str(), "--yes"]).map(drop),
         Step::Release(machine) => run.rig.product.command(&["machine", "release", machine.as_str(), "--yes"]).map(drop),

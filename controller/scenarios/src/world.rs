@@ -10,6 +10,7 @@ pub mod network;
 pub mod rig;
 pub mod run;
 pub mod steps;
+pub mod storage;
 pub mod wait;
 
 use std::time::{Duration, Instant};

@@ -99,6 +99,7 @@ passes! {
     guest_reboot_slow_post = "guest-reboot-slow-post",
     storage_dark = "storage-dark",
     boot_dark = "boot-dark",
+    storage_session_survives = "storage-session-survives",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -241,6 +242,14 @@ fn an_agent_that_is_there_keeps_nothing_waiting() {
     fails("boot-dark", &[("agent boot1 dies\n", "")], unchanged, "alarm F0406", "has raised none");
     let never = [("agent store1 returns\n", "")];
     fails("storage-dark", &never, unchanged, ": expect web1 on m3", "does not answer");
+}
+
+#[test]
+fn a_target_that_lets_go_keeps_nothing_waiting() {
+    let lets_go = [("target keeps sessions\n", "")];
+    fails("storage-session-survives", &lets_go, unchanged, ": expect m3 in reserved within 90s", "it is in bearing");
+    let never = [("target ends sessions\n", "")];
+    fails("storage-session-survives", &never, unchanged, ": expect web1 on m3", "does not answer");
 }
 
 #[test]

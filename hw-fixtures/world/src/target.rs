@@ -8,6 +8,7 @@ mod observe;
 mod session;
 mod show;
 
+pub use admin::Keeps;
 pub use observe::{Access, Accessed, Observer};
 pub use session::{Initiator, LoginError, Pending, SessionId, Write, WriteError};
 
@@ -146,6 +147,7 @@ struct State {
     shown: BTreeMap<String, Access>,
     /// The list of targets as it was printed last, until one of them changes.
     printed: Option<String>,
+    keeps: Keeps,
 }
 
 struct Shared {
@@ -193,6 +195,7 @@ impl Target {
             by_hand: false,
             shown: BTreeMap::new(),
             printed: None,
+            keeps: Keeps::default(),
         };
         Target { shared: Arc::new(Shared { state: Mutex::new(state), news: Notify::new() }), dice }
     }

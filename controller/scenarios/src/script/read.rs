@@ -1,5 +1,6 @@
 //! Reads a scenario from its text. Every fault is told with its line, all of them at once; nothing is guessed.
 
+use super::storage;
 use super::words::{Complaint, Words};
 use super::{Disturbance, Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
 use crate::limits::{BARRED_AGAIN, MOVED, POST_MAX, SCENARIO_BYTES_MAX, SEEN, SERVES};
@@ -42,6 +43,7 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         service_down: ServiceDown::Hold,
         post: Duration::ZERO,
         dump: Duration::ZERO,
+        headstrong: false,
     };
     let (mut title, mut steps, mut faults) = (None, Vec::<Numbered>::new(), Vec::new());
     for (index, whole) in text.lines().enumerate() {
@@ -63,6 +65,7 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
             Err(complaint) => faults.push(fault(line, complaint)),
         }
     }
+    setup.headstrong = steps.iter().any(|step| storage::is_headstrong(&step.step));
     let last = text.lines().count().max(1);
     if setup.method == BootMethod::San && !setup.dump.is_zero() {
         let text = "a server that boots from its volume has a kernel command line of its own: `dumps take` is not for it";
@@ -113,26 +116,19 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         "feed" if words.take(&["everything"]) => Step::FeedAll(is_back(&mut words)?),
         "feed" => Step::Feed(words.parsed("a machine, or `everything`")?, is_back(&mut words)?),
         "start" => start(&mut words)?,
+        "target" => Step::Target(storage::target(&mut words)?),
         "agent" => agent(&mut words)?,
         "readopt" => Step::Readopt(words.parsed("an agent")?),
         "release" => Step::Release(words.parsed("a machine")?),
         "hold" => Step::Hold(everything_or(&mut words)?),
         "resume" => Step::Resume(everything_or(&mut words)?),
-        "mode" => {
-            let word = words.need("a mode")?;
-            let known = Mode::ALL.into_iter().find(|mode| mode.word() == word);
-            Step::Mode(known.ok_or_else(|| format!("`{word}` is no mode: write observe, manual, approve or auto"))?)
-        }
+        "mode" => Step::Mode(mode(&mut words)?),
         "approve" => {
             let server = words.parsed("a server")?;
             Step::Approve(server, words.take(&["in", "vain"]))
         }
         "confirm" => confirm(&mut words)?,
-        "let" => {
-            words.word("go")?;
-            let (kind, name) = (words.need("a kind of failure domain, such as rack")?, words.need("its name")?);
-            Step::LetGo(format!("{kind} {name}"))
-        }
+        "let" => let_go(&mut words)?,
         "maintenance" => maintenance(&mut words)?,
         "restart" if words.take(&["target"]) => Step::RestartTarget,
         "restart" => {
@@ -169,7 +165,7 @@ fn start(words: &mut Words<'_>) -> Result<Step, Complaint> {
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
 
 fn press(words: &mut Words<'_>) -> Result<Step, Complaint> {
     words.word("power")?;
@@ -196,6 +192,18 @@ fn network(verb: &str, words: &mut Words<'_>) -> Result<Disturbance, Complaint> 
             Disturbance::Push(words.parsed("a machine")?)
         }
     })
+}
+
+fn mode(words: &mut Words<'_>) -> Result<Mode, Complaint> {
+    let word = words.need("a mode")?;
+    let known = Mode::ALL.into_iter().find(|mode| mode.word() == word);
+    known.ok_or_else(|| format!("`{word}` is no mode: write observe, manual, approve or auto"))
+}
+
+fn let_go(words: &mut Words<'_>) -> Result<Step, Complaint> {
+    words.word("go")?;
+    let (kind, name) = (words.need("a kind of failure domain, such as rack")?, words.need("its name")?);
+    Ok(Step::LetGo(format!("{kind} {name}")))
 }
 
 fn is_back(words: &mut Words<'_>) -> Result<bool, Complaint> {
@@ -422,7 +430,7 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
     let subject = words.need("what is expected")?;
     let server = || subject.parse().map_err(|_| format!("`{subject}` is not a server"));
     let machine = || subject.parse().map_err(|_| format!("`{subject}` is not a machine"));
-    let word = words.need("on, in, fenced, held, restarted, boots, is, renews or failovers")?;
+    let word = words.need("on, in, fenced, held, restarted, boots, is, has, renews or failovers")?;
     Ok(match word {
         "on" => {
             let on = words.parsed("a machine")?;
@@ -432,14 +440,7 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
             let state = words.need("a state, such as quarantine")?.to_owned();
             Expectation::In(machine()?, state, words.within(SEEN)?)
         }
-        "fenced" => {
-            words.word("by")?;
-            let mut sets = BTreeSet::from([words.need("a proof set, such as P")?.to_owned()]);
-            while words.take(&["and"]) {
-                sets.insert(words.need("a proof set, such as N")?.to_owned());
-            }
-            Expectation::FencedBy(server()?, sets)
-        }
+        "fenced" => Expectation::FencedBy(server()?, sets(words)?),
         "held" => {
             let code = words.need("a fault code, such as F0401")?.to_owned();
             Expectation::Held(server()?, code, words.within(SEEN)?)
@@ -456,6 +457,10 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
             words.word("for")?;
             Expectation::Harmless(machine()?, words.time()?)
         }
+        "has" => {
+            let shown = storage::shown(words)?;
+            Expectation::AtTarget(server()?, shown, words.within(SEEN)?)
+        }
         "renews" => {
             words.word("its")?;
             words.word("lease")?;
@@ -469,6 +474,16 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
         }
         other => return Err(format!("`{other}` cannot be expected of `{subject}`")),
     })
+}
+
+/// `by S and N`.
+fn sets(words: &mut Words<'_>) -> Result<BTreeSet<String>, Complaint> {
+    words.word("by")?;
+    let mut sets = BTreeSet::from([words.need("a proof set, such as P")?.to_owned()]);
+    while words.take(&["and"]) {
+        sets.insert(words.need("a proof set, such as N")?.to_owned());
+    }
+    Ok(sets)
 }
 
 #[cfg(test)]

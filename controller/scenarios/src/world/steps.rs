@@ -14,6 +14,7 @@ use crate::trouble::{Done, Trouble};
 use crate::world::expect;
 use crate::world::network;
 use crate::world::run::{Act, Run};
+use crate::world::storage;
 use crate::world::wait::until;
 
 /// Does one step of a scenario.
@@ -44,6 +45,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
             run.rig.site.target.restart(TARGET_AWAY);
             Ok(())
         }
+        Step::Target(what) => storage::befall(run, what),
         Step::Agent(agent, mishap) => run.rig.befall(agent, *mishap).await,
         Step::Readopt(agent) => run.rig.readopt(agent).await,
         Step::Release(machine) => release(run, machine).await,

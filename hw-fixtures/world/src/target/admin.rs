@@ -2,9 +2,30 @@
 //! Must never do a part of what it refuses.
 
 use super::daemon::{Account, Daemon, Export, Unit};
-use super::{Ended, State};
+use super::{Ended, State, Target};
 use crate::dice::Dice;
 use std::collections::BTreeMap;
+
+/// What a daemon does not let go, whoever tells it to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Keeps {
+    /// Sessions: it agrees to end one, and leaves it as it is.
+    pub sessions: bool,
+    /// Logical units: it calls each of them active.
+    pub units: bool,
+}
+
+impl Target {
+    /// What it does not let go from now on.
+    pub fn keep(&self, keeps: Keeps) {
+        self.lock().keeps = keeps;
+    }
+
+    /// What it does not let go.
+    pub fn keeps(&self) -> Keeps {
+        self.lock().keeps
+    }
+}
 
 /// What the tool ends with when the daemon refused.
 const REFUSED: i32 = 22;
@@ -181,7 +202,7 @@ impl State {
             }
             "delete" => {
                 missing(export.units.get(&number), "logical unit")?;
-                if self.busy(tid, number) {
+                if self.keeps.units || self.busy(tid, number) {
                     return Err("this logical unit is still active".to_owned());
                 }
                 self.export(arguments)?.1.units.remove(&number);
@@ -216,6 +237,7 @@ impl State {
     }
 
     fn connection(&mut self, op: &str, arguments: &Arguments<'_>) -> Said {
+        let keeps = self.keeps.sessions;
         let (_, export) = self.export(arguments)?;
         match op {
             "show" => Ok(super::show::connections(export)),
@@ -225,7 +247,9 @@ impl State {
                 if arguments.number::<u32>("cid")? != 0 {
                     return Err("can't find the connection".to_owned());
                 }
-                export.close(number);
+                if !keeps {
+                    export.close(number);
+                }
                 Ok(String::new())
             }
             _ => Err("unknown operation".to_owned()),

@@ -194,3 +194,21 @@ fn troubles_come_by_order() {
         assert!(!target.runs());
     });
 }
+
+#[test]
+fn what_it_keeps_nobody_takes_from_it() {
+    paused(async {
+        let target = exported();
+        let session = target.log_in("iqn.t:a", &initiator("iqn.i:1", 1), Some(("u1", "one"))).await.unwrap();
+        target.keep(Keeps { sessions: true, units: true });
+        hand(&target, "--mode target --op unbind --tid 1 --initiator-name iqn.i:1").unwrap();
+        assert_eq!(hand(&target, "--mode conn --op delete --tid 1 --sid 1 --cid 0"), Ok(String::new()));
+        assert!(target.connected(session), "it said yes");
+        target.write(session, 1, 1, 7, UNIT).await.unwrap();
+        assert!(hand(&target, "--mode logicalunit --op delete --tid 1 --lun 1").unwrap_err().contains("still active"));
+        target.keep(Keeps::default());
+        hand(&target, "--mode logicalunit --op delete --tid 1 --lun 1").unwrap();
+        hand(&target, "--mode conn --op delete --tid 1 --sid 1 --cid 0").unwrap();
+        assert!(!target.connected(session));
+    });
+}
