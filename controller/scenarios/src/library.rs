@@ -55,6 +55,7 @@ const FILES: &[(&str, &str)] = files![
     "storage-dark",
     "boot-dark",
     "storage-session-survives",
+    "write-in-flight",
 ];
 
 /// The names.

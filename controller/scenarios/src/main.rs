@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use scenarios::places::Places;
-use scenarios::{bench, demo, e2e, eyes, library, run, signals, simulated, world};
+use scenarios::{bench, demo, e2e, eyes, library, run, signals, simulated, storage, world};
 
 const EXIT_USAGE: u8 = 2;
 /// A benchmark that could not run.
@@ -44,6 +44,16 @@ enum Verb {
         /// NAME=ADDRESS
         #[arg(required = true, value_parser = target)]
         servers: Vec<(String, SocketAddr)>,
+    },
+    /// Make the threads of a process that read and write files stand still; runs inside a lab
+    #[command(hide = true)]
+    HoldDisk {
+        /// Its number
+        process: i32,
+        /// For how long, ms
+        time_ms: u64,
+        /// The file that is made when they do
+        held: PathBuf,
     },
     /// Ask a server for something; runs inside a lab
     #[command(hide = true)]
@@ -193,6 +203,15 @@ fn perform(verb: Verb) -> ExitCode {
         Verb::Tick { servers } => {
             eyes::tick(&servers);
             ExitCode::SUCCESS
+        }
+        Verb::HoldDisk { process, time_ms, held } => {
+            match storage::hold_threads(process, std::time::Duration::from_millis(time_ms), &held) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("understudy-scenarios: the threads of {process}: {error}");
+                    ExitCode::FAILURE
+                }
+            }
         }
         Verb::Post { address, path } => {
             if run::post(address, &path) {

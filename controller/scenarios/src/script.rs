@@ -204,6 +204,8 @@ pub enum Mishap {
 pub enum AtTarget {
     /// It agrees to end a session and keeps it, or with `false` ends sessions again.
     KeepsSessions(bool),
+    /// Its disk does nothing for so long; what it was told it does afterwards.
+    Stalls(Duration),
 }
 
 /// What the storage target shows of a server's volume.
@@ -211,6 +213,8 @@ pub enum AtTarget {
 pub enum Shown {
     /// So many sessions, over all its exports.
     Sessions(usize),
+    /// Writes that it took and has not done.
+    Writes,
 }
 
 /// What happens to the networks.

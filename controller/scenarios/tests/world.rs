@@ -100,6 +100,7 @@ passes! {
     storage_dark = "storage-dark",
     boot_dark = "boot-dark",
     storage_session_survives = "storage-session-survives",
+    write_in_flight = "write-in-flight",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -250,6 +251,15 @@ fn a_target_that_lets_go_keeps_nothing_waiting() {
     fails("storage-session-survives", &lets_go, unchanged, ": expect m3 in reserved within 90s", "it is in bearing");
     let never = [("target ends sessions\n", "")];
     fails("storage-session-survives", &never, unchanged, ": expect web1 on m3", "does not answer");
+}
+
+#[test]
+fn a_disk_that_works_has_no_write_in_flight_for_long() {
+    let works = [("target stalls for 25s\n", "")];
+    fails("write-in-flight", &works, unchanged, "line 8: expect web1 has writes in flight", "all that it took is done");
+    // it is done before the right is revoked
+    let soon = [("target stalls for 25s\n", "target stalls for 3s\n")];
+    fails("write-in-flight", &soon, unchanged, ": expect m3 in reserved within 20s", "it is in bearing");
 }
 
 #[test]

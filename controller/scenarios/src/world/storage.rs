@@ -7,7 +7,7 @@ use vocabulary::ServerId;
 use world::target::Keeps;
 
 use crate::script::{AtTarget, Shown};
-use crate::storage::volume;
+use crate::storage::{SHOW, Seen, served, volume};
 use crate::trouble::{Done, Trouble};
 use crate::world::run::Run;
 use crate::world::wait::until;
@@ -17,6 +17,7 @@ pub fn befall(run: &Run, what: &AtTarget) -> Done {
     let target = &run.rig.site.target;
     match what {
         AtTarget::KeepsSessions(keeps) => target.keep(Keeps { sessions: *keeps, ..target.keeps() }),
+        AtTarget::Stalls(time) => target.stall(*time),
     }
     Ok(())
 }
@@ -25,8 +26,11 @@ pub fn befall(run: &Run, what: &AtTarget) -> Done {
 pub async fn shows(run: &Run, server: &ServerId, wanted: Shown, within: Duration) -> Done {
     let file = object(&volume(server));
     until(&crate::storage::sentence(server, wanted), within, async || {
-        let shown = asked(run, &["--mode", "target", "--op", "show"]).await?;
-        crate::storage::compare(&shown, &file, wanted)
+        let mut seen = Seen::of(&asked(run, SHOW).await?, &file)?;
+        for tid in seen.numbers().to_vec() {
+            seen.served(&asked(run, &served(&tid)).await?);
+        }
+        Ok(seen.compare(wanted))
     })
     .await
 }
