@@ -56,6 +56,7 @@ const FILES: &[(&str, &str)] = files![
     "boot-dark",
     "storage-session-survives",
     "write-in-flight",
+    "two-paths",
 ];
 
 /// The names.

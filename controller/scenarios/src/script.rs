@@ -204,8 +204,12 @@ pub enum Mishap {
 pub enum AtTarget {
     /// It agrees to end a session and keeps it, or with `false` ends sessions again.
     KeepsSessions(bool),
+    /// It calls every logical unit busy that is to be removed, or with `false` removes them again.
+    KeepsExports(bool),
     /// Its disk does nothing for so long; what it was told it does afterwards.
     Stalls(Duration),
+    /// A colleague exports a server's volume a second time, past its agent and every document, to whoever it is admitted to.
+    ExportsAgain(ServerId),
 }
 
 /// What the storage target shows of a server's volume.
@@ -213,6 +217,8 @@ pub enum AtTarget {
 pub enum Shown {
     /// So many sessions, over all its exports.
     Sessions(usize),
+    /// So many exports of what lies behind it.
+    Exports(usize),
     /// Writes that it took and has not done.
     Writes,
 }

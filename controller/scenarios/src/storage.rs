@@ -1,10 +1,11 @@
 //! What happens to the storage target of a lab.
 //!
-//! A target that does not do what it is asked is made by a script between the storage agent and the target's tool: it agrees and does
-//! nothing, while a file says so. The daemon, its sessions and what it shows are the real ones.
+//! A target that does not do what it is asked is made by a script between the storage agent and the target's tool: it agrees or refuses,
+//! and does nothing, while a file says so. The daemon, its sessions, its exports and what it shows are the real ones.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lab::agents;
@@ -24,19 +25,27 @@ use crate::trouble::{Done, Trouble, at};
 
 /// While this file is there, no session is ended.
 const KEEPS_SESSIONS: &str = "target-keeps-sessions";
+/// While this file is there, no logical unit is removed.
+const KEEPS_EXPORTS: &str = "target-keeps-exports";
+/// By what a second name of a volume's object is told from the first.
+pub const AGAIN: &str = ".again";
+/// The number of a colleague's own targets begins here; the agent takes higher ones from then on.
+const HIS_TARGETS: u32 = 900;
 /// Where the agent's configuration names the target's tool.
 const TOOL: &str = "/devices/storage/driver/tgt/tgtadm";
 
 /// The script, for this tool and the lab of this folder.
 fn script(run: &Path, tool: &str) -> String {
-    let sessions = run.join(KEEPS_SESSIONS);
+    let (sessions, exports) = (run.join(KEEPS_SESSIONS), run.join(KEEPS_EXPORTS));
     format!(
         "#!/bin/sh\n\
          case \" $* \" in\n\
          *' --mode conn --op delete '*) if [ -e '{}' ]; then exit 0; fi ;;\n\
+         *' --mode logicalunit --op delete '*) if [ -e '{}' ]; then echo 'tgtadm: this logical unit is still active' >&2; exit 22; fi ;;\n\
          esac\n\
          exec '{tool}' \"$@\"\n",
-        sessions.display()
+        sessions.display(),
+        exports.display()
     )
 }
 
@@ -58,8 +67,34 @@ pub fn come_between(run: &Path) -> Done {
 pub fn befall(run: &Run<'_>, what: &AtTarget) -> Done {
     match what {
         AtTarget::KeepsSessions(keeps) => mark(&run.rig.run.join(KEEPS_SESSIONS), *keeps),
+        AtTarget::KeepsExports(keeps) => mark(&run.rig.run.join(KEEPS_EXPORTS), *keeps),
         AtTarget::Stalls(time) => stall(run, *time),
+        AtTarget::ExportsAgain(server) => export_again(run, server),
     }
+}
+
+/// By the same name of its file, since the judge tells files by their names.
+fn export_again(run: &Run<'_>, server: &ServerId) -> Done {
+    let file = file(run, server);
+    let admitted = Seen::of(&asked(run, SHOW)?, &file)?.admitted;
+    second_export(server, &file, &admitted).iter().try_for_each(|words| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        asked(run, &words).map(drop)
+    })
+}
+
+/// What a colleague tells the target so that it exports a file a second time, to these.
+pub fn second_export(server: &ServerId, file: &str, admitted: &BTreeSet<String>) -> Vec<Vec<String>> {
+    let digits: String = server.as_str().chars().filter(char::is_ascii_digit).collect();
+    let tid = HIS_TARGETS.saturating_add(digits.parse().unwrap_or_default()).to_string();
+    let name = format!("iqn.2026-01.org.colleague:{server}");
+    let mut all = vec![
+        vec!["--mode", "target", "--op", "new", "--tid", &tid, "--targetname", &name],
+        vec!["--mode", "logicalunit", "--op", "new", "--tid", &tid, "--lun", "1", "--backing-store", file],
+    ];
+    let admits = |initiator| vec!["--mode", "target", "--op", "bind", "--tid", &tid, "--initiator-name", initiator];
+    all.extend(admitted.iter().map(|initiator| admits(initiator)));
+    all.into_iter().map(|words| words.into_iter().map(str::to_owned).collect()).collect()
 }
 
 /// The threads of the target's daemon that read and write its files stand still; the one that speaks with everybody goes on.
@@ -118,7 +153,7 @@ fn mark(file: &Path, there: bool) -> Done {
 
 /// Asked of the target itself, by its own tool.
 pub fn shows(run: &Run<'_>, server: &ServerId, wanted: Shown, within: Duration) -> Done {
-    let file = run.rig.run.join(format!("volumes/{}.img", volume(server))).display().to_string();
+    let file = file(run, server);
     until(&sentence(server, wanted), within, || {
         let mut seen = Seen::of(&asked(run, SHOW)?, &file)?;
         for tid in seen.numbers().to_vec() {
@@ -126,6 +161,10 @@ pub fn shows(run: &Run<'_>, server: &ServerId, wanted: Shown, within: Duration) 
         }
         Ok(seen.compare(wanted))
     })
+}
+
+fn file(run: &Run<'_>, server: &ServerId) -> String {
+    run.rig.run.join(format!("volumes/{}.img", volume(server))).display().to_string()
 }
 
 fn asked(run: &Run<'_>, arguments: &[&str]) -> Done<String> {
@@ -146,6 +185,7 @@ pub fn volume(server: &ServerId) -> String {
 pub fn sentence(server: &ServerId, wanted: Shown) -> String {
     match wanted {
         Shown::Sessions(number) => format!("{number} sessions of {server} at its target"),
+        Shown::Exports(number) => format!("{number} exports of {server} at its target"),
         Shown::Writes => format!("a write of {server} in flight at its target"),
     }
 }
@@ -166,6 +206,8 @@ pub struct Seen {
     sessions: usize,
     /// Writes that it took and has not done.
     writes: u64,
+    /// Who is admitted at one of them.
+    pub admitted: BTreeSet<String>,
 }
 
 impl Seen {
@@ -173,7 +215,10 @@ impl Seen {
     pub fn of(list: &str, file: &str) -> Done<Seen> {
         let targets = tgt::read(list).map_err(|why| Trouble::Wrong(format!("the target's list: {why}")))?;
         let mut seen = Seen::default();
-        for target in targets.iter().filter(|target| target.files.iter().any(|other| other == Path::new(file))) {
+        let again = format!("{file}{AGAIN}");
+        let of_it = |other: &PathBuf| other == Path::new(file) || other == Path::new(&again);
+        for target in targets.iter().filter(|target| target.files.iter().any(of_it)) {
+            seen.admitted.extend(target.admissions.iter().cloned());
             seen.exports.push(target.number.to_string());
             seen.sessions += target.sessions.len();
         }
@@ -200,8 +245,9 @@ impl Seen {
     pub fn compare(&self, wanted: Shown) -> Result<(), String> {
         match wanted {
             Shown::Sessions(number) if number != self.sessions => Err(format!("there are {}", self.sessions)),
+            Shown::Exports(number) if number != self.exports.len() => Err(format!("there are {}", self.exports.len())),
             Shown::Writes if self.writes == 0 => Err("all that it took is done".to_owned()),
-            Shown::Sessions(_) | Shown::Writes => Ok(()),
+            Shown::Sessions(_) | Shown::Exports(_) | Shown::Writes => Ok(()),
         }
     }
 }
@@ -244,6 +290,11 @@ mod tests {
         assert_eq!(called(run, shows), done(shows));
         mark(&run.join(KEEPS_SESSIONS), false).unwrap();
         mark(&run.join(KEEPS_SESSIONS), false).unwrap();
+        let removes = "--mode logicalunit --op delete --tid 1 --lun 1";
+        mark(&run.join(KEEPS_EXPORTS), true).unwrap();
+        assert_eq!(called(run, removes), (Some(22), String::new()));
+        mark(&run.join(KEEPS_EXPORTS), false).unwrap();
+        assert_eq!(called(run, removes), done(removes));
         assert_eq!(called(run, ends), done(ends));
     }
 
@@ -260,10 +311,11 @@ mod tests {
                  LUN information:\n        LUN: 1\n            Backing store path: {file}\n    ACL information:\n"
             )
         };
-        let list = target(1, "4", "/v/a") + &target(2, "5", "/v/b") + &target(3, "", "/v/a");
+        let list = target(1, "4", "/v/a") + &target(2, "5", "/v/b") + &target(3, "", "/v/a.again");
         let mut seen = Seen::of(&list, "/v/a").unwrap();
         assert_eq!((seen.numbers(), seen.sessions), (["1".to_owned(), "3".to_owned()].as_slice(), 1));
         assert!(seen.compare(Shown::Sessions(1)).is_ok() && seen.compare(Shown::Sessions(2)).is_err());
+        assert!(seen.compare(Shown::Exports(2)).is_ok() && seen.compare(Shown::Exports(1)).is_err());
         let head = "tgt lun sid rd_subm(bytes,cmds) rd_done(bytes,cmds) wr_subm(bytes,cmds) wr_done(bytes,cmds) errs\n";
         seen.served(&format!("{head}  1   1   4   0   9   0   9   1024   2   1024   2    1\n"));
         assert!(seen.compare(Shown::Writes).is_err());

@@ -101,6 +101,7 @@ passes! {
     boot_dark = "boot-dark",
     storage_session_survives = "storage-session-survives",
     write_in_flight = "write-in-flight",
+    two_paths = "two-paths",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -260,6 +261,14 @@ fn a_disk_that_works_has_no_write_in_flight_for_long() {
     // it is done before the right is revoked
     let soon = [("target stalls for 25s\n", "target stalls for 3s\n")];
     fails("write-in-flight", &soon, unchanged, ": expect m3 in reserved within 20s", "it is in bearing");
+}
+
+#[test]
+fn a_volume_with_one_export_is_revoked_at_once() {
+    let once = [("export web1 again\nbmc", "bmc")];
+    fails("two-paths", &once, unchanged, ": expect m3 in reserved within 90s", "it is in bearing");
+    let never = [("target removes exports\n", "")];
+    fails("two-paths", &never, unchanged, ": expect web1 on m3", "does not answer");
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         "feed" => Step::Feed(words.parsed("a machine, or `everything`")?, is_back(&mut words)?),
         "start" => start(&mut words)?,
         "target" => Step::Target(storage::target(&mut words)?),
+        "export" => Step::Target(storage::export(&mut words)?),
         "agent" => agent(&mut words)?,
         "readopt" => Step::Readopt(words.parsed("an agent")?),
         "release" => Step::Release(words.parsed("a machine")?),
@@ -165,7 +166,7 @@ fn start(words: &mut Words<'_>) -> Result<Step, Complaint> {
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
 
 fn press(words: &mut Words<'_>) -> Result<Step, Complaint> {
     words.word("power")?;

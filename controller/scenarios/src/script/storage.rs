@@ -3,38 +3,53 @@
 use super::words::{Complaint, Words};
 use super::{AtTarget, Shown, Step};
 
-/// `target keeps sessions`, `target ends sessions`, `target stalls for 20s`.
+/// `target keeps sessions`, `target ends sessions`, `target keeps exports`, `target removes exports`, `target stalls for 20s`.
 pub fn target(words: &mut Words<'_>) -> Result<AtTarget, Complaint> {
-    match words.need("`keeps`, `ends` or `stalls`")? {
+    match words.need("`keeps`, `ends`, `removes` or `stalls`")? {
         "stalls" => {
             words.word("for")?;
             Ok(AtTarget::Stalls(words.time()?))
         }
-        "keeps" => {
-            words.word("sessions")?;
-            Ok(AtTarget::KeepsSessions(true))
-        }
+        "keeps" => match words.need("`sessions` or `exports`")? {
+            "sessions" => Ok(AtTarget::KeepsSessions(true)),
+            "exports" => Ok(AtTarget::KeepsExports(true)),
+            other => Err(format!("a target keeps sessions or exports, not `{other}`")),
+        },
         "ends" => {
             words.word("sessions")?;
             Ok(AtTarget::KeepsSessions(false))
         }
-        other => Err(format!("a target keeps or ends sessions, or stalls for a time, not `{other}`")),
+        "removes" => {
+            words.word("exports")?;
+            Ok(AtTarget::KeepsExports(false))
+        }
+        other => Err(format!("a target keeps something, ends sessions, removes exports or stalls for a time, not `{other}`")),
     }
+}
+
+/// `export web1 again`.
+pub fn export(words: &mut Words<'_>) -> Result<AtTarget, Complaint> {
+    let server = words.parsed("a server")?;
+    words.word("again")?;
+    Ok(AtTarget::ExportsAgain(server))
 }
 
 /// True if it makes the target do something else than it is asked.
 pub fn is_headstrong(step: &Step) -> bool {
-    matches!(step, Step::Target(AtTarget::KeepsSessions(_)))
+    matches!(step, Step::Target(AtTarget::KeepsSessions(_) | AtTarget::KeepsExports(_)))
 }
 
-/// `web1 has 1 sessions`, from the number on; `web1 has writes in flight`.
+/// `web1 has 1 sessions`, `web1 has 2 exports`, from the number on; `web1 has writes in flight`.
 pub fn shown(words: &mut Words<'_>) -> Result<Shown, Complaint> {
     if words.take(&["writes", "in", "flight"]) {
         return Ok(Shown::Writes);
     }
-    let number = words.parsed("a number of sessions, nor `writes in flight`")?;
-    words.word("sessions")?;
-    Ok(Shown::Sessions(number))
+    let number = words.parsed("a number of sessions or exports, nor `writes in flight`")?;
+    match words.need("`sessions` or `exports`")? {
+        "sessions" => Ok(Shown::Sessions(number)),
+        "exports" => Ok(Shown::Exports(number)),
+        other => Err(format!("a target has sessions and exports, not `{other}`")),
+    }
 }
 
 #[cfg(test)]
@@ -52,15 +67,20 @@ mod tests {
     #[test]
     fn what_happens_to_the_target_is_read() {
         let read = steps(
-            "target keeps sessions\ntarget ends sessions\ntarget stalls for 20s\n\
-             expect web1 has 1 sessions within 5s\nexpect web1 has writes in flight within 5s",
+            "target keeps sessions\ntarget ends sessions\ntarget keeps exports\ntarget removes exports\ntarget stalls for 20s\n\
+             export web1 again\nexpect web1 has 1 sessions within 5s\nexpect web1 has 2 exports within 5s\n\
+             expect web1 has writes in flight within 5s",
         );
         let shown = |shown| Step::Expect(Expectation::AtTarget("web1".parse().unwrap(), shown, Duration::from_secs(5)));
         let wanted = [
             Step::Target(AtTarget::KeepsSessions(true)),
             Step::Target(AtTarget::KeepsSessions(false)),
+            Step::Target(AtTarget::KeepsExports(true)),
+            Step::Target(AtTarget::KeepsExports(false)),
             Step::Target(AtTarget::Stalls(Duration::from_secs(20))),
+            Step::Target(AtTarget::ExportsAgain("web1".parse().unwrap())),
             shown(Shown::Sessions(1)),
+            shown(Shown::Exports(2)),
             shown(Shown::Writes),
         ];
         assert_eq!(read.unwrap()[..wanted.len()], wanted);
@@ -70,12 +90,15 @@ mod tests {
     fn what_a_target_cannot_do_is_told() {
         for (bad, told) in [
             ("target loves sessions", "not `loves`"),
-            ("target keeps", "the line ends where `sessions` is expected"),
+            ("target keeps", "the line ends where `sessions` or `exports` is expected"),
+            ("target keeps writes", "not `writes`"),
+            ("target removes sessions", "`exports` is expected where `sessions` stands"),
+            ("export web1", "the line ends where `again` is expected"),
             ("target ends exports", "`sessions` is expected where `exports` stands"),
             ("target stalls 20s", "`for` is expected where `20s` stands"),
             ("target stalls for long", "`long` is not a time"),
             ("expect web1 has many sessions", "`many` is not a number"),
-            ("expect web1 has 1 session", "`sessions` is expected where `session` stands"),
+            ("expect web1 has 1 session", "not `session`"),
         ] {
             let complaint = steps(bad).unwrap_err();
             assert!(complaint.contains(told), "{bad}: {complaint}");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use simulator::plant::object;
 use vocabulary::ServerId;
-use world::target::Keeps;
+use world::target::{Keeps, Target};
 
 use crate::script::{AtTarget, Shown};
-use crate::storage::{SHOW, Seen, served, volume};
+use crate::storage::{AGAIN, SHOW, Seen, second_export, served, volume};
 use crate::trouble::{Done, Trouble};
 use crate::world::run::Run;
 use crate::world::wait::until;
@@ -17,7 +17,25 @@ pub fn befall(run: &Run, what: &AtTarget) -> Done {
     let target = &run.rig.site.target;
     match what {
         AtTarget::KeepsSessions(keeps) => target.keep(Keeps { sessions: *keeps, ..target.keeps() }),
+        AtTarget::KeepsExports(keeps) => target.keep(Keeps { units: *keeps, ..target.keeps() }),
         AtTarget::Stalls(time) => target.stall(*time),
+        AtTarget::ExportsAgain(server) => return export_again(target, server),
+    }
+    Ok(())
+}
+
+/// Under another name of the same object.
+fn export_again(target: &Target, server: &ServerId) -> Done {
+    let (file, again) = (object(&volume(server)), object(&format!("{}{AGAIN}", volume(server))));
+    target.add_alias(&again, &file);
+    let by_hand = |arguments: &[&str]| {
+        let ended = target.by_hand(arguments);
+        let told = || Trouble::Command { command: format!("tgtadm {}", arguments.join(" ")), told: ended.said.clone() };
+        (ended.code == Some(0)).then_some(ended.printed.clone()).ok_or_else(told)
+    };
+    let admitted = Seen::of(&by_hand(SHOW)?, &file)?.admitted;
+    for words in second_export(server, &again, &admitted) {
+        by_hand(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     Ok(())
 }
