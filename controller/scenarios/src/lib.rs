@@ -3,6 +3,7 @@
 //! The product is driven only through its command line and its API, as a user would; whether it did right is said by the users' side, by
 //! the equipment and by the oracle. Nothing here may look into the product's store or help it along.
 
+pub mod agents;
 pub mod bench;
 pub mod clock;
 pub mod command;

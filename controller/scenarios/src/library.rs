@@ -57,6 +57,7 @@ const FILES: &[(&str, &str)] = files![
     "storage-session-survives",
     "write-in-flight",
     "two-paths",
+    "agent-doubled",
 ];
 
 /// The names.

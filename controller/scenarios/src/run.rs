@@ -14,7 +14,7 @@ use crate::hand;
 use crate::limits::LOOK;
 use crate::places::Places;
 use crate::rig::{Rig, SERVE, servers};
-use crate::script::{Mishap, Scenario};
+use crate::script::Scenario;
 use crate::signals;
 use crate::trouble::{Done, Trouble, at};
 
@@ -113,33 +113,6 @@ impl Run<'_> {
     pub fn restart_target(&self) -> Done {
         self.rig.hand()?.kill(TGTD)?;
         Ok(self.rig.hand()?.start(TGTD).map(drop)?)
-    }
-
-    pub fn befall(&self, agent: &str, mishap: Mishap) -> Done {
-        let mut hand = self.rig.hand()?;
-        if mishap != Mishap::Returns {
-            hand.kill(agent)?;
-        }
-        if mishap == Mishap::Forgets {
-            self.lose_memory(agent)?;
-        }
-        if mishap != Mishap::Dies {
-            hand.start(agent)?;
-        }
-        Ok(())
-    }
-
-    /// Everything that the agent wrote itself is gone.
-    fn lose_memory(&self, agent: &str) -> Done {
-        let folder = lab::agents::folder(&self.rig.run, agent);
-        let given = [folder.join("agent.json"), lab::agents::bundle(&self.rig.run, agent)];
-        for entry in at(&folder, std::fs::read_dir(&folder))? {
-            let path = at(&folder, entry)?.path();
-            if path.is_file() && !given.contains(&path) {
-                at(&path, std::fs::remove_file(&path))?;
-            }
-        }
-        Ok(())
     }
 
     pub fn restart_controller(&self, crash_after: Option<&str>) -> Done {

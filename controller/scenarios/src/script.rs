@@ -197,6 +197,10 @@ pub enum Mishap {
     Returns,
     /// It ends at once, and is started again on an empty disk.
     Forgets,
+    /// It is started a second time where it lies, and that one is refused.
+    TwiceInVain,
+    /// It is started a second time on a copy of all that lies there, and nobody is told.
+    OnACopy,
 }
 
 /// What is wrong with the storage target.

@@ -6,6 +6,7 @@ use pipeline::record::Found;
 use serde_json::json;
 use vocabulary::MachineId;
 
+use crate::agents;
 use crate::clock::wall_ms;
 use crate::expect;
 use crate::limits::REASON;
@@ -41,7 +42,7 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::StartSite => start_site(run),
         Step::RestartTarget => run.restart_target(),
         Step::Target(what) => storage::befall(run, what),
-        Step::Agent(agent, mishap) => run.befall(agent.as_str(), *mishap),
+        Step::Agent(agent, mishap) => agents::befall(run, agent.as_str(), *mishap),
         Step::Readopt(agent) => run.rig.product.command(&["agent", "readopt", agent.as_str(), "--yes"]).map(drop),
         Step::Release(machine) => run.rig.product.command(&["machine", "release", machine.as_str(), "--yes"]).map(drop),
         Step::Hold(server) => {

@@ -3,6 +3,7 @@
 //! The controller is spoken to as its API speaks to it; whether it did right is looked at in the world: at the servers' answers as a client
 //! gets them, at the switch, at the machines, and by the judge. It must never tell the product anything, nor wait by the machine's clock.
 
+pub mod agents;
 pub mod estate;
 pub mod expect;
 pub mod eyes;

@@ -102,6 +102,7 @@ passes! {
     storage_session_survives = "storage-session-survives",
     write_in_flight = "write-in-flight",
     two_paths = "two-paths",
+    agent_doubled = "agent-doubled",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -269,6 +270,23 @@ fn a_volume_with_one_export_is_revoked_at_once() {
     fails("two-paths", &once, unchanged, ": expect m3 in reserved within 90s", "it is in bearing");
     let never = [("target removes exports\n", "")];
     fails("two-paths", &never, unchanged, ": expect web1 on m3", "does not answer");
+}
+
+#[test]
+fn an_agent_that_is_dead_refuses_no_second_one() {
+    let dead = [("wait 5s\nagent store1 starts", "agent store1 dies\nagent store1 starts")];
+    fails("agent-doubled", &dead, unchanged, ": agent store1 starts twice in vain", "a second store1 runs beside the first");
+}
+
+/// Nobody finds it today: once a second it makes the target as its own memory has it, admits again whom the first has revoked, and ends the
+/// sessions of whom the first has admitted.
+#[test]
+fn an_agent_on_a_copy_is_not_found_yet() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent-copied.txt");
+    let scenario = script::read("agent-copied", &std::fs::read_to_string(path).unwrap()).unwrap();
+    let one = played(&scenario, 1);
+    let Err(reason) = &one.ended else { panic!("it passed, and belongs into the library: {}", whole(&one)) };
+    assert!(reason.contains("wait 60 records of web1"), "{reason}\n{}", whole(&one));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use boot::desk::Desk;
 use boot::device::BootDevice;
 use contract::agent::Client;
 use contract::check::Vantage;
-use contract::gate::{Gate, Identity};
+use contract::gate::{Gate, GateError, Identity};
 use contract::{Action, AgentError, Answer, Device, Standing};
 use outlet::OutletDevice;
 use outlet::snmp::{SnmpOutlets, TableName};
@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use vocabulary::request::Resource;
 use vocabulary::{AgentBootId, AgentId, EstateUuid, Lineage};
 use world::bridge::Bridge;
-use world::disk::Disk;
+use world::disk::{Disk, Lock};
 use world::outlet::Unit;
 use world::outlet::mib::Mib;
 use world::target::Target;
@@ -55,6 +55,8 @@ struct Process {
     life: Life,
     client: Arc<dyn Client>,
     tasks: JoinSet<()>,
+    /// Of its gate's memory: it ends with the process.
+    _lock: Lock,
 }
 
 /// One agent's host: what outlives its processes.
@@ -77,6 +79,20 @@ impl AgentHost {
     /// Without a process.
     pub fn new(passport: Passport, dice: Dice, rate: u32) -> AgentHost {
         AgentHost { passport, disk: Disk::default(), way: Way::new(dice), rate, judge: None, lives: 0, process: None }
+    }
+
+    /// Another place for the same program, which lies on the same disk or on a copy of it; it is not started, and nobody knows the way to it.
+    #[must_use]
+    pub fn again(&self, copied: bool, dice: Dice) -> AgentHost {
+        let disk = if copied { self.disk.copy() } else { self.disk.clone() };
+        AgentHost { disk, ..AgentHost::new(self.passport.clone(), dice, self.rate) }
+    }
+
+    /// The gate's memory for oneself, as the real gate takes it before it reads.
+    fn lock(&self) -> Result<Lock, Fault> {
+        let path = self.shelf(&Life::default()).memory();
+        let lock = self.disk.lock(&path);
+        lock.ok_or_else(|| GateError::Locked { path: path.into() }.into())
     }
 
     fn shelf(&self, life: &Life) -> Shelf {
@@ -122,7 +138,7 @@ impl AgentHost {
         }
     }
 
-    fn began(&mut self, life: Life, client: Arc<dyn Client>, tasks: JoinSet<()>) {
+    fn began(&mut self, life: Life, client: Arc<dyn Client>, (tasks, lock): (JoinSet<()>, Lock)) {
         self.kill();
         let client = match self.judge.clone() {
             Some(judge) => Arc::new(Witness { agent: self.passport.agent.clone(), inner: client, judge }),
@@ -133,7 +149,7 @@ impl AgentHost {
         if let Some(judge) = &self.judge {
             judge.look_at_permits();
         }
-        self.process = Some(Process { life, client, tasks });
+        self.process = Some(Process { life, client, tasks, _lock: lock });
     }
 }
 
@@ -190,7 +206,7 @@ pub async fn start_switch(
     eyes: &(dyn Fn(Life) -> Arc<dyn Vantage> + Sync),
 ) -> Result<(), Fault> {
     host.kill();
-    let life = Life::default();
+    let (life, lock) = (Life::default(), host.lock()?);
     let id: vocabulary::SwitchId = host.passport.agent.as_str().parse()?;
     let ports = bridge.ports().iter().filter(|port| port.contains('-')).filter_map(|port| port.parse().ok()).collect();
     let config = LinuxBridgeConfig { bridge: "br0".to_owned(), ports };
@@ -204,14 +220,14 @@ pub async fn start_switch(
     let _ = gate.restore().await;
     let mut tasks = JoinSet::new();
     tasks.spawn(life.embody(async move { device.keep().await }));
-    host.began(life, Arc::new(gate), tasks);
+    host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
 }
 
 /// Starts the agent of a storage target.
 pub async fn start_storage(host: &mut AgentHost, target: &Target, config: TgtConfig, wall: &Wall) -> Result<(), Fault> {
     host.kill();
-    let life = Life::default();
+    let (life, lock) = (Life::default(), host.lock()?);
     let id: vocabulary::StorageId = host.passport.agent.as_str().parse()?;
     let simulated = Arc::new(SimulatedHost { target: target.clone(), wall: wall.clone() });
     let driver = Arc::new(Tgt::open_on(id.clone(), config, Box::new(host.shelf(&life)), simulated)?);
@@ -223,14 +239,14 @@ pub async fn start_storage(host: &mut AgentHost, target: &Target, config: TgtCon
     let _ = gate.restore().await;
     let mut tasks = JoinSet::new();
     tasks.spawn(life.embody(async move { device.keep().await }));
-    host.began(life, Arc::new(gate), tasks);
+    host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
 }
 
 /// Starts the agent of a power distribution unit.
 pub async fn start_outlets(host: &mut AgentHost, unit: &Unit, wall: &Wall) -> Result<(), Fault> {
     host.kill();
-    let life = Life::default();
+    let (life, lock) = (Life::default(), host.lock()?);
     let id: vocabulary::PduId = host.passport.agent.as_str().parse()?;
     let talk = Arc::new(SimulatedTalk { mib: Mib::of(unit.clone()), wall: wall.clone() });
     let driver = Arc::new(SnmpOutlets::open_on(id.clone(), unit.serial(), TableName::ApcRpdu2, talk));
@@ -243,7 +259,7 @@ pub async fn start_outlets(host: &mut AgentHost, unit: &Unit, wall: &Wall) -> Re
     let _ = gate.restore().await;
     let mut tasks = JoinSet::new();
     tasks.spawn(life.embody(async move { device.keep().await }));
-    host.began(life, Arc::new(gate), tasks);
+    host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
 }
 
@@ -256,7 +272,7 @@ pub async fn start_boot(
     wall: &Wall,
 ) -> Result<(), Fault> {
     host.kill();
-    let life = Life::default();
+    let (life, lock) = (Life::default(), host.lock()?);
     let begun = world::clock::now();
     let (random, told) = (dice.clone(), wall.clone());
     let outside = boot::Outside {
@@ -281,6 +297,6 @@ pub async fn start_boot(
     tasks.spawn(life.embody(async move { drop(age.await) }));
     tasks.spawn(life.embody(async move { drop(trust.await) }));
     fabric.serve(life.clone(), desk);
-    host.began(life, Arc::new(agent), tasks);
+    host.began(life, Arc::new(agent), (tasks, lock));
     Ok(())
 }

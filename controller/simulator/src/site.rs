@@ -197,6 +197,16 @@ impl Site {
         self.plant.start_agent(host, &crew).await
     }
 
+    /// Starts an agent's program a second time beside its process, where that lies or on a copy of all that lies there.
+    pub async fn double_agent(&self, name: &AgentId, copied: bool) -> Result<AgentHost, Fault> {
+        let host = self.hosts.get(name).ok_or("there is no such agent")?;
+        let mut other = host.again(copied, Dice::of(self.seed, &format!("way to another {name}")));
+        let (fabric, machines) = (self.fabric.clone(), self.plant.machines.clone());
+        let eyes = move |life| -> Arc<dyn Vantage> { Arc::new(Eyes::new(fabric.clone(), machines.clone(), life)) };
+        self.plant.start_agent(&mut other, &Crew { seed: self.seed, wall: &self.wall, eyes: &eyes }).await?;
+        Ok(other)
+    }
+
     /// Starts the controller, on whatever lies in its store.
     pub fn start_controller(&mut self) -> Result<Controller, Fault> {
         self.start_controller_until(None)

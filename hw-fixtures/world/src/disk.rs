@@ -4,7 +4,7 @@
 use crate::limits::VERSIONS_MAX;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 #[derive(Default)]
 struct State {
@@ -14,7 +14,12 @@ struct State {
     broken: bool,
     replaced: u64,
     fuse: Option<Fuse>,
+    locks: BTreeMap<String, Weak<()>>,
 }
+
+/// Somebody has a thing for himself, as long as this lives.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is there")] Arc<()>);
 
 /// Something that happens at a write that is still to come.
 struct Fuse {
@@ -63,6 +68,17 @@ impl Disk {
             return Err(io::Error::other("Input/output error (os error 5)"));
         }
         Ok(state.things.get(name).and_then(|versions| versions.last().cloned()))
+    }
+
+    /// Takes a thing for oneself, be it there or not; `None` if somebody has it.
+    pub fn lock(&self, name: &str) -> Option<Lock> {
+        let mut state = self.state();
+        if state.locks.get(name).is_some_and(|held| held.strong_count() > 0) {
+            return None;
+        }
+        let lock = Arc::new(());
+        state.locks.insert(name.to_owned(), Arc::downgrade(&lock));
+        Some(Lock(lock))
     }
 
     /// The names of the things that lie there, in order.
@@ -161,6 +177,10 @@ mod tests {
         disk.roll_back("a", 9);
         assert_eq!(read(&disk), None);
         assert_eq!(read(&copy).as_deref(), Some("three"), "a copy goes its own way");
+        let lock = disk.lock("a").unwrap();
+        assert!(disk.clone().lock("a").is_none() && disk.lock("b").is_some() && copy.lock("a").is_some());
+        drop(lock);
+        assert!(disk.lock("a").is_some(), "whoever had it is gone");
         copy.break_down(true);
         assert!(copy.read("a").is_err() && copy.replace("a", b"").is_err());
         copy.break_down(false);

@@ -390,11 +390,14 @@ fn agent(words: &mut Words<'_>) -> Result<Step, Complaint> {
     if !AGENTS.contains(&agent.as_str()) {
         return Err(format!("`{agent}` is no agent that a scenario can reach: {}", AGENTS.join(", ")));
     }
-    match words.need("`dies`, `returns` or `forgets`")? {
+    match words.need("`dies`, `returns`, `forgets` or `starts`")? {
         "dies" => Ok(Step::Agent(agent, Mishap::Dies)),
         "returns" => Ok(Step::Agent(agent, Mishap::Returns)),
         "forgets" => Ok(Step::Agent(agent, Mishap::Forgets)),
-        other => Err(format!("an agent dies, returns or forgets, not `{other}`")),
+        "starts" if words.take(&["twice", "in", "vain"]) => Ok(Step::Agent(agent, Mishap::TwiceInVain)),
+        "starts" if words.take(&["on", "a", "copy"]) => Ok(Step::Agent(agent, Mishap::OnACopy)),
+        "starts" => Err("an agent starts twice in vain, or on a copy".to_owned()),
+        other => Err(format!("an agent dies, returns, forgets or starts, not `{other}`")),
     }
 }
 
@@ -536,6 +539,21 @@ mod tests {
             assert!(found[0].1.contains(told), "{found:?}");
         }
         assert!(faults("title T\nmethod san\ndumps take 9s\nup\nexpect acknowledged recovered\n")[0].1.contains("of its own"));
+    }
+
+    #[test]
+    fn what_happens_to_agents_is_read() {
+        let text = "title T\nup\nagent store1 forgets\nagent store1 starts twice in vain\nagent boot1 starts on a copy\nexpect acknowledged recovered\n";
+        let steps: Vec<Step> = read("x", text).unwrap().steps.into_iter().map(|step| step.step).collect();
+        let agent = |name: &str, mishap| Step::Agent(name.parse().unwrap(), mishap);
+        let wanted = [agent("store1", Mishap::Forgets), agent("store1", Mishap::TwiceInVain), agent("boot1", Mishap::OnACopy)];
+        assert_eq!(steps[1..4], wanted);
+        for (bad, told) in
+            [("starts twice", "twice in vain, or on a copy"), ("sleeps", "not `sleeps`"), ("starts on a copy x", "too many")]
+        {
+            let found = faults(&format!("title T\nup\nagent store1 {bad}\nexpect acknowledged recovered\n"));
+            assert!(found[0].1.contains(told), "{found:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use lab::names::{BOOT_SERVICE, STORAGE_AGENT};
 use pipeline::State;
 use pipeline::event::Intent;
 use pipeline::stage::Stage;
-use simulator::agents::Fault;
+use simulator::agents::{AgentHost, Fault};
 use simulator::site::{Controller, Site};
 use simulator::store::Copy;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use vocabulary::{AgentId, EstateUuid, Lineage, PlanId};
 
 use crate::limits::{COMMAND, LOOK, REASON, SERVES, TRUSTED};
 use crate::oracle::Verdict;
-use crate::script::{Mishap, Setup};
+use crate::script::Setup;
 use crate::trouble::{Done, Trouble};
 use crate::world::estate;
 use crate::world::eyes::Eyes;
@@ -42,9 +42,11 @@ pub struct Rig {
     controller: Option<Controller>,
     /// The last backup of the store.
     backup: Option<Copy>,
+    /// Agents that run where nobody knows of them.
+    pub doubled: Vec<AgentHost>,
 }
 
-fn not_up(fault: Fault) -> Trouble {
+pub(super) fn not_up(fault: Fault) -> Trouble {
     Trouble::NotUp { reason: fault.to_string() }
 }
 
@@ -73,7 +75,7 @@ impl Rig {
         change(&mut site);
         tell("switch, storage and BMCs are up");
         let eyes = Eyes::open(&site);
-        let mut rig = Rig { site, eyes, setup: setup.clone(), controller: None, backup: None };
+        let mut rig = Rig { site, eyes, setup: setup.clone(), controller: None, backup: None, doubled: Vec::new() };
         rig.start_controller(None).await?;
         rig.enrol_agents().await?;
         tell("the controller and its agents trust each other");
@@ -219,21 +221,6 @@ impl Rig {
         let hash = handle.adoption().await.map_err(typed)?.map(|adoption| adoption.hash()).unwrap_or_default();
         let seeded = handle.adopt(OPERATOR.to_owned(), hash, REASON.to_owned()).await.map_err(typed)?;
         seeded.into_iter().try_for_each(|seeded| seeded.outcome.map_err(typed))
-    }
-
-    /// Something happens to an agent.
-    pub async fn befall(&mut self, agent: &AgentId, mishap: Mishap) -> Done {
-        let host = self.site.hosts.get_mut(agent).ok_or_else(|| Trouble::Wrong(format!("{agent} is no agent of this world")))?;
-        if mishap != Mishap::Returns {
-            host.kill();
-        }
-        if mishap == Mishap::Forgets {
-            host.disk.names().iter().for_each(|name| host.disk.lose(name));
-        }
-        if mishap == Mishap::Dies {
-            return Ok(());
-        }
-        self.site.start_agent(agent).await.map_err(not_up)
     }
 
     /// A person has an agent seeded from the ledger.

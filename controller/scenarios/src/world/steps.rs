@@ -11,6 +11,7 @@ use crate::limits::{COMMAND, REASON, TARGET_AWAY};
 use crate::script::{Numbered, Step};
 use crate::steps::{NO_PROOF_WAITS, NOTHING_WAITS, refused};
 use crate::trouble::{Done, Trouble};
+use crate::world::agents;
 use crate::world::expect;
 use crate::world::network;
 use crate::world::run::{Act, Run};
@@ -46,7 +47,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
             Ok(())
         }
         Step::Target(what) => storage::befall(run, what),
-        Step::Agent(agent, mishap) => run.rig.befall(agent, *mishap).await,
+        Step::Agent(agent, mishap) => agents::befall(&mut run.rig, agent, *mishap).await,
         Step::Readopt(agent) => run.rig.readopt(agent).await,
         Step::Release(machine) => release(run, machine).await,
         Step::Hold(server) => run.rig.command(Intent::Hold { server: server.clone(), reason: REASON.to_owned() }).await.map(drop),

@@ -1,0 +1,89 @@
+//! What happens to the agents of a lab that are processes beside their devices.
+
+use std::path::Path;
+
+use lab::agents;
+use lab::exec::Exec;
+use lab::names::BOOT_SERVICE;
+use lab::services::{Ready, Service};
+use serde_json::Value;
+
+use crate::limits::READY;
+use crate::run::Run;
+use crate::script::Mishap;
+use crate::trouble::{Done, Trouble, at};
+
+/// What the second process on one gate file says as it ends.
+pub const TAKEN: &str = "in use by another process";
+/// Where a process on a copy listens: nobody knows of it.
+const ELSEWHERE: &str = "127.0.0.1:7454";
+
+fn argv(run: &Run<'_>, agent: &str, config: &Path) -> Vec<String> {
+    let program = if agent == BOOT_SERVICE { "understudy-boot" } else { "understudy-agent" };
+    let program = run.places.program(program).display().to_string();
+    vec![program, "--config".to_owned(), config.display().to_string()]
+}
+
+/// Something happens to an agent.
+pub fn befall(run: &Run<'_>, agent: &str, mishap: Mishap) -> Done {
+    let mut hand = run.rig.hand()?;
+    match mishap {
+        Mishap::Dies => Ok(hand.kill(agent).map(drop)?),
+        Mishap::Returns => Ok(hand.start(agent).map(drop)?),
+        Mishap::Forgets => {
+            hand.kill(agent)?;
+            lose_memory(run, agent)?;
+            Ok(hand.start(agent).map(drop)?)
+        }
+        Mishap::TwiceInVain => twice(run, agent),
+        Mishap::OnACopy => on_a_copy(run, agent),
+    }
+}
+
+/// Everything that the agent wrote itself is gone.
+fn lose_memory(run: &Run<'_>, agent: &str) -> Done {
+    let folder = agents::folder(&run.rig.run, agent);
+    let given = [folder.join("agent.json"), agents::bundle(&run.rig.run, agent)];
+    for entry in at(&folder, std::fs::read_dir(&folder))? {
+        let path = at(&folder, entry)?.path();
+        if path.is_file() && !given.contains(&path) {
+            at(&path, std::fs::remove_file(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// A second process where the first one lies; it has to end by itself, and say why.
+fn twice(run: &Run<'_>, agent: &str) -> Done {
+    let argv = argv(run, agent, &agents::folder(&run.rig.run, agent).join("agent.json"));
+    let (line, mut told) = (argv.join(" "), String::new());
+    let exec = Exec { argv, timeout_ms: u64::try_from(READY.as_millis()).ok(), ..Exec::default() };
+    let end = run.rig.hand()?.exec_with(exec, |_, text| told.push_str(text))?;
+    if !end.is_success() && told.contains(TAKEN) {
+        return Ok(());
+    }
+    Err(Trouble::Wrong(format!("`{line}` is to be refused, since its gate file is in use: {end}; {told}")))
+}
+
+/// A second process on a copy of all that the first one has, with another address to listen on; over when it serves.
+fn on_a_copy(run: &Run<'_>, agent: &str) -> Done {
+    let name = format!("{agent}-copy");
+    let (from, to) = (agents::folder(&run.rig.run, agent), agents::folder(&run.rig.run, &name));
+    at(&to, std::fs::create_dir_all(&to))?;
+    for entry in at(&from, std::fs::read_dir(&from))? {
+        let path = at(&from, entry)?.path();
+        if let (true, Some(file)) = (path.is_file(), path.file_name()) {
+            at(&path, std::fs::copy(&path, to.join(file)))?;
+        }
+    }
+    let config = to.join("agent.json");
+    let text = at(&config, std::fs::read_to_string(&config))?.replace(&from.display().to_string(), &to.display().to_string());
+    let mut value: Value = serde_json::from_str(&text).map_err(|error| Trouble::Wrong(format!("{agent}: {error}")))?;
+    if let Some(listen) = value.get_mut("listen") {
+        *listen = Value::String(ELSEWHERE.to_owned());
+    }
+    at(&config, std::fs::write(&config, value.to_string()))?;
+    let ready = ELSEWHERE.parse().ok().map(Ready::Tcp);
+    run.rig.hand()?.add(Service { name, argv: argv(run, agent, &config), ready, ..Service::default() })?;
+    Ok(())
+}
