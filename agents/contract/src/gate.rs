@@ -193,7 +193,7 @@ impl<D: Device + 'static> Gate<D> {
         let Request { token, action } = request;
         let token = token.ok_or_else(|| rules::refused("no token: a command that changes something needs one"))?;
         loop {
-            match self.inner.admit(&token, &action)? {
+            match self.inner.admit(&token, &action).inspect_err(|refusal| inner::tell(&token, &action, refusal))? {
                 Admission::Answer(answer) => return answer,
                 Admission::Durably { serial, answer } => {
                     self.inner.persist(serial).await.map_err(|error| inner::not_written(&error))?;

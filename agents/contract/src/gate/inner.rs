@@ -74,6 +74,14 @@ pub(crate) fn not_written(error: &io::Error) -> AgentError {
     refused(format!("the agent cannot write its gate file ({error}): free its disk or mend it, then retry"))
 }
 
+/// Whoever reads this agent's log must find that somebody else commands it: another estate, another store, or one that time has passed.
+pub(crate) fn tell(token: &Token, action: &Action, refusal: &AgentError) {
+    if matches!(refusal, AgentError::LowerEpoch { .. } | AgentError::Foreign { .. }) {
+        let Token { estate, plan, step, op, .. } = token;
+        tracing::warn!(%estate, %plan, step, %op, resources = ?action.resources(), reason = %refusal, "not obeyed");
+    }
+}
+
 /// Waits for a command's outcome.
 pub(crate) async fn outcome_of(mut ended: Ended) -> Result<Answer, AgentError> {
     let lost = || AgentError::Unreachable { reason: "the agent is stopping: whether it happened is unknown".to_owned() };

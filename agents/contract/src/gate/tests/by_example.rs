@@ -394,3 +394,34 @@ async fn standing_settings_go_back_to_the_driver_bars_first() {
     let actions: Vec<_> = restored.into_iter().map(|standing| standing.action).collect();
     assert_eq!(actions, vec![Some(bar_port()), Some(free)]);
 }
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_not_obeyed_stands_in_the_log_and_who_has_to_wait_does_not() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let bench = Bench::new();
+    let told = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap().matches("not obeyed").count();
+    bench.send(3, 1, power_off()).await.unwrap();
+    assert!(bench.send(3, 2, power_on()).await.is_err_and(|error| error.is_refusal()), "it is barred");
+    assert_eq!(told(), 0);
+    let stranger = Token { estate: EstateUuid("x".into()), ..bench.token(4, 1) };
+    assert!(bench.gate.call(Request { token: Some(stranger), action: power_off() }).await.is_err());
+    assert!(bench.send(2, 1, power_off()).await.is_err(), "a lower epoch");
+    assert_eq!(told(), 2);
+}
