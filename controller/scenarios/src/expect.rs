@@ -9,6 +9,7 @@ use lab::names::{Machine, ROLES};
 use vocabulary::{MachineId, ServerId};
 
 use crate::limits::LOOK;
+use crate::rivals;
 use crate::run::{Run, until};
 use crate::script::Expectation;
 use crate::signals;
@@ -40,6 +41,7 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
         Expectation::Barred(machine, within) => barred(run, machine, *within),
         Expectation::Alarm(code, within) => alarm(run, code, *within),
         Expectation::LeaseRenewed(machine, within) => lease_renewed(run, machine, *within),
+        Expectation::NotObeyed(rival, within) => rivals::not_obeyed(run, *rival, *within),
         Expectation::AtTarget(server, shown, within) => storage::shows(run, server, *shown, *within),
         Expectation::EffectiveAtMost(number) => run.judged()?.effective_at_most(*number),
         Expectation::AcknowledgedRecovered => run.judged()?.acknowledged_recovered(),

@@ -23,6 +23,7 @@ pub mod oracle;
 pub mod places;
 pub mod product;
 pub mod rig;
+pub mod rivals;
 pub mod run;
 pub mod screen;
 pub mod script;

@@ -35,9 +35,33 @@ use crate::signals;
 use crate::storage;
 use crate::trouble::{Done, Trouble, at};
 
-/// The controller's name in the lab's process table.
-pub const SERVE: &str = "serve";
+/// A controller: its name in the lab's process table, and its places in the run folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Serve {
+    /// Its name.
+    pub name: &'static str,
+    /// The folder of its store.
+    pub state: &'static str,
+    /// That of its documents.
+    pub estate: &'static str,
+    /// Its socket.
+    pub socket: &'static str,
+}
+
+/// The first controller.
+pub const SERVE: Serve = Serve { name: "serve", state: "state", estate: "estate", socket: "api.sock" };
 const WEB_PORT: u16 = 80;
+
+/// Controllers that are not ours.
+#[derive(Default)]
+pub struct Rivals {
+    /// The one that stood still while another took its place.
+    pub stale: Option<Product>,
+    /// That of another estate.
+    pub stranger: Option<Product>,
+    /// How long the storage agent's log was before a rival asked it.
+    pub log_before: usize,
+}
 
 /// A raised data centre.
 pub struct Rig {
@@ -53,6 +77,10 @@ pub struct Rig {
     pub oracle: Oracle,
     /// How it was set up.
     pub setup: Setup,
+    /// The controller's process.
+    pub serve: Serve,
+    /// Controllers that are not ours.
+    pub rivals: Rivals,
     lab: LabProcess,
 }
 
@@ -114,7 +142,10 @@ impl Rig {
         wait_for_door(&mut lab, &run)?;
         tell("switch, storage and BMCs are up");
         match furnish(places, &run, setup, tell) {
-            Ok((product, eyes, consoles, oracle)) => Ok(Rig { run, product, eyes, consoles, oracle, setup: setup.clone(), lab }),
+            Ok((product, eyes, consoles, oracle)) => {
+                let (setup, rivals) = (setup.clone(), Rivals::default());
+                Ok(Rig { run, product, eyes, consoles, oracle, setup, serve: SERVE, rivals, lab })
+            }
             Err(trouble) => {
                 let to = places.failed().join(name);
                 Err(match keep_logs(&run, &lab.words(), &to) {
@@ -153,7 +184,7 @@ impl Rig {
 
     /// Starts the controller again, with further arguments.
     pub fn start_controller(&self, places: &Places, more: &[&str]) -> Done {
-        self.hand()?.add(serve_row(places, &self.run, more))?;
+        self.hand()?.add(serve_row(places, &self.run, &self.serve, more))?;
         Ok(())
     }
 
@@ -161,14 +192,14 @@ impl Rig {
     pub fn controller_runs(&self) -> Done<bool> {
         let all: Vec<lab::services::Standing> = serde_json::from_value(self.hand()?.ask(&lab::control::Request::Services)?)
             .map_err(|error| Trouble::Wrong(format!("the lab's table of services: {error}")))?;
-        Ok(all.iter().any(|row| row.name == SERVE && row.pid.is_some()))
+        Ok(all.iter().any(|row| row.name == self.serve.name && row.pid.is_some()))
     }
 
     /// Ends the controller, the boot service and the storage agent, which would put right what is done by hand. Servers run on.
     pub fn take_product_away(&self) -> Done {
         let mut hand = self.hand()?;
         if self.controller_runs()? {
-            hand.kill(SERVE)?;
+            hand.kill(self.serve.name)?;
         }
         for agent in [BOOT_SERVICE, STORAGE_AGENT] {
             hand.kill(agent)?;
@@ -190,8 +221,8 @@ impl Rig {
 
 /// Starts the judge, the controller and its agents.
 fn furnish(places: &Places, run: &Path, setup: &Setup, tell: &dyn Fn(&str)) -> Done<(Product, Eyes, Consoles, Oracle)> {
-    let product = Product::at(&places.program("understudy"), &run.join("api.sock"))?;
-    prepare_estate(&product, run, setup)?;
+    let product = Product::at(&places.program("understudy"), &run.join(SERVE.socket))?;
+    prepare_estate(&product, run, &SERVE, setup)?;
     let mut client = Client::connect(run)?;
     let oracle = Oracle::start(&mut client, places, run, setup)?;
     let wrong = |error: String| Trouble::Wrong(error);
@@ -200,7 +231,7 @@ fn furnish(places: &Places, run: &Path, setup: &Setup, tell: &dyn Fn(&str)) -> D
         let row = lab::ipmi::service(run, &packages, &places.program("bmc-sim"), machine);
         client.add(row.map_err(|error| wrong(error.to_string()))?)?;
     }
-    client.add(serve_row(places, run, &[]))?;
+    client.add(serve_row(places, run, &SERVE, &[]))?;
     product.follow();
     enrol_agents(&product, &mut client, run, setup)?;
     tell("the controller and its agents trust each other");
@@ -297,8 +328,8 @@ fn wait_for_door(lab: &mut LabProcess, run: &Path) -> Done {
 }
 
 /// The product's own example estate, made to fit, with the BMCs' password.
-fn prepare_estate(product: &Product, run: &Path, setup: &Setup) -> Done {
-    let (folder, state) = (run.join("estate"), run.join("state"));
+pub fn prepare_estate(product: &Product, run: &Path, serve: &Serve, setup: &Setup) -> Done {
+    let (folder, state) = (run.join(serve.estate), run.join(serve.state));
     let words = |path: &Path| path.display().to_string();
     product.offline(&["estate", "init", &words(&folder), "--state", &words(&state), "--lab"])?;
     estate::adapt(&folder, setup)?;
@@ -306,17 +337,18 @@ fn prepare_estate(product: &Product, run: &Path, setup: &Setup) -> Done {
     product.offline(&["estate", "check", &words(&folder), "--lab"]).map(drop)
 }
 
-fn serve_row(places: &Places, run: &Path, more: &[&str]) -> Service {
+/// The row of a controller in the lab's process table.
+pub fn serve_row(places: &Places, run: &Path, serve: &Serve, more: &[&str]) -> Service {
     let words = |path: PathBuf| path.display().to_string();
     let mut argv = vec![words(places.program("understudy")), "serve".to_owned()];
-    for (flag, path) in [("--state", "state"), ("--estate", "estate"), ("--socket", "api.sock")] {
+    for (flag, path) in [("--state", serve.state), ("--estate", serve.estate), ("--socket", serve.socket)] {
         argv.extend([flag.to_owned(), words(run.join(path))]);
     }
     argv.extend(more.iter().map(|word| (*word).to_owned()));
     Service {
-        name: SERVE.to_owned(),
+        name: serve.name.to_owned(),
         argv,
-        ready: Some(Ready::Unix(run.join("api.sock"))),
+        ready: Some(Ready::Unix(run.join(serve.socket))),
         ready_within_ms: Some(u64::try_from(READY.as_millis()).unwrap_or(u64::MAX)),
         ..Service::default()
     }

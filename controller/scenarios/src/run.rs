@@ -13,7 +13,7 @@ use crate::eyes;
 use crate::hand;
 use crate::limits::LOOK;
 use crate::places::Places;
-use crate::rig::{Rig, SERVE, servers};
+use crate::rig::{Rig, servers};
 use crate::script::Scenario;
 use crate::signals;
 use crate::trouble::{Done, Trouble, at};
@@ -117,7 +117,7 @@ impl Run<'_> {
 
     pub fn restart_controller(&self, crash_after: Option<&str>) -> Done {
         if self.rig.controller_runs()? {
-            self.rig.hand()?.stop(SERVE)?;
+            self.rig.hand()?.stop(self.rig.serve.name)?;
         }
         let more: Vec<&str> = crash_after.into_iter().flat_map(|stage| ["--crash-after", stage]).collect();
         self.rig.start_controller(self.places, &more)
@@ -134,9 +134,9 @@ impl Run<'_> {
     /// The state folder is lost with the controller; what the backup makes of it takes its place.
     pub fn restore_controller(&self) -> Done {
         if self.rig.controller_runs()? {
-            self.rig.hand()?.kill(SERVE)?;
+            self.rig.hand()?.kill(self.rig.serve.name)?;
         }
-        let (file, state) = (self.rig.run.join("backup"), self.rig.run.join("state"));
+        let (file, state) = (self.rig.run.join("backup"), self.rig.run.join(self.rig.serve.state));
         at(&state, std::fs::remove_dir_all(&state))?;
         self.rig.product.offline(&["restore", &file.display().to_string(), "--state", &state.display().to_string()])?;
         self.rig.start_controller(self.places, &[])

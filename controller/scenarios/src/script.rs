@@ -4,6 +4,7 @@
 //! is to run against a simulated one.
 
 mod read;
+mod rivals;
 mod storage;
 mod words;
 
@@ -148,6 +149,8 @@ pub enum Step {
     BackUp,
     /// The controller's machine is lost with all that was on it; the last backup is restored elsewhere, and the controller started on that.
     RestoreController,
+    /// Something becomes of a controller beside the one that is ours.
+    Rival(Beside),
     /// A person has the restored store adopted.
     Adopt,
     /// A server restarts from inside.
@@ -227,6 +230,28 @@ pub enum Shown {
     Writes,
 }
 
+/// What becomes of a controller beside the one that is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Ours stands still.
+    Stops,
+    /// The last backup is restored beside it, into a folder of its own; the controller that is started on that is ours from now on.
+    Restored,
+    /// The one that stood still goes on.
+    GoesOn,
+    /// The controller of another estate comes, whose documents name the same equipment, takes in what it finds and starts its servers.
+    Comes,
+}
+
+/// A controller that is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rival {
+    /// The one that stood still while another took its place.
+    Stale,
+    /// That of another estate.
+    Estate,
+}
+
 /// What happens to the networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disturbance {
@@ -269,6 +294,8 @@ pub enum Expectation {
     Alarm(String, Duration),
     /// A machine's lease of its address was renewed.
     LeaseRenewed(MachineId, Duration),
+    /// A rival's commands are not obeyed, by its own record and by the storage agent's word.
+    NotObeyed(Rival, Duration),
     /// The storage target shows this of a server's volume.
     AtTarget(ServerId, Shown, Duration),
     /// Never more machines than this were effective for one server at once.

@@ -12,7 +12,7 @@ use crate::expect;
 use crate::limits::REASON;
 use crate::manner::quirks;
 use crate::network;
-use crate::rig::SERVE;
+use crate::rivals;
 use crate::run::{Run, until};
 use crate::script::{Numbered, Step};
 use crate::signals;
@@ -76,10 +76,11 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
             let words: Vec<&str> = words.into_iter().chain(["--reason", REASON, "--yes"]).collect();
             run.rig.product.command(&words).map(drop)
         }
-        Step::KillController => Ok(run.rig.hand()?.kill(SERVE).map(drop)?),
+        Step::KillController => Ok(run.rig.hand()?.kill(run.rig.serve.name).map(drop)?),
         Step::RestartController(stage) => run.restart_controller(stage.map(|stage| stage.name())),
         Step::BackUp => run.back_up(),
         Step::RestoreController => run.restore_controller(),
+        Step::Rival(what) => rivals::befall(run, *what),
         Step::Adopt => run.rig.product.command(&["adopt", "--yes", "--reason", REASON]).map(drop),
         Step::Reboot(server) => run.tell_server(server, "/reboot"),
         Step::Crash(server) => run.tell_server(server, "/crash"),

@@ -9,6 +9,7 @@ pub mod expect;
 pub mod eyes;
 pub mod network;
 pub mod rig;
+pub mod rivals;
 pub mod run;
 pub mod steps;
 pub mod storage;

@@ -103,6 +103,7 @@ passes! {
     write_in_flight = "write-in-flight",
     two_paths = "two-paths",
     agent_doubled = "agent-doubled",
+    second_estate = "second-estate",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -287,6 +288,12 @@ fn an_agent_on_a_copy_is_not_found_yet() {
     let one = played(&scenario, 1);
     let Err(reason) = &one.ended else { panic!("it passed, and belongs into the library: {}", whole(&one)) };
     assert!(reason.contains("wait 60 records of web1"), "{reason}\n{}", whole(&one));
+}
+
+#[test]
+fn a_rival_that_does_not_come_is_refused_nothing() {
+    let absent = [("second estate comes\n", "")];
+    fails("second-estate", &absent, unchanged, ": expect second estate refused", "there is no such controller");
 }
 
 #[test]

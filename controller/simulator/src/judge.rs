@@ -88,6 +88,8 @@ struct Inner {
     fabric: Fabric,
     target: Target,
     store: Platter,
+    /// Stores whose place another took beside them: whoever still has one may record in it.
+    stores_before: Vec<Platter>,
     book: Book,
     courses: BTreeMap<ServerId, Course>,
     /// Overlaps that were told, as violations or as a foreign hand's, by their begin.
@@ -116,6 +118,8 @@ struct Inner {
     handed_out: BTreeSet<String>,
     /// What each agent did last.
     last: BTreeMap<AgentId, Request>,
+    /// How many commands each agent did not obey, as those of another estate, another store or an older plan.
+    refusals: BTreeMap<AgentId, u64>,
     /// Power commands that were asked for and have not come to the BMC yet.
     wanted: BTreeMap<(MachineId, &'static str), BTreeSet<OpId>>,
     /// How many records there were when a controller of this store was started.
@@ -160,6 +164,19 @@ impl Judge {
         inner.read_store();
         inner.read = records as u64;
         inner.lives.retain(|begun| *begun <= records);
+    }
+
+    /// A store beside the one before is the estate's from now on; it was made of a backup of so many records.
+    pub fn follows(&self, store: Platter, records: usize) {
+        self.restores(records);
+        let mut inner = self.inner();
+        let before = std::mem::replace(&mut inner.store, store);
+        inner.stores_before.push(before);
+    }
+
+    /// How many commands an agent did not obey since the begin, as those of another estate, another store or an older plan.
+    pub fn refusals(&self, agent: &AgentId) -> u64 {
+        self.inner().refusals.get(agent).copied().unwrap_or_default()
     }
 
     /// Overlaps that foreign hands made and that ended in time.

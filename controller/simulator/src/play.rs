@@ -1,7 +1,7 @@
 //! One world from its begin to its end: everything is taken in and started, the seed's fate befalls it, then all mishaps end, and every server
 //! must come to rest: running, or held for a reason that has a name. Must never help the controller: it does what others do.
 
-mod another;
+pub mod another;
 mod deeds;
 mod estates;
 mod outlets;

@@ -227,6 +227,15 @@ impl Site {
         Ok(())
     }
 
+    /// A backup is restored beside the store, which stays as it is for whoever still has it: the next controller runs on the restored one.
+    pub fn restore_beside(&mut self, backup: &Copy) -> Result<(), Fault> {
+        let mut store = Platter::from(backup);
+        store.restore(backup, WallTime(crate::wall(&self.wall).0))?;
+        self.judge.follows(store.clone(), backup.len());
+        (self.store, self.disk) = (store, Disk::default());
+        Ok(())
+    }
+
     /// Starts another one beside it, on a copy of its store and of all that lies with it: a restored backup, a cloned machine.
     pub fn double_controller(&mut self) -> Result<Controller, Fault> {
         self.start_on(&Platter::from(&self.store.copy()), &self.disk.copy(), None)

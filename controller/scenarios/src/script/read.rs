@@ -1,8 +1,9 @@
 //! Reads a scenario from its text. Every fault is told with its line, all of them at once; nothing is guessed.
 
+use super::rivals;
 use super::storage;
 use super::words::{Complaint, Words};
-use super::{Disturbance, Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
+use super::{Beside, Disturbance, Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
 use crate::limits::{BARRED_AGAIN, MOVED, POST_MAX, SCENARIO_BYTES_MAX, SEEN, SERVES};
 use lab::names::{BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGENT};
 use pipeline::record::Found;
@@ -143,8 +144,9 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         }
         "restore" => {
             words.word("serve")?;
-            Step::RestoreController
+            if words.take(&["beside"]) { Step::Rival(Beside::Restored) } else { Step::RestoreController }
         }
+        "stop" | "stale" | "second" => Step::Rival(rivals::beside(verb, &mut words)?),
         "adopt" => Step::Adopt,
         "reboot" => Step::Reboot(words.parsed("a server")?),
         "crash" => Step::Crash(words.parsed("a server")?),
@@ -166,7 +168,7 @@ fn start(words: &mut Words<'_>) -> Result<Step, Complaint> {
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, stop, stale, second estate, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
 
 fn press(words: &mut Words<'_>) -> Result<Step, Complaint> {
     words.word("power")?;
@@ -423,6 +425,9 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
     }
     if words.take(&["acknowledged", "recovered"]) {
         return Ok(Expectation::AcknowledgedRecovered);
+    }
+    if let Some(rival) = rivals::refused(words) {
+        return Ok(Expectation::NotObeyed(rival, words.within(SEEN)?));
     }
     if words.take(&["split", "brain", "caught"]) {
         return Ok(Expectation::SplitBrainCaught);

@@ -14,6 +14,7 @@ use crate::expect::words;
 use crate::limits::LOOK;
 use crate::script::Expectation;
 use crate::trouble::{Done, Trouble};
+use crate::world::rivals;
 use crate::world::run::Run;
 use crate::world::storage;
 use crate::world::wait::until;
@@ -48,6 +49,7 @@ pub async fn check(run: &mut Run, expectation: &Expectation) -> Done {
         Expectation::Barred(machine, within) => barred(run, machine, *within).await,
         Expectation::Alarm(code, within) => alarm(run, code, *within).await,
         Expectation::LeaseRenewed(machine, within) => lease_renewed(run, machine, *within).await,
+        Expectation::NotObeyed(rival, within) => rivals::not_obeyed(run, *rival, *within).await,
         Expectation::AtTarget(server, shown, within) => storage::shows(run, server, *shown, *within).await,
         Expectation::EffectiveAtMost(number) => run.rig.judged().effective_at_most(*number),
         Expectation::AcknowledgedRecovered => run.rig.judged().acknowledged_recovered(),

@@ -13,7 +13,7 @@ use pipeline::event::Intent;
 use pipeline::stage::Stage;
 use simulator::agents::{AgentHost, Fault};
 use simulator::site::{Controller, Site};
-use simulator::store::Copy;
+use simulator::store::{Copy, Platter};
 use tokio::time::Instant;
 use vocabulary::power::PowerState;
 use vocabulary::{AgentId, EstateUuid, Lineage, PlanId};
@@ -27,7 +27,7 @@ use crate::world::eyes::Eyes;
 use crate::world::wait::until;
 
 /// Who commands: the operator in front of it.
-const OPERATOR: &str = "uid 0";
+pub(super) const OPERATOR: &str = "uid 0";
 /// What every person waits at least before the first command.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -42,6 +42,12 @@ pub struct Rig {
     controller: Option<Controller>,
     /// The last backup of the store.
     backup: Option<Copy>,
+    /// A controller that stood still while another took its place.
+    pub stale: Option<Controller>,
+    /// The controller of another estate.
+    pub stranger: Option<Controller>,
+    /// How many commands the storage agent had not obeyed before a rival asked it.
+    pub refused_before: u64,
     /// Agents that run where nobody knows of them.
     pub doubled: Vec<AgentHost>,
 }
@@ -75,7 +81,17 @@ impl Rig {
         change(&mut site);
         tell("switch, storage and BMCs are up");
         let eyes = Eyes::open(&site);
-        let mut rig = Rig { site, eyes, setup: setup.clone(), controller: None, backup: None, doubled: Vec::new() };
+        let mut rig = Rig {
+            site,
+            eyes,
+            setup: setup.clone(),
+            controller: None,
+            backup: None,
+            stale: None,
+            stranger: None,
+            refused_before: 0,
+            doubled: Vec::new(),
+        };
         rig.start_controller(None).await?;
         rig.enrol_agents().await?;
         tell("the controller and its agents trust each other");
@@ -129,11 +145,7 @@ impl Rig {
 
     /// What the controller's API uses; an error while it is away.
     pub fn handle(&self) -> Done<&Handle> {
-        self.controller
-            .as_ref()
-            .filter(|controller| controller.life.is_alive())
-            .map(|controller| &controller.handle)
-            .ok_or_else(away)
+        self.controller.as_ref().filter(|controller| controller.life.runs()).map(|controller| &controller.handle).ok_or_else(away)
     }
 
     /// What the controller sees of production by itself; an error while it is away.
@@ -214,6 +226,21 @@ impl Rig {
         self.start_controller(None).await
     }
 
+    /// The controller stands still.
+    pub fn stop_controller(&self) {
+        if let Some(controller) = &self.controller {
+            controller.life.stop();
+        }
+    }
+
+    /// What the backup makes is ours from now on; whoever has the store that was keeps it.
+    pub async fn restore_beside(&mut self) -> Done {
+        let backup = self.backup.clone().ok_or_else(|| Trouble::Wrong("there is no backup".to_owned()))?;
+        self.stale = self.controller.take();
+        self.site.restore_beside(&backup).map_err(not_up)?;
+        self.start_controller(None).await
+    }
+
     /// A person has the restored store adopted.
     pub async fn adopt(&self) -> Done {
         let handle = self.handle()?;
@@ -270,13 +297,14 @@ impl Rig {
         verdict
     }
 
-    /// What the controller recorded, as sentences.
+    /// What the controller recorded, as sentences; after that what its rivals did.
     pub fn story(&self) -> Vec<String> {
-        let entries = self.site.store.entries();
-        let told = entries
-            .iter()
-            .map(api::story::tell)
-            .map(|WatchView { revision, at, kind, text, .. }| format!("{revision:>5} {at} {kind}: {text}"));
-        told.collect()
+        let told = |of: &str, store: &Platter| -> Vec<String> {
+            let line = |WatchView { revision, at, kind, text, .. }| format!("{revision:>5} {at} {of}{kind}: {text}");
+            store.entries().iter().map(api::story::tell).map(line).collect()
+        };
+        let rivals = [("stale ", &self.stale), ("stranger ", &self.stranger)];
+        let rivals = rivals.iter().filter_map(|(of, rival)| Some(told(of, &rival.as_ref()?.store)));
+        std::iter::once(told("", &self.site.store)).chain(rivals).flatten().collect()
     }
 }

@@ -14,6 +14,7 @@ use crate::trouble::{Done, Trouble};
 use crate::world::agents;
 use crate::world::expect;
 use crate::world::network;
+use crate::world::rivals;
 use crate::world::run::{Act, Run};
 use crate::world::storage;
 use crate::world::wait::until;
@@ -78,6 +79,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
             Ok(())
         }
         Step::RestoreController => run.rig.restore_controller().await,
+        Step::Rival(what) => rivals::befall(run, *what).await,
         Step::Adopt => run.rig.adopt().await,
         Step::Reboot(server) => run.befall(server, Accident::Reboot),
         Step::Crash(server) => run.befall(server, Accident::Crash),

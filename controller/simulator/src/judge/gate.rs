@@ -5,6 +5,8 @@
 use super::{Inner, Judge};
 use async_trait::async_trait;
 use contract::agent::{Client, Readopt};
+use journal::Entry;
+use pipeline::record::Fact;
 use std::sync::Arc;
 use std::time::Instant;
 use vocabulary::power::{MachineReading, PowerState};
@@ -45,7 +47,7 @@ impl Client for Witness {
         let done = request.clone();
         let answer = self.inner.call(request).await;
         match &answer {
-            Err(error) if error.is_refusal() => self.judge.refused(&token, power.as_ref()),
+            Err(error) if error.is_refusal() => self.judge.refused(&self.agent, error, &token, power.as_ref()),
             Err(_) => self.judge.tried(&self.agent, &token, recorded),
             Ok(_) => {
                 self.judge.acted(&self.agent, &token, &resources, &before);
@@ -122,7 +124,9 @@ impl Judge {
         if !inner.intents.contains(&token.op) {
             inner.read_store();
         }
-        inner.intents.contains(&token.op)
+        // whoever lost his place records beside
+        let of_it = |entry: &Entry| matches!(&entry.record.fact, Fact::Intent { op, .. } if *op == token.op);
+        inner.intents.contains(&token.op) || inner.stores_before.iter().any(|store| store.entries().iter().any(of_it))
     }
 
     /// An agent's gate has let this command pass, whatever became of it.
@@ -168,8 +172,11 @@ impl Judge {
     }
 
     /// Nothing was done for it.
-    fn refused(&self, token: &Token, power: Option<&Power>) {
+    fn refused(&self, agent: &AgentId, error: &AgentError, token: &Token, power: Option<&Power>) {
         let mut inner = self.inner();
+        if matches!(error, AgentError::LowerEpoch { .. } | AgentError::Foreign { .. }) {
+            *inner.refusals.entry(agent.clone()).or_default() += 1;
+        }
         if let Some(ops) = power.and_then(|power| inner.wanted.get_mut(power)) {
             ops.remove(&token.op);
         }

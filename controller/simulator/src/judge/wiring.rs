@@ -91,6 +91,8 @@ impl Judge {
             wanted: BTreeMap::new(),
             handed_out: BTreeSet::new(),
             last: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            stores_before: Vec::new(),
             bmcs: door.machines.iter().map(|(name, _, bmc)| (name.clone(), bmc.clone())).collect(),
             lives: Vec::new(),
             racks: door.racks,

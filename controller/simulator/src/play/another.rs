@@ -4,7 +4,7 @@
 use contract::agent::Client;
 use std::sync::Arc;
 use std::time::Duration;
-use vocabulary::request::{Action, Answer, Request, Token};
+use vocabulary::request::{Action, AgentError, Answer, Request, Token};
 use vocabulary::{Epoch, EstateUuid, Lineage, OpId, PlanId};
 
 /// From where on it numbers its commands.
@@ -18,17 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// In whose name somebody asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Name {
+pub enum Name {
     /// Another plan's, which has drawn the same epoch.
     Plan,
     /// Another estate's.
     Estate,
 }
 
-/// Wants of an agent what it did last.
-pub(super) async fn ask(client: Arc<dyn Client>, Request { token, action }: Request, name: Name) {
+/// Wants of an agent what it did last; `None` if it does not even say hello.
+pub async fn ask(client: Arc<dyn Client>, Request { token, action }: Request, name: Name) -> Option<Result<Answer, AgentError>> {
     let hello = tokio::time::timeout(PATIENCE, client.call(Request { token: None, action: Action::Hello })).await;
-    let (Ok(Ok(Answer::Hello(hello))), Some(token)) = (hello, token) else { return };
+    let (Ok(Ok(Answer::Hello(hello))), Some(token)) = (hello, token) else { return None };
     let (agent_boot, expires_tick) = (hello.boot, hello.tick.saturating_add(EXPIRES));
     let token = match name {
         Name::Plan => Token {
@@ -45,6 +45,5 @@ pub(super) async fn ask(client: Arc<dyn Client>, Request { token, action }: Requ
             Token { estate, lineage, plan: PlanId(epoch), epoch, op, agent_boot, expires_tick, ..token }
         }
     };
-    // whoever asks does not care
-    let _ = client.call(Request { token: Some(token), action }).await;
+    Some(client.call(Request { token: Some(token), action }).await)
 }
