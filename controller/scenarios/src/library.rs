@@ -59,6 +59,7 @@ const FILES: &[(&str, &str)] = files![
     "two-paths",
     "agent-doubled",
     "second-estate",
+    "stale-controller",
 ];
 
 /// The names.

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lab::control::Request;
+use lab::exec::Exec;
 use lab::names::{BOOT_SERVICE, MACHINES_MAX, Machine, SERVERS, STORAGE_AGENT, SWITCH_AGENT, server};
 
+use crate::limits::READY;
 use crate::product::Product;
 use crate::rig::{SERVE, Serve, prepare_estate, serve_row};
 use crate::run::{Run, until};
@@ -21,6 +23,8 @@ const STRANGER: Serve =
 pub const HELLO: Duration = Duration::from_secs(5);
 /// See [`HELLO`].
 pub const TAKEN_IN: Duration = Duration::from_secs(30);
+/// What a second controller on one store says as it ends.
+pub const HELD: &str = " is held by ";
 /// By which words an agent tells in its log that it does not obey a command, or does not even listen to who sends it.
 const TOLD: [&str; 2] = ["not obeyed", "TLS: "];
 
@@ -42,8 +46,22 @@ pub fn befall(run: &mut Run<'_>, what: Beside) -> Done {
             run.rig.rivals.log_before = log(run)?.len();
             signal(run, SERVE, "CONT")
         }
+        Beside::SecondInVain => second(run),
         Beside::Comes => comes(run),
     }
+}
+
+/// On the folder of ours; it has to end by itself, and name who has that.
+fn second(run: &Run<'_>) -> Done {
+    let second = Serve { socket: "second.sock", ..run.rig.serve };
+    let argv = serve_row(run.places, &run.rig.run, &second, &[]).argv;
+    let (line, mut told) = (argv.join(" "), String::new());
+    let exec = Exec { argv, timeout_ms: u64::try_from(READY.as_millis()).ok(), ..Exec::default() };
+    let end = run.rig.hand()?.exec_with(exec, |_, text| told.push_str(text))?;
+    if !end.is_success() && told.contains(HELD) {
+        return Ok(());
+    }
+    Err(Trouble::Wrong(format!("`{line}` is to be refused, since its store is in use: {end}; {told}")))
 }
 
 fn signal(run: &Run<'_>, serve: Serve, signal: &str) -> Done {

@@ -239,6 +239,8 @@ pub enum Beside {
     Restored,
     /// The one that stood still goes on.
     GoesOn,
+    /// Another is started on the folder of ours, and is refused.
+    SecondInVain,
     /// The controller of another estate comes, whose documents name the same equipment, takes in what it finds and starts its servers.
     Comes,
 }

@@ -104,6 +104,7 @@ passes! {
     two_paths = "two-paths",
     agent_doubled = "agent-doubled",
     second_estate = "second-estate",
+    stale_controller = "stale-controller",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -294,6 +295,17 @@ fn an_agent_on_a_copy_is_not_found_yet() {
 fn a_rival_that_does_not_come_is_refused_nothing() {
     let absent = [("second estate comes\n", "")];
     fails("second-estate", &absent, unchanged, ": expect second estate refused", "there is no such controller");
+    let free = [("back up\nsecond serve", "back up\nkill serve\nsecond serve")];
+    fails("stale-controller", &free, unchanged, ": second serve in vain", "a second controller runs");
+    let stands_still = [("stale serve goes on\n", "")];
+    fails("stale-controller", &stands_still, unchanged, ": expect stale serve refused", "it has recorded none");
+}
+
+/// A controller that may be doubled must not have the gate of its BMCs inside: what was left behind still commands them.
+#[test]
+fn a_stale_controller_commands_the_bmcs_whose_gate_it_has() {
+    let reached = [("bmc m1 unreachable # the", "# the"), ("thaw m1\n", "")];
+    fails("stale-controller", &reached, unchanged, ": expect acknowledged recovered", "bmc acted on machine m1");
 }
 
 #[test]

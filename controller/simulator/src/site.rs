@@ -33,7 +33,7 @@ use vocabulary::power::Identity;
 use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, Secret, WallTime};
 use world::bmc::Ports;
 use world::bridge::Bridge;
-use world::disk::Disk;
+use world::disk::{Disk, Lock};
 use world::target::Target;
 use world::{Dice, Wall};
 
@@ -51,6 +51,8 @@ pub struct Controller {
     pub store: Platter,
     watchers: Vec<JoinHandle<()>>,
     core: JoinHandle<()>,
+    /// Of its store: it ends with this object, as that of a process ends with it.
+    _lock: Lock,
 }
 
 impl Controller {
@@ -218,6 +220,11 @@ impl Site {
         self.start_on(&self.store.clone(), &self.disk.clone(), crash_after)
     }
 
+    /// Starts another one where the first lies.
+    pub fn second_controller(&mut self) -> Result<Controller, Fault> {
+        self.start_on(&self.store.clone(), &self.disk.clone(), None)
+    }
+
     /// The store is lost, and made anew from a copy: with a lineage of its own, and nothing beside it. The controller must be dead.
     pub fn restore(&mut self, backup: &Copy) -> Result<(), Fault> {
         let now = WallTime(crate::wall(&self.wall).0);
@@ -248,6 +255,10 @@ impl Site {
     }
 
     fn start_on(&mut self, store: &Platter, disk: &Disk, crash_after: Option<Stage>) -> Result<Controller, Fault> {
+        let lock = disk.lock("store").ok_or_else(|| {
+            let (directory, holder) = ("the store".to_owned(), format!("controller life {}", self.lives));
+            journal::Error::Held { directory, holder }
+        })?;
         self.lives += 1;
         let life = Life::default();
         let eyes = self.eyes(life.clone());
@@ -281,7 +292,7 @@ impl Site {
         let watchers = assembled.watch();
         let Assembled { handle, core, receiver, .. } = assembled;
         let core = tokio::spawn(life.embody(core.run(receiver)));
-        Ok(Controller { handle, life, eyes, store: store.clone(), watchers, core })
+        Ok(Controller { handle, life, eyes, store: store.clone(), watchers, core, _lock: lock })
     }
 
     fn agents(

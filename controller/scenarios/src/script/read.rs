@@ -168,7 +168,7 @@ fn start(words: &mut Words<'_>) -> Result<Step, Complaint> {
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, stop, stale, second estate, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, stop, stale, second, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
 
 fn press(words: &mut Words<'_>) -> Result<Step, Complaint> {
     words.word("power")?;

@@ -11,7 +11,7 @@ use vocabulary::AgentId;
 use vocabulary::estate::{Estate, Mode};
 
 use crate::limits::COMMAND;
-use crate::rivals::{HELLO, TAKEN_IN, is_refusal};
+use crate::rivals::{HELD, HELLO, TAKEN_IN, is_refusal};
 use crate::script::{Beside, Rival};
 use crate::trouble::{Done, Trouble};
 use crate::world::rig::{OPERATOR, Rig, not_up};
@@ -29,6 +29,14 @@ pub async fn befall(run: &mut Run, what: Beside) -> Done {
             let stale = rig.stale.as_ref().ok_or_else(|| Trouble::Wrong("no controller stands still".to_owned()))?;
             stale.life.go_on();
         }
+        Beside::SecondInVain => match rig.site.second_controller() {
+            Ok(second) => {
+                second.kill();
+                return Err(Trouble::Wrong("a second controller runs on the folder of the first".to_owned()));
+            }
+            Err(fault) if fault.to_string().contains(HELD) => {}
+            Err(other) => return Err(not_up(other)),
+        },
         Beside::Comes => {
             rig.refused_before = refusals(rig)?;
             let stranger = rig.site.another_estate().map_err(not_up)?;
