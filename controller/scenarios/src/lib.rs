@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod bench;
+pub mod between;
 pub mod clock;
 pub mod command;
 pub mod console;

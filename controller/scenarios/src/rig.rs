@@ -23,6 +23,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use vocabulary::boot::{BootMethod, Firmware};
 
+use crate::between;
 use crate::console::Consoles;
 use crate::estate;
 use crate::eyes::Eyes;
@@ -32,7 +33,6 @@ use crate::places::Places;
 use crate::product::Product;
 use crate::script::{Outlets, Setup};
 use crate::signals;
-use crate::storage;
 use crate::trouble::{Done, Trouble, at};
 
 /// A controller: its name in the lab's process table, and its places in the run folder.
@@ -366,7 +366,7 @@ fn enrol_agents(product: &Product, client: &mut Client, run: &Path, setup: &Setu
         at(&config, std::fs::write(&config, value.to_string()))?;
     }
     if setup.headstrong {
-        storage::come_between(run)?;
+        between::come_between(run)?;
     }
     let own = run.join("sw1.bundle");
     product.command(&["agent", "enroll", SWITCH_AGENT, "--out", &own.display().to_string()])?;

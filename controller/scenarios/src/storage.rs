@@ -1,73 +1,33 @@
-//! What happens to the storage target of a lab.
-//!
-//! A target that does not do what it is asked is made by a script between the storage agent and the target's tool: it agrees or refuses,
-//! and does nothing, while a file says so. The daemon, its sessions, its exports and what it shows are the real ones.
+//! What happens to the storage target of a lab. The daemon, its sessions, its exports and what it shows are the real ones.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lab::agents;
 use lab::control::Request;
-use lab::names::{STORAGE_AGENT, TGT_CONTROL, TGTD};
+use lab::names::{TGT_CONTROL, TGTD};
 use lab::services::{Ready, Service, Standing};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use oracle::tgt;
-use serde_json::Value;
 use vocabulary::ServerId;
 
+use crate::between::{self, KEEPS_EXPORTS, KEEPS_SESSIONS};
 use crate::run::{Run, until};
 use crate::script::{AtTarget, Shown};
 use crate::trouble::{Done, Trouble, at};
 
-/// While this file is there, no session is ended.
-const KEEPS_SESSIONS: &str = "target-keeps-sessions";
-/// While this file is there, no logical unit is removed.
-const KEEPS_EXPORTS: &str = "target-keeps-exports";
 /// By what a second name of a volume's object is told from the first.
 pub const AGAIN: &str = ".again";
 /// The number of a colleague's own targets begins here; the agent takes higher ones from then on.
 const HIS_TARGETS: u32 = 900;
-/// Where the agent's configuration names the target's tool.
-const TOOL: &str = "/devices/storage/driver/tgt/tgtadm";
-
-/// The script, for this tool and the lab of this folder.
-fn script(run: &Path, tool: &str) -> String {
-    let (sessions, exports) = (run.join(KEEPS_SESSIONS), run.join(KEEPS_EXPORTS));
-    format!(
-        "#!/bin/sh\n\
-         case \" $* \" in\n\
-         *' --mode conn --op delete '*) if [ -e '{}' ]; then exit 0; fi ;;\n\
-         *' --mode logicalunit --op delete '*) if [ -e '{}' ]; then echo 'tgtadm: this logical unit is still active' >&2; exit 22; fi ;;\n\
-         esac\n\
-         exec '{tool}' \"$@\"\n",
-        sessions.display(),
-        exports.display()
-    )
-}
-
-/// Puts the script between the agent, which must not run yet, and the target's tool.
-pub fn come_between(run: &Path) -> Done {
-    let (config, between) = (agents::folder(run, STORAGE_AGENT).join("agent.json"), run.join("tgtadm"));
-    let mut value: Value = serde_json::from_slice(&at(&config, std::fs::read(&config))?)
-        .map_err(|error| Trouble::Wrong(format!("the storage agent's configuration: {error}")))?;
-    let place =
-        value.pointer_mut(TOOL).ok_or_else(|| Trouble::Wrong("the storage agent's configuration has no tool".to_owned()))?;
-    let tool = place.as_str().unwrap_or_default().to_owned();
-    *place = Value::String(between.display().to_string());
-    at(&between, std::fs::write(&between, script(run, &tool)))?;
-    at(&between, std::fs::set_permissions(&between, std::fs::Permissions::from_mode(0o755)))?;
-    at(&config, std::fs::write(&config, value.to_string()))
-}
 
 /// Does it.
 pub fn befall(run: &Run<'_>, what: &AtTarget) -> Done {
     match what {
-        AtTarget::KeepsSessions(keeps) => mark(&run.rig.run.join(KEEPS_SESSIONS), *keeps),
-        AtTarget::KeepsExports(keeps) => mark(&run.rig.run.join(KEEPS_EXPORTS), *keeps),
+        AtTarget::KeepsSessions(keeps) => between::mark(&run.rig.run, KEEPS_SESSIONS, *keeps),
+        AtTarget::KeepsExports(keeps) => between::mark(&run.rig.run, KEEPS_EXPORTS, *keeps),
         AtTarget::Stalls(time) => stall(run, *time),
         AtTarget::ExportsAgain(server) => export_again(run, server),
     }
@@ -138,17 +98,6 @@ pub fn hold_threads(process: i32, time: Duration, held: &Path) -> std::io::Resul
         let _ = ptrace::detach(thread, None);
     }
     Ok(())
-}
-
-/// A file that is there or not.
-fn mark(file: &Path, there: bool) -> Done {
-    if there {
-        return at(file, std::fs::write(file, ""));
-    }
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => at(file, Err(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// Asked of the target itself, by its own tool.
@@ -256,47 +205,6 @@ impl Seen {
 mod tests {
     use super::*;
     use std::process::Command;
-
-    /// A lab's folder with a tool that tells how it was called.
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let (agent, tool) = (agents::folder(folder.path(), STORAGE_AGENT), folder.path().join("real"));
-        std::fs::create_dir_all(&agent).unwrap();
-        std::fs::write(&tool, "#!/bin/sh\necho \"$@\"\n").unwrap();
-        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let config = serde_json::json!({"devices": {"storage": {"driver": {"tgt": {"tgtadm": tool, "control_port": 7}}}}});
-        std::fs::write(agent.join("agent.json"), config.to_string()).unwrap();
-        folder
-    }
-
-    fn called(folder: &Path, line: &str) -> (Option<i32>, String) {
-        let output = Command::new(folder.join("tgtadm")).args(line.split(' ')).env_clear().output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
-    }
-
-    #[test]
-    fn the_script_keeps_sessions_while_it_is_told_to_and_nothing_else() {
-        let folder = folder();
-        let run = folder.path();
-        come_between(run).unwrap();
-        let config = std::fs::read_to_string(agents::folder(run, STORAGE_AGENT).join("agent.json")).unwrap();
-        let config: Value = serde_json::from_str(&config).unwrap();
-        assert_eq!(config.pointer(TOOL).unwrap(), &run.join("tgtadm").display().to_string());
-        let (ends, shows) = ("-C 7 --lld iscsi --mode conn --op delete --tid 1 --sid 1 --cid 0", "--mode conn --op show --tid 1");
-        let done = |line: &str| (Some(0), format!("{line}\n"));
-        assert_eq!(called(run, ends), done(ends));
-        mark(&run.join(KEEPS_SESSIONS), true).unwrap();
-        assert_eq!(called(run, ends), (Some(0), String::new()));
-        assert_eq!(called(run, shows), done(shows));
-        mark(&run.join(KEEPS_SESSIONS), false).unwrap();
-        mark(&run.join(KEEPS_SESSIONS), false).unwrap();
-        let removes = "--mode logicalunit --op delete --tid 1 --lun 1";
-        mark(&run.join(KEEPS_EXPORTS), true).unwrap();
-        assert_eq!(called(run, removes), (Some(22), String::new()));
-        mark(&run.join(KEEPS_EXPORTS), false).unwrap();
-        assert_eq!(called(run, removes), done(removes));
-        assert_eq!(called(run, ends), done(ends));
-    }
 
     #[test]
     fn a_volume_is_seen_at_each_of_its_exports() {
