@@ -134,7 +134,8 @@ impl<D: Device + 'static> Gate<D> {
             .collect();
         let durable = Arc::new(tokio::sync::Mutex::new(memory.serial));
         let live = Mutex::new(inner::Live { memory, in_flight: BTreeMap::new(), settling, settle_until, reseeding: false });
-        Gate { inner: Arc::new(Inner { disk, durable, live, device, clock, boot, perform_max: limits::PERFORM_MAX }) }
+        let (word, perform_max) = (tokio::sync::watch::Sender::new(None), limits::PERFORM_MAX);
+        Gate { inner: Arc::new(Inner { disk, durable, live, device, clock, boot, word, perform_max }) }
     }
 
     /// What the gate keeps, by resource.
@@ -142,11 +143,32 @@ impl<D: Device + 'static> Gate<D> {
         self.inner.live().memory.entries()
     }
 
-    /// Hands what each device was last set to, or is to be kept at, to the driver. An agent calls this before it serves and before it lets
-    /// ports up.
+    /// Returns once what the gate keeps may be put back: a controller knows that it is current, or none was heard for `VOUCH_PATIENCE`.
+    /// Whose memory is an older copy cannot see it itself: it waits here until it is seeded, lest it serve a former holder again.
+    pub async fn cleared(&self) {
+        let current = |word: &Option<bool>| *word == Some(true);
+        let mut word = self.inner.word.subscribe();
+        let waited = tokio::time::timeout(limits::VOUCH_PATIENCE, word.wait_for(current)).await.map(drop);
+        let held_for_older = word.borrow().is_some();
+        match waited {
+            Ok(()) => {}
+            Err(_) if held_for_older => drop(word.wait_for(current).await),
+            Err(_) => tracing::warn!("no controller says whether this memory is current: what it says is put back now"),
+        }
+    }
+
+    /// Hands what each device was last set to, or is to be kept at, to the driver. An agent calls this once it is `cleared`.
+    /// No command is admitted meanwhile, and none is in flight: what one sets must not be put back to what was before it.
     pub async fn restore(&self) -> Result<(), AgentError> {
-        let standing = self.inner.live().memory.standing();
-        self.inner.device.restore(&standing).await
+        let standing = loop {
+            match self.inner.begin_putting_back() {
+                Some(standing) => break standing,
+                None => tokio::time::sleep(limits::PUT_BACK_PAUSE).await,
+            }
+        };
+        let done = tokio::time::timeout(self.inner.perform_max, self.inner.device.restore(&standing)).await;
+        self.inner.live().reseeding = false;
+        done.unwrap_or_else(|_| Err(AgentError::Unreachable { reason: "the device did not take it in time".to_owned() }))
     }
 
     /// True if the memory may be trusted: only then does the agent grant.
@@ -193,6 +215,7 @@ impl<D: Device + 'static> Gate<D> {
         let Request { token, action } = request;
         let token = token.ok_or_else(|| rules::refused("no token: a command that changes something needs one"))?;
         loop {
+            self.inner.while_putting_back().await;
             match self.inner.admit(&token, &action).inspect_err(|refusal| inner::tell(&token, &action, refusal))? {
                 Admission::Answer(answer) => return answer,
                 Admission::Durably { serial, answer } => {
@@ -218,6 +241,11 @@ impl<D: Device + 'static> Client for Gate<D> {
     async fn call(&self, request: Request) -> Result<Answer, AgentError> {
         match &request.action {
             Action::Hello => Ok(Answer::Hello(self.hello().await)),
+            Action::Vouch { boot, estate, lineage, current } => {
+                rules::vouched(&self.inner.live().memory, &self.inner.boot, (boot, estate, lineage))?;
+                self.inner.word.send_replace(Some(*current));
+                Ok(Answer::Done)
+            }
             action if action.is_read() => self.read(&request).await,
             _ => self.mutate(request).await,
         }

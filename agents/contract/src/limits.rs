@@ -21,6 +21,15 @@ pub const PERFORM_MAX: Duration = Duration::from_secs(120);
 /// How long a driver may work on one read.
 pub const READ_MAX: Duration = Duration::from_secs(60);
 
+/// So long an agent that has just started waits for a controller that knows its memory to be current, before it puts back by itself what
+/// that says. A controller greets every agent every few seconds; one that is silent for so long is away, and servers must not wait for it.
+pub const VOUCH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// So long a command waits for a driver that puts back what was set before a restart; after that it is told that the agent is busy.
+pub const PUT_BACK_WAIT: Duration = Duration::from_secs(3);
+/// How often it is looked whether that is done.
+pub const PUT_BACK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Largest body of a request.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Largest body of an answer, and of a ledger given back by `readopt`: some 60,000 entries of a gate.
@@ -72,7 +81,7 @@ pub const READOPT: Duration = Duration::from_secs(30);
 /// How long a controller waits for the answer to this action, connection included. The longest that healthy equipment takes, and a margin.
 pub fn deadline(action: &Action) -> Duration {
     match action {
-        Action::Hello | Action::AdvanceEpoch { .. } | Action::LiftBar { .. } => ASK,
+        Action::Hello | Action::Vouch { .. } | Action::AdvanceEpoch { .. } | Action::LiftBar { .. } => ASK,
         Action::ReadPermit { .. } => ASK,
         Action::RevokePermit { .. } | Action::GrantPermit { .. } => PERMIT,
         Action::ReadPort { .. } => PERMIT,

@@ -6,30 +6,38 @@ use crate::limits::WATCH_PERIOD;
 use async_trait::async_trait;
 use contract::storage::Admission;
 use contract::{Action, AgentError, Answer, Device, Standing};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use vocabulary::StorageId;
-use vocabulary::request::Resource;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vocabulary::request::{GateEntry, Resource};
+use vocabulary::storage::InitiatorName;
+use vocabulary::{StorageId, VolumeName};
 
 /// The device of one storage target.
 pub struct StorageDevice {
     storage: StorageId,
     driver: Arc<dyn Kept>,
+    /// True once the gate's memory was handed over: what the driver keeps beside it is as old as that.
+    begun: AtomicBool,
 }
 
 impl StorageDevice {
     /// The device of this storage.
     pub fn new(storage: StorageId, driver: Arc<dyn Kept>) -> StorageDevice {
-        StorageDevice { storage, driver }
+        StorageDevice { storage, driver, begun: AtomicBool::new(false) }
     }
 
     /// Brings every volume to what was decided by the clock, for ever: a restarted target gets its exports back, an admission by a foreign
-    /// hand ends within seconds.
+    /// hand ends within seconds. Nothing is touched before the gate has handed its memory over.
     pub async fn keep(&self) {
         let mut clock = tokio::time::interval(WATCH_PERIOD);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last: Option<String> = None;
         loop {
             clock.tick().await;
+            if !self.begun.load(Ordering::Acquire) {
+                continue;
+            }
             let now = self.driver.restore().await.err().map(|error| error.to_string());
             match &now {
                 Some(reason) if last != now => {
@@ -64,8 +72,18 @@ impl Device for StorageDevice {
         }
     }
 
-    /// What is admitted stands in the driver's own durable state, with the secrets that the gate does not keep.
-    async fn restore(&self, _standing: &[Standing]) -> Result<(), AgentError> {
+    /// What is admitted stands in the driver's own durable state, with the secrets that the gate does not keep. Where the gate names
+    /// another holder, that state is an older copy, and the driver decides nothing by it.
+    async fn restore(&self, standing: &[Standing]) -> Result<(), AgentError> {
+        let holder = |one: &Standing| match &one.entry {
+            GateEntry { resource: Resource::Volume(volume), holder: Some(holder), .. } if volume.storage == self.storage => {
+                Some((volume.volume.clone(), InitiatorName::of_placement(&holder.server, holder.plan.0)))
+            }
+            _ => None,
+        };
+        let holders: BTreeMap<VolumeName, InitiatorName> = standing.iter().filter_map(holder).collect();
+        self.driver.forget_others(&holders).await?;
+        self.begun.store(true, Ordering::Release);
         self.driver.restore().await
     }
 }

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use contract::AgentError;
 use contract::storage::Storage;
-use vocabulary::StorageId;
+use std::collections::BTreeMap;
+use vocabulary::storage::InitiatorName;
+use vocabulary::{StorageId, VolumeName};
 
 /// Why a storage target could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,9 @@ pub enum OpenError {
 /// A storage target that forgets: what it admits is kept by the agent, in its durable state.
 #[async_trait]
 pub trait Kept: Storage {
+    /// Of a volume with a holder, a durable admission of anybody else is an older copy: it is dropped, and the volume is left as the
+    /// target has it until the next command.
+    async fn forget_others(&self, holders: &BTreeMap<VolumeName, InitiatorName>) -> Result<(), AgentError>;
     /// Makes the target admit what the durable state says and nothing more, for every volume. Called at start before anything else, and
     /// by the clock: a target that was restarted gets its exports back, an admission by a foreign hand ends.
     async fn restore(&self) -> Result<(), AgentError>;

@@ -278,6 +278,16 @@ impl Storage for Tgt {
 
 #[async_trait]
 impl Kept for Tgt {
+    async fn forget_others(&self, holders: &BTreeMap<VolumeName, InitiatorName>) -> Result<(), AgentError> {
+        let mut inner = self.inner.lock().await;
+        let failed = |error| AgentError::Unreachable { reason: TgtError::State(error).to_string() };
+        for (volume, forgotten) in inner.state.forget_others(holders).map_err(failed)? {
+            tracing::warn!(%volume, admitted = %forgotten, "the gate names another holder: this admission is an older copy, and is dropped");
+        }
+        inner.vetted.clear();
+        Ok(())
+    }
+
     async fn restore(&self) -> Result<(), AgentError> {
         let volumes = self.inner.lock().await.misfits(&self.volumes).await;
         let volumes = volumes.map_err(|error| AgentError::Unreachable { reason: error.to_string() })?;

@@ -1,4 +1,5 @@
-//! One life of the agent: opens devices and gate, puts back what a restart undid, and only then serves.
+//! One life of the agent: opens devices and gate, serves, and puts back what a restart undid once a controller knows its memory to be
+//! current.
 
 use crate::config::{self, Config, ConfigError};
 use crate::devices::Devices;
@@ -87,19 +88,29 @@ async fn serve(path: &Path) -> Result<(), RunError> {
     let bundle = bundle(&config).await?;
     let opened = open(&config).await?;
     let gate = Gate::open(config.state_dir.join(GATE_FILE), bundle.identity(&config.bundle), opened.devices)?;
-    if let Err(error) = gate.restore().await {
-        tracing::warn!(%error, "not everything could be put back yet; it is tried again");
-    }
     let mut keepers = JoinSet::new();
     for keep in opened.keep {
         keepers.spawn(keep);
     }
+    let put_back = put_back(gate.clone());
+    tokio::pin!(put_back);
     let listener = listener(&config).await?;
     tracing::info!(agent = %bundle.agent, listen = %config.listen, trusted = gate.trusted(), "serving");
     tokio::select! {
         ended = wire::serve(listener, &bundle, Arc::new(gate)) => Ok(ended?),
+        never = &mut put_back => match never {},
         Some(_) = keepers.join_next() => Err(RunError::Keeper),
     }
+}
+
+/// Never ends, so that whoever waits for it waits for the rest.
+async fn put_back(gate: Gate<Devices>) -> std::convert::Infallible {
+    gate.cleared().await;
+    match gate.restore().await {
+        Ok(()) => tracing::info!("what was set before stands again"),
+        Err(error) => tracing::warn!(%error, "not everything could be put back yet; it is tried again"),
+    }
+    std::future::pending().await
 }
 
 /// It is never made here: an empty directory below a disk that is not mounted yet would be a memory lost.

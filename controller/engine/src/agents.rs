@@ -99,6 +99,18 @@ impl Ear {
         }
     }
 
+    /// What the core, which has judged every hello told before, says of the agent's memory.
+    async fn vouches(&self, agent: &Agent) -> Option<bool> {
+        let (reply, answer) = oneshot::channel();
+        let agent = agent.clone();
+        let question = Box::new(move |state: &pipeline::State| {
+            // whoever asked may have gone; nothing is lost
+            let _ = reply.send(pipeline::trust::vouches(&state.ledger, &agent));
+        });
+        self.queue.send(Message::Query(question)).await.ok()?;
+        answer.await.ok()?
+    }
+
     /// Whether the core, which has judged every hello told before, lets this be asked of the agent.
     async fn refusal(&self, agent: &Agent, action: &Action) -> Option<AgentError> {
         if action.is_read() {
@@ -117,6 +129,10 @@ impl Ear {
         answer.await.unwrap_or_else(|_| stopping())
     }
 }
+
+/// The agent has begun another life since it was heard.
+#[derive(PartialEq, Eq)]
+struct AnotherLife;
 
 /// An agent as operators see it.
 #[derive(Clone, Debug)]
@@ -289,17 +305,41 @@ impl Agents {
     }
 
     /// Hears every agent that was not heard yet, before anything is drawn against it, and anew those that the core only observes: what
-    /// they say may have changed.
+    /// they say may have changed. Each is told whether its memory is current; one that began another life since is heard anew first.
     pub async fn greet(&self) {
         let overruled = self.ear.overruled().await;
         let ask = self.links.iter().map(|(key, link)| {
             let anew = overruled.contains(&key.to_string());
             async move {
                 // one that does not answer is heard before it is asked anything
-                let _ = self.life(key, link, anew, limits::HELLO_DEADLINE).await;
+                let known = match anew {
+                    true => self.life(key, link, true, limits::HELLO_DEADLINE).await,
+                    false => self.trusted_life(key, link, limits::HELLO_DEADLINE).await,
+                };
+                let Ok(life) = known else { return };
+                if self.vouch(key, link, &life).await == Err(AnotherLife) {
+                    let Ok(life) = self.life(key, link, true, limits::HELLO_DEADLINE).await else { return };
+                    // one that begins life after life is told in the next round
+                    let _ = self.vouch(key, link, &life).await;
+                }
             }
         });
         futures::future::join_all(ask).await;
+    }
+
+    /// Tells the agent whether what it said of itself in this life is current, if this store can know it. Silence says nothing.
+    async fn vouch(&self, agent: &Agent, link: &Link, life: &Life) -> Result<(), AnotherLife> {
+        let Some(believed) = self.ear.vouches(agent).await else { return Ok(()) };
+        let vouch = Action::Vouch {
+            boot: life.hello.boot.clone(),
+            estate: self.estate.clone(),
+            lineage: self.lineage.clone(),
+            current: believed && life.hello.trusted,
+        };
+        match call(link, Request { token: None, action: vouch }, limits::HELLO_DEADLINE).await {
+            Err(AgentError::Refused { .. }) => Err(AnotherLife),
+            _ => Ok(()),
+        }
     }
 
     /// The agent's life; one that was not trusted is asked again, since an operator may have seeded it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How long a `Hello` may take.
 pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// How often agents are greeted that were not heard yet, or that are only observed since they know more than the store.
-pub const GREET_EVERY: Duration = Duration::from_secs(10);
+pub const GREET_EVERY: Duration = Duration::from_secs(3);
 /// A poll of a BMC may take this long; then it is a failure to see.
 pub const POLL_DEADLINE: Duration = Duration::from_secs(8);
 /// A long poll of boot contacts may take this long.

@@ -34,6 +34,14 @@ pub fn refusal(ledger: &Ledger, agent: &Agent, action: &Action) -> Option<AgentE
     doubt(ledger, agent).map(|reason| AgentError::Refused { reason })
 }
 
+/// What this store can say of the memory of an agent whose hello it has heard: that it is current, or an older copy. `None` if the store
+/// itself knows less than the agent, or may.
+pub fn vouches(ledger: &Ledger, agent: &Agent) -> Option<bool> {
+    let name = agent.to_string();
+    let may_know_less = ledger.unadopted().is_some() || ledger.overruled.contains_key(&name);
+    (!may_know_less).then(|| !ledger.older.contains_key(&name))
+}
+
 /// What the outcome of something that was asked for at `asked` is worth. An agent with an older memory confirms nothing; and one that was
 /// seeded since may have spoken from the memory it had before, so that neither its yes nor its no says anything: it is asked again.
 pub(crate) fn worth(

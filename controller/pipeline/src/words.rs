@@ -32,6 +32,7 @@ pub fn words(action: &Action) -> String {
         Action::ShutDown { machine } => format!("ask the operating system of {machine} to stop"),
         Action::Identify { machine, light } => format!("identify light of {machine}: {light:?}"),
         Action::Hello
+        | Action::Vouch { .. }
         | Action::ReadMachine { .. }
         | Action::WatchMachine { .. }
         | Action::AwaitChange { .. }

@@ -1,6 +1,7 @@
 //! What happens to the agents of a lab that are processes beside their devices.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use lab::agents;
 use lab::exec::Exec;
@@ -35,9 +36,47 @@ pub fn befall(run: &Run<'_>, agent: &str, mishap: Mishap) -> Done {
             lose_memory(run, agent)?;
             Ok(hand.start(agent).map(drop)?)
         }
+        Mishap::Copied => copied(&agents::folder(&run.rig.run, agent), &copy(run, agent)),
+        Mishap::Older => {
+            let copy = copy(run, agent);
+            if !copy.is_dir() {
+                return Err(Trouble::Wrong(format!("nobody has copied {agent}")));
+            }
+            hand.kill(agent)?;
+            copied(&copy, &agents::folder(&run.rig.run, agent))?;
+            Ok(hand.start(agent).map(drop)?)
+        }
         Mishap::TwiceInVain => twice(run, agent),
         Mishap::OnACopy => on_a_copy(run, agent),
     }
+}
+
+/// Where what it keeps is copied to.
+fn copy(run: &Run<'_>, agent: &str) -> PathBuf {
+    run.rig.run.join("copies").join(agent)
+}
+
+/// Makes one folder what another is. What goes away meanwhile was on its way to another name.
+fn copied(from: &Path, to: &Path) -> Done {
+    match std::fs::remove_dir_all(to) {
+        Err(source) if source.kind() != ErrorKind::NotFound => return at(to, Err(source)),
+        Ok(()) | Err(_) => {}
+    }
+    at(to, std::fs::create_dir_all(to))?;
+    at(to, std::fs::metadata(from).and_then(|data| std::fs::set_permissions(to, data.permissions())))?;
+    for entry in at(from, std::fs::read_dir(from))? {
+        let path = at(from, entry)?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            copied(&path, &to.join(name))?;
+        } else if path.is_file() {
+            match std::fs::copy(&path, to.join(name)) {
+                Err(source) if source.kind() != ErrorKind::NotFound => return at(&path, Err(source)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Everything that the agent wrote itself is gone.
@@ -69,13 +108,7 @@ fn twice(run: &Run<'_>, agent: &str) -> Done {
 fn on_a_copy(run: &Run<'_>, agent: &str) -> Done {
     let name = format!("{agent}-copy");
     let (from, to) = (agents::folder(&run.rig.run, agent), agents::folder(&run.rig.run, &name));
-    at(&to, std::fs::create_dir_all(&to))?;
-    for entry in at(&from, std::fs::read_dir(&from))? {
-        let path = at(&from, entry)?.path();
-        if let (true, Some(file)) = (path.is_file(), path.file_name()) {
-            at(&path, std::fs::copy(&path, to.join(file)))?;
-        }
-    }
+    copied(&from, &to)?;
     let config = to.join("agent.json");
     let text = at(&config, std::fs::read_to_string(&config))?.replace(&from.display().to_string(), &to.display().to_string());
     let mut value: Value = serde_json::from_str(&text).map_err(|error| Trouble::Wrong(format!("{agent}: {error}")))?;

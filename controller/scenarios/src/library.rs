@@ -60,6 +60,8 @@ const FILES: &[(&str, &str)] = files![
     "agent-doubled",
     "second-estate",
     "stale-controller",
+    "agent-older-store",
+    "agent-older-boot",
 ];
 
 /// The names.

@@ -204,6 +204,10 @@ pub enum Mishap {
     TwiceInVain,
     /// It is started a second time on a copy of all that lies there, and nobody is told.
     OnACopy,
+    /// Somebody copies all that it keeps.
+    Copied,
+    /// It ends at once, and what was copied last is started in its place.
+    Older,
 }
 
 /// What is wrong with the storage target.

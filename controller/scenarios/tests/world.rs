@@ -105,6 +105,8 @@ passes! {
     agent_doubled = "agent-doubled",
     second_estate = "second-estate",
     stale_controller = "stale-controller",
+    agent_older_store = "agent-older-store",
+    agent_older_boot = "agent-older-boot",
 }
 
 /// Plays it with some lines of its file written otherwise, in a world that was changed; it must fail at this line, for this reason.
@@ -243,8 +245,10 @@ fn a_switch_in_reach_makes_the_difference() {
 
 #[test]
 fn an_agent_that_is_there_keeps_nothing_waiting() {
-    fails("storage-dark", &[("agent store1 dies\n", "")], unchanged, "alarm F0313", "has raised none");
-    fails("boot-dark", &[("agent boot1 dies\n", "")], unchanged, "alarm F0406", "has raised none");
+    // a failover that nothing keeps waiting may be over before anybody looks
+    let unseen = ("expect m3 in reserved within 60s\n", "");
+    fails("storage-dark", &[("agent store1 dies\n", ""), unseen], unchanged, "alarm F0313", "has raised none");
+    fails("boot-dark", &[("agent boot1 dies\n", ""), unseen], unchanged, "alarm F0406", "has raised none");
     let never = [("agent store1 returns\n", "")];
     fails("storage-dark", &never, unchanged, ": expect web1 on m3", "does not answer");
 }
@@ -306,6 +310,18 @@ fn a_rival_that_does_not_come_is_refused_nothing() {
 fn a_stale_controller_commands_the_bmcs_whose_gate_it_has() {
     let reached = [("bmc m1 unreachable # the", "# the"), ("thaw m1\n", "")];
     fails("stale-controller", &reached, unchanged, ": expect acknowledged recovered", "bmc acted on machine m1");
+}
+
+#[test]
+fn an_older_memory_is_harmless_only_because_a_controller_says_so() {
+    let alone = [("agent store1 older\n", "kill serve\nagent store1 older\nwait 35s\n")];
+    fails("agent-older-store", &alone, unchanged, ": expect m1 is harmless", "was effective as web1");
+    let alone = [
+        ("agent boot1 older\n", "kill serve\nagent boot1 older\nwait 35s\n"),
+        ("wait 20s\nreadopt boot1\n", ""),
+        ("expect 1 failovers of web1\n", ""),
+    ];
+    fails("agent-older-boot", &alone, unchanged, ": expect acknowledged recovered", "a permit of web1 stands");
 }
 
 #[test]

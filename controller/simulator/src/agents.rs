@@ -198,6 +198,12 @@ impl Device for Watching {
     }
 }
 
+/// As the agents themselves do it. What fails is tried again by `keep`.
+async fn put_back<D: Device + 'static>(gate: Gate<D>) {
+    gate.cleared().await;
+    let _ = gate.restore().await;
+}
+
 /// Starts the agent of a switch, which also looks at services.
 pub async fn start_switch(
     host: &mut AgentHost,
@@ -216,9 +222,8 @@ pub async fn start_switch(
     let watching = Lived { device: Watching { device: device.clone(), eyes: eyes(life.clone()) }, life: life.clone() };
     let gate =
         Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), watching, Arc::new(Ticks::start(host.rate)), host.boot())?;
-    // what fails is tried again by `keep`
-    let _ = gate.restore().await;
     let mut tasks = JoinSet::new();
+    tasks.spawn(life.embody(put_back(gate.clone())));
     tasks.spawn(life.embody(async move { device.keep().await }));
     host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
@@ -235,9 +240,8 @@ pub async fn start_storage(host: &mut AgentHost, target: &Target, config: TgtCon
     let lived = Lived { device: device.clone(), life: life.clone() };
     let gate =
         Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), lived, Arc::new(Ticks::start(host.rate)), host.boot())?;
-    // what fails is tried again by `keep`
-    let _ = gate.restore().await;
     let mut tasks = JoinSet::new();
+    tasks.spawn(life.embody(put_back(gate.clone())));
     tasks.spawn(life.embody(async move { device.keep().await }));
     host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
@@ -255,9 +259,8 @@ pub async fn start_outlets(host: &mut AgentHost, unit: &Unit, wall: &Wall) -> Re
     let lived = Lived { device: device.clone(), life: life.clone() };
     let gate =
         Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), lived, Arc::new(Ticks::start(host.rate)), host.boot())?;
-    // what fails is tried again by `keep`
-    let _ = gate.restore().await;
     let mut tasks = JoinSet::new();
+    tasks.spawn(life.embody(put_back(gate.clone())));
     tasks.spawn(life.embody(async move { device.keep().await }));
     host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
@@ -291,11 +294,18 @@ pub async fn start_boot(
         Arc::new(Ticks::start(host.rate)),
         host.boot(),
     )?;
-    let agent = boot::service::Agent::begin(gate).await?;
+    let agent = boot::service::Agent::begin(gate);
     let mut tasks = JoinSet::new();
-    let (age, trust) = (agent.clone().keep_age(), agent.clone().watch_trust());
+    let (age, serving, begins, judge) =
+        (agent.clone().keep_age(), agent.clone().keep_serving(), agent.clone(), host.judge.clone());
     tasks.spawn(life.embody(async move { drop(age.await) }));
-    tasks.spawn(life.embody(async move { drop(trust.await) }));
+    tasks.spawn(life.embody(async move { drop(serving.await) }));
+    tasks.spawn(life.embody(async move {
+        drop(begins.serve_when_cleared().await);
+        if let Some(judge) = judge {
+            judge.look_at_permits();
+        }
+    }));
     fabric.serve(life.clone(), desk);
     host.began(life, Arc::new(agent), (tasks, lock));
     Ok(())

@@ -89,6 +89,9 @@ pub enum Action {
     // -- observe --
     /// The agent's boot id, tick and what its gate keeps.
     Hello,
+    /// A controller has compared what this life of the agent said with what it had confirmed. Until one did, the agent puts nothing back
+    /// by itself; `current: false` says that its memory is an older copy, or lost: then it goes on waiting. Changes nothing durable.
+    Vouch { boot: AgentBootId, estate: EstateUuid, lineage: Lineage, current: bool },
     /// One machine through its BMC, fresh.
     ReadMachine { machine: MachineId },
     /// A routine look at one machine: who answers may have been asked up to a minute ago. Not for plans.
@@ -156,6 +159,7 @@ impl Action {
         matches!(
             self,
             Action::Hello
+                | Action::Vouch { .. }
                 | Action::ReadMachine { .. }
                 | Action::WatchMachine { .. }
                 | Action::AwaitChange { .. }
@@ -193,10 +197,10 @@ impl Action {
         }
     }
 
-    /// The resources that the action touches; empty for `Hello`, contacts and checks.
+    /// The resources that the action touches; empty for `Hello`, `Vouch`, contacts and checks.
     pub fn resources(&self) -> Vec<Resource> {
         match self {
-            Action::Hello | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
+            Action::Hello | Action::Vouch { .. } | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
             Action::ReadMachine { machine }
             | Action::WatchMachine { machine }
             | Action::AwaitChange { machine }
@@ -286,7 +290,7 @@ pub enum Answer {
     Check { outcome: CheckOutcome },
     /// To `AdvanceEpoch`: these have no older operation in flight; the others are still busy and are asked again.
     Advanced { clear: Vec<Resource>, busy: Vec<Resource> },
-    /// To `LiftBar` and `AwaitChange`.
+    /// To `LiftBar`, `Vouch` and `AwaitChange`.
     Done,
 }
 

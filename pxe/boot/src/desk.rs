@@ -21,7 +21,7 @@ struct State {
     age: ContactAge,
     /// When the contact age was written last, on the boot clock.
     marked_ms: Option<u64>,
-    /// While the gate's memory is not trusted nobody is served.
+    /// While nobody knows whether the gate's memory is current, and while it is not trusted, nobody is served.
     withheld: bool,
     relayed: Relayed,
 }
@@ -258,10 +258,16 @@ impl Desk {
         }
     }
 
-    /// The machine's live permit.
+    /// The machine's live permit, if it is served.
     pub fn live(&self, machine: &MachineId) -> Option<Arc<Permit>> {
         let state = self.state();
         state.live(machine, self.now_ms()).cloned()
+    }
+
+    /// The machine's live permit, also while it is withheld: then it may be served again.
+    pub fn granted(&self, machine: &MachineId) -> Option<Arc<Permit>> {
+        let state = self.state();
+        state.ledger.live(machine, state.age.age_ms(self.now_ms())).cloned()
     }
 
     /// Makes this the machine's one permit and the server's only one, durably. On any fault the machine has no permit.

@@ -200,6 +200,7 @@ async fn while_withheld_everybody_gets_silence() {
     desk.withhold(true);
     assert!(!boots(&desk, 1) && desk.bearer_at("10.10.0.11".parse().unwrap()).is_none());
     assert!(desk.token_of_boot(&permit(1, "web1", 5), 3).is_none());
+    assert!(desk.granted(&machine(1)).is_some(), "a right that comes back by itself is none that was taken");
     desk.withhold(false);
     assert!(boots(&desk, 1));
 }

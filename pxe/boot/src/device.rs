@@ -29,8 +29,8 @@ impl BootDevice {
     }
 
     fn reading(&self, machine: &MachineId) -> PermitReading {
-        // what this service would serve now: a permit whose lease ran out, or that is withheld, is none
-        let standing = self.desk.live(machine).map(|permit| (permit.server.clone(), permit.epoch));
+        // what this service serves now, or will by itself: a permit whose lease ran out is none, one that is withheld is
+        let standing = self.desk.granted(machine).map(|permit| (permit.server.clone(), permit.epoch));
         PermitReading { machine: machine.clone(), standing, read_at: self.desk.wall() }
     }
 

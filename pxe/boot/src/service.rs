@@ -46,14 +46,12 @@ impl Client for Agent {
 }
 
 impl Agent {
-    /// Behind this gate, which was opened over a device of this desk. Permits are served from now on if the gate's memory may be trusted;
-    /// otherwise nobody knows whether they are the latest, and they are withheld.
-    pub async fn begin(gate: Gate<BootDevice>) -> Result<Agent, BootError> {
+    /// Behind this gate, which was opened over a device of this desk. Nobody knows yet whether its permits are the latest: they are
+    /// withheld until `serve_when_cleared`.
+    pub fn begin(gate: Gate<BootDevice>) -> Agent {
         let desk = gate.device().desk().clone();
         desk.withhold(true);
-        let agent = Agent { gate, desk };
-        agent.serve_if_trusted().await?;
-        Ok(agent)
+        Agent { gate, desk }
     }
 
     async fn renew_if_passed<T>(&self, answer: &Result<T, AgentError>) {
@@ -72,10 +70,18 @@ impl Agent {
         Ok(true)
     }
 
-    /// After `agent readopt` the permits that the estate's ledger names are served again. Returns only with a fault.
-    pub async fn watch_trust(self) -> Result<(), BootError> {
+    /// Serves the permits once the gate's memory is known to be current, or no controller is there to say so, if it may be trusted; says
+    /// whether it may.
+    pub async fn serve_when_cleared(&self) -> Result<bool, BootError> {
+        self.gate.cleared().await;
+        self.serve_if_trusted().await
+    }
+
+    /// As `serve_when_cleared`; where the memory is not trusted, those that the estate's ledger names are served after `agent readopt`.
+    /// Returns only with a fault.
+    pub async fn keep_serving(self) -> Result<(), BootError> {
+        let mut serving = self.serve_when_cleared().await?;
         let mut every = tokio::time::interval(TRUST_EVERY);
-        let mut serving = self.gate.trusted();
         loop {
             every.tick().await;
             if !serving && self.gate.trusted() {
@@ -105,7 +111,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     let identity = bundle.identity(&config.bundle);
     let gate =
         Gate::open(config.state_dir.join(GATE_FILE), identity, BootDevice::new(desk.clone())).map_err(|error| fault(&error))?;
-    let agent = Agent::begin(gate).await?;
+    let agent = Agent::begin(gate);
 
     let listener = TcpListener::bind(config.listen).await.map_err(|source| BootError::Socket {
         what: "agent",
@@ -121,7 +127,7 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     parts.spawn(tftp.serve());
     parts.spawn(http.serve());
     parts.spawn(agent.clone().keep_age());
-    parts.spawn(agent.clone().watch_trust());
+    parts.spawn(agent.clone().keep_serving());
     let heard: Arc<dyn Client> = Arc::new(agent);
     parts.spawn(async move { wire::serve(listener, &bundle, heard).await.map_err(|error| BootError::Agent(error.to_string())) });
     tracing::info!(interface = config.interface, address = %config.address, agent = %config.listen, "the boot service is up");

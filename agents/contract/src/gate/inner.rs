@@ -6,7 +6,7 @@ use super::disk::{Disk, Kept};
 use super::memory::{Memory, OpRecord, sha256_hex};
 use super::rules::{self, Recorded, name, refused};
 use super::{BUSY, Clock};
-use crate::agent::{Device, Readopt};
+use crate::agent::{Device, Readopt, Standing};
 use crate::limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,6 +27,8 @@ pub(crate) struct Inner<D> {
     pub device: D,
     pub clock: Arc<dyn Clock>,
     pub boot: AgentBootId,
+    /// What a controller last said of this life's memory: true if it is current, `None` if none has said anything.
+    pub word: watch::Sender<Option<bool>>,
     /// How long a driver is waited for: `limits::PERFORM_MAX`.
     pub perform_max: Duration,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Live {
     pub settling: BTreeMap<Resource, Epoch>,
     /// Until this tick the device may still be working on it.
     pub settle_until: u64,
-    /// The driver takes up the ledger: no command is admitted meanwhile.
+    /// The driver takes up the ledger, or puts back what it says: no command is admitted meanwhile.
     pub reseeding: bool,
 }
 
@@ -130,6 +132,24 @@ impl<D> Inner<D> {
 }
 
 impl<D: Device> Inner<D> {
+    /// What is to be put back, and from here on no command is admitted; `None` while one is in flight.
+    pub fn begin_putting_back(&self) -> Option<Vec<Standing>> {
+        let mut live = self.live();
+        if !live.in_flight.is_empty() || live.reseeding {
+            return None;
+        }
+        live.reseeding = true;
+        Some(live.memory.standing())
+    }
+
+    /// A command that comes while the driver puts back what was set waits a moment for it.
+    pub async fn while_putting_back(&self) {
+        let begun = tokio::time::Instant::now();
+        while self.live().reseeding && begun.elapsed() < limits::PUT_BACK_WAIT {
+            tokio::time::sleep(limits::PUT_BACK_PAUSE).await;
+        }
+    }
+
     /// Asks every question of the rules and, if the answer is yes, takes the command into memory.
     pub fn admit(&self, token: &Token, action: &Action) -> Result<Admission, AgentError> {
         let tick = self.clock.tick();

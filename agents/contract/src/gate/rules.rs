@@ -6,7 +6,7 @@
 use super::memory::{Kept, Memory, OpRecord};
 use crate::limits;
 use vocabulary::request::{Action, AgentError, Answer, Holder, Resource, Token};
-use vocabulary::{AgentBootId, Epoch};
+use vocabulary::{AgentBootId, Epoch, EstateUuid, Lineage};
 
 /// A refusal in words for people; callers branch on the kind only.
 pub(crate) fn refused(reason: impl Into<String>) -> AgentError {
@@ -51,6 +51,22 @@ pub(crate) fn addressed(memory: &Memory, boot: &AgentBootId, tick: u64, token: &
     }
     if token.step.len() > limits::TOKEN_TEXT_BYTES_MAX {
         return Err(refused("malformed: the step's text is too long"));
+    }
+    Ok(())
+}
+
+/// Does this word on the memory come from a controller of this estate and store, about this life?
+pub(crate) fn vouched(
+    memory: &Memory,
+    boot: &AgentBootId,
+    said: (&AgentBootId, &EstateUuid, &Lineage),
+) -> Result<(), AgentError> {
+    let (of, estate, lineage) = said;
+    if *estate != memory.estate || *lineage != memory.lineage {
+        return Err(foreign("foreign: another estate's or another store's controller says nothing of this memory"));
+    }
+    if of != boot {
+        return Err(refused("another life of the agent: it restarted since it was heard; say Hello anew"));
     }
     Ok(())
 }

@@ -75,6 +75,26 @@ impl StateFile {
         self.write(next)
     }
 
+    /// Drops, durably, every admission of a held volume that is not its holder's; says which.
+    pub fn forget_others(
+        &mut self,
+        holders: &BTreeMap<VolumeName, InitiatorName>,
+    ) -> io::Result<Vec<(VolumeName, InitiatorName)>> {
+        let mut next = self.content.clone();
+        let mut forgotten = Vec::new();
+        next.volumes.retain(|volume, admitted| match (admitted, holders.get(volume)) {
+            (Some(admitted), Some(holder)) if admitted.initiator != *holder => {
+                forgotten.push((volume.clone(), admitted.initiator.clone()));
+                false
+            }
+            _ => true,
+        });
+        if !forgotten.is_empty() {
+            self.write(next)?;
+        }
+        Ok(forgotten)
+    }
+
     /// A target number that was never used and is larger than `seen`, durably taken.
     pub fn take_tid(&mut self, seen: u32) -> io::Result<u32> {
         let tid = self.content.next_tid.max(seen.saturating_add(1)).max(1);

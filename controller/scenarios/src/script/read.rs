@@ -392,14 +392,16 @@ fn agent(words: &mut Words<'_>) -> Result<Step, Complaint> {
     if !AGENTS.contains(&agent.as_str()) {
         return Err(format!("`{agent}` is no agent that a scenario can reach: {}", AGENTS.join(", ")));
     }
-    match words.need("`dies`, `returns`, `forgets` or `starts`")? {
+    match words.need("`dies`, `returns`, `forgets`, `copied`, `older` or `starts`")? {
         "dies" => Ok(Step::Agent(agent, Mishap::Dies)),
         "returns" => Ok(Step::Agent(agent, Mishap::Returns)),
         "forgets" => Ok(Step::Agent(agent, Mishap::Forgets)),
+        "copied" => Ok(Step::Agent(agent, Mishap::Copied)),
+        "older" => Ok(Step::Agent(agent, Mishap::Older)),
         "starts" if words.take(&["twice", "in", "vain"]) => Ok(Step::Agent(agent, Mishap::TwiceInVain)),
         "starts" if words.take(&["on", "a", "copy"]) => Ok(Step::Agent(agent, Mishap::OnACopy)),
         "starts" => Err("an agent starts twice in vain, or on a copy".to_owned()),
-        other => Err(format!("an agent dies, returns, forgets or starts, not `{other}`")),
+        other => Err(format!("an agent dies, returns, forgets, is copied, older or starts, not `{other}`")),
     }
 }
 

@@ -18,6 +18,19 @@ pub async fn befall(rig: &mut Rig, agent: &AgentId, mishap: Mishap) -> Done {
             host.disk.names().iter().for_each(|name| host.disk.lose(name));
             rig.site.start_agent(agent).await.map_err(not_up)?;
         }
+        Mishap::Copied => {
+            let kept = host.disk.names().into_iter().filter_map(|name| Some((name.clone(), host.disk.read(&name).ok()??)));
+            rig.copies.insert(agent.clone(), kept.collect());
+        }
+        Mishap::Older => {
+            let copy = rig.copies.get(agent).ok_or_else(|| Trouble::Wrong(format!("nobody has copied {agent}")))?;
+            host.kill();
+            host.disk.names().iter().for_each(|name| host.disk.lose(name));
+            for (name, content) in copy {
+                host.disk.replace(name, content).map_err(|error| Trouble::Wrong(format!("the disk of {agent}: {error}")))?;
+            }
+            rig.site.start_agent(agent).await.map_err(not_up)?;
+        }
         Mishap::TwiceInVain => match rig.site.double_agent(agent, false).await {
             Ok(_) => return Err(Trouble::Wrong(format!("a second {agent} runs beside the first"))),
             Err(fault) if fault.to_string().contains(TAKEN) => {}

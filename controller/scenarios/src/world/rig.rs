@@ -50,6 +50,8 @@ pub struct Rig {
     pub refused_before: u64,
     /// Agents that run where nobody knows of them.
     pub doubled: Vec<AgentHost>,
+    /// What agents kept when they were copied last.
+    pub copies: BTreeMap<AgentId, BTreeMap<String, Vec<u8>>>,
 }
 
 pub(super) fn not_up(fault: Fault) -> Trouble {
@@ -87,6 +89,7 @@ impl Rig {
             setup: setup.clone(),
             controller: None,
             backup: None,
+            copies: BTreeMap::new(),
             stale: None,
             stranger: None,
             refused_before: 0,

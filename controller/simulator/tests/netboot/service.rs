@@ -219,12 +219,16 @@ impl Service {
         let identity = Identity::in_process("boot1".parse().unwrap(), estate(), lineage(), life == 1);
         let (clock, boot) = (Arc::new(Ticks(Instant::now())), AgentBootId(format!("life-{life}")));
         let gate = Gate::open_on(self.gate.clone(), identity, BootDevice::new(desk.clone()), clock, boot).unwrap();
-        let agent = Agent::begin(gate).await.unwrap();
+        let agent = Agent::begin(gate);
         let mut tasks = JoinSet::new();
-        let (age, trust) = (agent.clone().keep_age(), agent.clone().watch_trust());
+        let (age, trust) = (agent.clone().keep_age(), agent.clone().keep_serving());
         tasks.spawn(async move { age.await.unwrap() });
         tasks.spawn(async move { trust.await.unwrap() });
         *self.running.lock().unwrap() = Some(Running { agent, desk, _tasks: tasks });
+        let vouch = Action::Vouch { boot: self.hello().await.0, estate: estate(), lineage: lineage(), current: true };
+        self.agent().call(Request { token: None, action: vouch }).await.unwrap();
+        // it takes its permits up
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
     fn agent(&self) -> Agent {

@@ -110,13 +110,16 @@ impl Controller {
         self.client.readopt(Readopt { estate, lineage, floor: Epoch(50), entries, ports: vec![] }).await.unwrap()
     }
 
-    /// Waits until the service answers.
+    /// Waits until the service answers, and tells it that its memory is current, as every controller does.
     pub async fn ready(&self) {
         let start = Instant::now();
         while let Err(error) = self.read(Action::Hello).await {
             assert!(start.elapsed() < READY, "the service does not come up: {error}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        let (estate, lineage) = (EstateUuid("e1".to_owned()), Lineage("l1".to_owned()));
+        let vouch = Action::Vouch { boot: self.hello().await.boot, estate, lineage, current: true };
+        self.read(vouch).await.unwrap();
     }
 }
 

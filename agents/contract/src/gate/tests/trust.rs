@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use vocabulary::request::{Action, AgentError, Answer, GateEntry, Holder, Request, Resource, Token};
-use vocabulary::{Epoch, EstateUuid, Lineage, PortSetting};
+use vocabulary::{AgentBootId, Epoch, EstateUuid, Lineage, PortSetting};
 
 fn open(path: &Path, identity: Identity) -> Gate<Arc<Shelf>> {
     Gate::open_with(path, identity, Arc::new(Shelf::default()), Arc::new(Manual::default())).unwrap()
@@ -282,6 +282,70 @@ async fn no_command_comes_between_while_the_ledger_is_taken_up() {
         tokio::task::yield_now().await;
     }
     assert!(bench.send(10, 3, bar_port()).await.is_ok(), "it ends although its caller gave up");
+}
+
+/// True once what is kept may be put back.
+async fn is_cleared(bench: &Bench, within: Duration) -> bool {
+    tokio::time::timeout(within, bench.gate.cleared()).await.is_ok()
+}
+
+async fn vouch(bench: &Bench, boot: AgentBootId, of: (EstateUuid, Lineage), current: bool) -> Result<Answer, AgentError> {
+    let action = Action::Vouch { boot, estate: of.0, lineage: of.1, current };
+    bench.gate.call(Request { token: None, action }).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restart_undid_waits_for_a_controller_that_knows_this_life_and_not_for_one_that_is_away() {
+    let bench = Bench::new();
+    let mine = || (estate(), lineage());
+    let boot = bench.hello().await.boot;
+    let moment = Duration::from_millis(1);
+    let another = vouch(&bench, AgentBootId("before".into()), mine(), true).await;
+    assert!(refused(&another, "another life"), "{another:?}");
+    let strange = vouch(&bench, boot.clone(), (EstateUuid("another".into()), lineage()), true).await;
+    assert!(matches!(strange, Err(AgentError::Foreign { .. })), "{strange:?}");
+    let rolled_back = vouch(&bench, boot.clone(), (estate(), Lineage("another".into())), true).await;
+    assert!(matches!(rolled_back, Err(AgentError::Foreign { .. })), "{rolled_back:?}");
+    assert!(!is_cleared(&bench, moment).await);
+    assert_eq!(vouch(&bench, boot.clone(), mine(), true).await, Ok(Answer::Done));
+    assert!(is_cleared(&bench, moment).await);
+    // in its next life nobody says anything
+    let bench = bench.restart();
+    assert!(!is_cleared(&bench, limits::VOUCH_PATIENCE - moment).await);
+    assert!(is_cleared(&bench, limits::VOUCH_PATIENCE + moment).await, "servers do not wait for a controller that is away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_copy_is_not_put_back_however_long_it_takes_until_it_is_seeded() {
+    let bench = Bench::new();
+    let boot = bench.hello().await.boot;
+    vouch(&bench, boot.clone(), (estate(), lineage()), false).await.unwrap();
+    let gate = bench.gate.clone();
+    let waiting = tokio::spawn(async move { gate.cleared().await });
+    tokio::time::sleep(limits::VOUCH_PATIENCE * 10).await;
+    assert!(!waiting.is_finished());
+    vouch(&bench, boot, (estate(), lineage()), true).await.unwrap();
+    waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_command_sets_is_not_put_back_to_what_was_before_it() {
+    let bench = Bench::new();
+    bench.shelf.shut();
+    let (gate, token) = (bench.gate.clone(), Some(bench.token(3, 1)));
+    let command = tokio::spawn(async move { gate.call(Request { token, action: join_port(3) }).await });
+    while bench.gate.inner.live().in_flight.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let gate = bench.gate.clone();
+    let restore = tokio::spawn(async move { gate.restore().await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(bench.shelf.state.lock().unwrap().restored.is_empty(), "a command is in flight");
+    bench.shelf.open();
+    command.await.unwrap().unwrap();
+    restore.await.unwrap().unwrap();
+    let state = bench.shelf.state.lock().unwrap();
+    assert!(state.restored.iter().any(|one| one.action == Some(join_port(3))), "{:?}", state.restored);
 }
 
 #[tokio::test]
