@@ -98,10 +98,15 @@ fn comes(run: &mut Run<'_>) -> Done {
     let mut words = vec!["machine", "enroll"];
     words.extend(machines.iter().map(String::as_str));
     let taken_in = product.command(&words);
-    for number in SERVERS {
-        if product.command(&["server", "start", &server(number)]).is_ok() {
-            return Err(Trouble::Wrong(format!("another estate has started {}", server(number))));
-        }
+    // each waits as long as a command may, since nobody lets it in
+    let commands = &product;
+    let started: Vec<String> = std::thread::scope(|scope| {
+        let start = |number| scope.spawn(move || commands.command(&["server", "start", &server(number)]).is_ok());
+        let starts: Vec<_> = SERVERS.into_iter().map(|number| (server(number), start(number))).collect();
+        starts.into_iter().filter_map(|(name, start)| start.join().unwrap_or(true).then_some(name)).collect()
+    });
+    if !started.is_empty() {
+        return Err(Trouble::Wrong(format!("another estate has started {}", started.join(", "))));
     }
     // its BMCs may take it in or not: nothing follows from that
     drop(taken_in);

@@ -36,7 +36,7 @@ pub fn befall(run: &Run<'_>, what: &AtTarget) -> Done {
 /// By the same name of its file, since the judge tells files by their names.
 fn export_again(run: &Run<'_>, server: &ServerId) -> Done {
     let file = file(run, server);
-    let admitted = Seen::of(&asked(run, SHOW)?, &file)?.admitted;
+    let admitted = Seen::of(&asked(run, SHOW)?, &file).map_err(Trouble::Wrong)?.admitted;
     second_export(server, &file, &admitted).iter().try_for_each(|words| {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         asked(run, &words).map(drop)
@@ -104,9 +104,17 @@ pub fn hold_threads(process: i32, time: Duration, held: &Path) -> std::io::Resul
 pub fn shows(run: &Run<'_>, server: &ServerId, wanted: Shown, within: Duration) -> Done {
     let file = file(run, server);
     until(&sentence(server, wanted), within, || {
-        let mut seen = Seen::of(&asked(run, SHOW)?, &file)?;
+        // a list that is odd for a moment is asked for again
+        let mut seen = match Seen::of(&asked(run, SHOW)?, &file) {
+            Ok(seen) => seen,
+            Err(why) => return Ok(Err(why)),
+        };
         for tid in seen.numbers().to_vec() {
-            seen.served(&asked(run, &served(&tid))?);
+            // its agent may have made it anew meanwhile
+            match asked(run, &served(&tid)) {
+                Ok(rows) => seen.served(&rows),
+                Err(gone) => return Ok(Err(gone.to_string())),
+            }
         }
         Ok(seen.compare(wanted))
     })
@@ -161,8 +169,8 @@ pub struct Seen {
 
 impl Seen {
     /// Of the volume in this file, by the target's list.
-    pub fn of(list: &str, file: &str) -> Done<Seen> {
-        let targets = tgt::read(list).map_err(|why| Trouble::Wrong(format!("the target's list: {why}")))?;
+    pub fn of(list: &str, file: &str) -> Result<Seen, String> {
+        let targets = tgt::read(list).map_err(|why| format!("the target's list: {why}"))?;
         let mut seen = Seen::default();
         let again = format!("{file}{AGAIN}");
         let of_it = |other: &PathBuf| other == Path::new(file) || other == Path::new(&again);

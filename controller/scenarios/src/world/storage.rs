@@ -33,7 +33,7 @@ fn export_again(target: &Target, server: &ServerId) -> Done {
         let told = || Trouble::Command { command: format!("tgtadm {}", arguments.join(" ")), told: ended.said.clone() };
         (ended.code == Some(0)).then_some(ended.printed.clone()).ok_or_else(told)
     };
-    let admitted = Seen::of(&by_hand(SHOW)?, &file)?.admitted;
+    let admitted = Seen::of(&by_hand(SHOW)?, &file).map_err(Trouble::Wrong)?.admitted;
     for words in second_export(server, &again, &admitted) {
         by_hand(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
@@ -44,9 +44,15 @@ fn export_again(target: &Target, server: &ServerId) -> Done {
 pub async fn shows(run: &Run, server: &ServerId, wanted: Shown, within: Duration) -> Done {
     let file = object(&volume(server));
     until(&crate::storage::sentence(server, wanted), within, async || {
-        let mut seen = Seen::of(&asked(run, SHOW).await?, &file)?;
+        let mut seen = match Seen::of(&asked(run, SHOW).await?, &file) {
+            Ok(seen) => seen,
+            Err(why) => return Ok(Err(why)),
+        };
         for tid in seen.numbers().to_vec() {
-            seen.served(&asked(run, &served(&tid)).await?);
+            match asked(run, &served(&tid)).await {
+                Ok(rows) => seen.served(&rows),
+                Err(gone) => return Ok(Err(gone.to_string())),
+            }
         }
         Ok(seen.compare(wanted))
     })
