@@ -48,6 +48,8 @@ pub const TABLE: &[Wanted] = &[
     wanted("kmod", "modprobe's answer to which modules an image needs"),
     wanted("cpio", "initial RAM disks"),
     wanted("iproute2", "ip and bridge, to set up the lab's networks"),
+    wanted("openssh-server", "the SSH server of the switch that a driver's program reaches by SSH"),
+    wanted("openssh-client", "the client of that program, and ssh-keygen, which makes the keys of both"),
     wanted("ethtool", "link settings of the lab's networks"),
     wanted("parted", "partition tables of the servers' root disks"),
     wanted("openipmi", "ipmi_sim, a BMC nobody here wrote"),
