@@ -42,12 +42,19 @@ fn about(outlet: u16) -> Map<String, Value> {
     Map::from_iter([("outlet".to_owned(), json!(outlet))])
 }
 
+impl ProgramUnit {
+    /// Makes sure that there is such a program. Asks it nothing yet.
+    pub fn open(pdu: PduId, config: Config) -> Result<ProgramUnit, OpenError> {
+        let program =
+            Program::open(config, Kind::Outlets).map_err(|error| OpenError { pdu: pdu.clone(), reason: error.to_string() })?;
+        Ok(ProgramUnit { program, pdu })
+    }
+}
+
 impl Careful<ProgramUnit> {
     /// Makes sure that there is such a program. Asks it nothing yet.
     pub fn open(pdu: PduId, serial: &str, config: Config) -> Result<OutletsProgram, OpenError> {
-        let program =
-            Program::open(config, Kind::Outlets).map_err(|error| OpenError { pdu: pdu.clone(), reason: error.to_string() })?;
-        Ok(Careful::new(pdu.clone(), serial, ProgramUnit { program, pdu }))
+        Ok(Careful::new(pdu.clone(), serial, ProgramUnit::open(pdu, config)?))
     }
 }
 

@@ -8,11 +8,11 @@ pub mod device;
 pub mod kept;
 pub mod limits;
 pub mod registry;
-mod secrets;
+pub mod secrets;
 pub mod snmp;
 pub mod unit;
 
-pub use by_program::OutletsProgram;
+pub use by_program::{OutletsProgram, ProgramUnit};
 pub use device::OutletDevice;
 pub use kept::OpenError;
 pub use registry::{Driver, OutletConfig, open};

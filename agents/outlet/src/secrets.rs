@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The secret that a reference names, or why it cannot be had. One line break at the end is not part of it.
-pub(crate) fn resolve(reference: &SecretReference) -> Result<Secret, String> {
+pub fn resolve(reference: &SecretReference) -> Result<Secret, String> {
     let path = match reference.0.split_once(':') {
         Some(("file", path)) if Path::new(path).is_absolute() => PathBuf::from(path),
         Some(("file", path)) => return Err(format!("the secret's file {path} is not an absolute path")),
