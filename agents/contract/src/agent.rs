@@ -58,6 +58,9 @@ pub trait Device: Send + Sync {
     async fn restore(&self, _standing: &[Standing]) -> Result<(), AgentError> {
         Ok(())
     }
+    /// What `restore` handed over turned out to be an older copy: from here on nothing is put back by it, until `restore` is called again.
+    /// What commands of this life have set is kept all the same.
+    fn suspend(&self) {}
 }
 
 #[async_trait]
@@ -70,5 +73,8 @@ impl<T: Device + ?Sized> Device for std::sync::Arc<T> {
     }
     async fn restore(&self, standing: &[Standing]) -> Result<(), AgentError> {
         (**self).restore(standing).await
+    }
+    fn suspend(&self) {
+        (**self).suspend();
     }
 }

@@ -157,6 +157,30 @@ impl<D: Device + 'static> Gate<D> {
         }
     }
 
+    /// True while a controller says that the memory is an older copy.
+    pub fn held_for_older(&self) -> bool {
+        *self.inner.word.borrow() == Some(false)
+    }
+
+    /// What an agent does beside serving, for ever: puts back what the gate keeps once that is cleared, stops it while a controller says
+    /// that it is older, and puts it back again when that is over.
+    pub async fn keep_put_back(&self) {
+        let mut word = self.inner.word.subscribe();
+        loop {
+            self.cleared().await;
+            match self.restore().await {
+                Ok(()) => tracing::info!("what was set before stands again"),
+                Err(error) => tracing::warn!(%error, "not everything could be put back yet; it is tried again"),
+            }
+            // the sender lives as long as this gate
+            drop(word.wait_for(|word| *word == Some(false)).await.map(drop));
+            tracing::error!(
+                "a controller says that this memory is an older copy: nothing is put back by it any more until `agent readopt`"
+            );
+            self.inner.device.suspend();
+        }
+    }
+
     /// Hands what each device was last set to, or is to be kept at, to the driver. An agent calls this once it is `cleared`.
     /// No command is admitted meanwhile, and none is in flight: what one sets must not be put back to what was before it.
     pub async fn restore(&self) -> Result<(), AgentError> {

@@ -155,7 +155,9 @@ impl Driver {
                 input.extend_from_slice(part.as_bytes());
             }
         }
-        self.run(action, &input, until).await
+        let mut ran = self.run(action, &input, until).await?;
+        ran.mask(secrets.values());
+        Ok(ran)
     }
 
     /// What the fence agent says of itself; speaks with no unit.
@@ -178,10 +180,7 @@ impl Driver {
 
     /// The end of what a fence agent said, without secrets.
     fn words(&self, what: &str, ran: &Ran) -> String {
-        let mut text = format!("{} {}", ran.out.trim(), ran.err.trim());
-        for secret in self.config.secrets().unwrap_or_default().values() {
-            text = text.replace(secret.expose(), "***");
-        }
+        let text = format!("{} {}", ran.out.trim(), ran.err.trim());
         let skipped = text.chars().count().saturating_sub(WORDS_MAX);
         let end: String = text.chars().skip(skipped).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         let code = ran.code.map_or("a signal".to_owned(), |code| code.to_string());

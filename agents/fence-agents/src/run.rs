@@ -7,6 +7,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
+use vocabulary::Secret;
 
 /// How a fence agent ended, and what it said.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +18,20 @@ pub struct Ran {
     pub out: String,
     /// Its standard error.
     pub err: String,
+}
+
+impl Ran {
+    /// Takes out of what it said the secrets that it was given.
+    pub fn mask<'a>(&mut self, secrets: impl Iterator<Item = &'a Secret>) {
+        // the longest first: a shorter one may be a part of it
+        let mut secrets: Vec<&str> = secrets.map(Secret::expose).filter(|secret| !secret.is_empty()).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for said in [&mut self.out, &mut self.err] {
+            for secret in &secrets {
+                *said = said.replace(secret, "***");
+            }
+        }
+    }
 }
 
 /// Why there is no end of it to be told.

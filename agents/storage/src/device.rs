@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use contract::storage::Admission;
 use contract::{Action, AgentError, Answer, Device, Standing};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vocabulary::request::{GateEntry, Resource};
 use vocabulary::storage::InitiatorName;
 use vocabulary::{StorageId, VolumeName};
@@ -17,14 +16,28 @@ use vocabulary::{StorageId, VolumeName};
 pub struct StorageDevice {
     storage: StorageId,
     driver: Arc<dyn Kept>,
-    /// True once the gate's memory was handed over: what the driver keeps beside it is as old as that.
-    begun: AtomicBool,
+    /// Who holds what by the gate's memory, once that was handed over: what the driver keeps beside it is as old as that.
+    holders: Mutex<Option<BTreeMap<VolumeName, InitiatorName>>>,
 }
 
 impl StorageDevice {
     /// The device of this storage.
     pub fn new(storage: StorageId, driver: Arc<dyn Kept>) -> StorageDevice {
-        StorageDevice { storage, driver, begun: AtomicBool::new(false) }
+        StorageDevice { storage, driver, holders: Mutex::default() }
+    }
+
+    fn holders(&self) -> MutexGuard<'_, Option<BTreeMap<VolumeName, InitiatorName>>> {
+        // every change is one assignment
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings every volume to what was decided; `None` while the gate's memory was not handed over.
+    async fn put_back(&self) -> Option<Result<(), AgentError>> {
+        let holders = self.holders().clone()?;
+        if let Err(error) = self.driver.forget_others(&holders).await {
+            return Some(Err(error));
+        }
+        Some(self.driver.restore().await)
     }
 
     /// Brings every volume to what was decided by the clock, for ever: a restarted target gets its exports back, an admission by a foreign
@@ -35,10 +48,8 @@ impl StorageDevice {
         let mut last: Option<String> = None;
         loop {
             clock.tick().await;
-            if !self.begun.load(Ordering::Acquire) {
-                continue;
-            }
-            let now = self.driver.restore().await.err().map(|error| error.to_string());
+            let Some(done) = self.put_back().await else { continue };
+            let now = done.err().map(|error| error.to_string());
             match &now {
                 Some(reason) if last != now => {
                     tracing::warn!(storage = %self.storage, reason, "the volumes cannot be kept as decided")
@@ -82,8 +93,11 @@ impl Device for StorageDevice {
             _ => None,
         };
         let holders: BTreeMap<VolumeName, InitiatorName> = standing.iter().filter_map(holder).collect();
-        self.driver.forget_others(&holders).await?;
-        self.begun.store(true, Ordering::Release);
-        self.driver.restore().await
+        *self.holders() = Some(holders);
+        self.put_back().await.unwrap_or(Ok(()))
+    }
+
+    fn suspend(&self) {
+        *self.holders() = None;
     }
 }

@@ -33,8 +33,8 @@ pub enum OpenError {
 /// A storage target that forgets: what it admits is kept by the agent, in its durable state.
 #[async_trait]
 pub trait Kept: Storage {
-    /// Of a volume with a holder, a durable admission of anybody else is an older copy: it is dropped, and the volume is left as the
-    /// target has it until the next command.
+    /// Of a volume with a holder, a durable admission of an earlier placement is an older copy: it is dropped, and the volume is left as
+    /// the target has it until the next command.
     async fn forget_others(&self, holders: &BTreeMap<VolumeName, InitiatorName>) -> Result<(), AgentError>;
     /// Makes the target admit what the durable state says and nothing more, for every volume. Called at start before anything else, and
     /// by the clock: a target that was restarted gets its exports back, an admission by a foreign hand ends.

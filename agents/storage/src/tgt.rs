@@ -281,10 +281,13 @@ impl Kept for Tgt {
     async fn forget_others(&self, holders: &BTreeMap<VolumeName, InitiatorName>) -> Result<(), AgentError> {
         let mut inner = self.inner.lock().await;
         let failed = |error| AgentError::Unreachable { reason: TgtError::State(error).to_string() };
-        for (volume, forgotten) in inner.state.forget_others(holders).map_err(failed)? {
+        let forgotten = inner.state.forget_others(holders).map_err(failed)?;
+        if !forgotten.is_empty() {
+            inner.vetted.clear();
+        }
+        for (volume, forgotten) in forgotten {
             tracing::warn!(%volume, admitted = %forgotten, "the gate names another holder: this admission is an older copy, and is dropped");
         }
-        inner.vetted.clear();
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use crate::kept::Kept;
 use async_trait::async_trait;
 use contract::{Action, AgentError, Answer, Device, Standing};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vocabulary::network::PortReading;
 use vocabulary::request::Resource;
@@ -73,6 +74,8 @@ pub struct SwitchDevice {
     switch: SwitchId,
     driver: Arc<dyn Kept>,
     ports: BTreeMap<PortName, Port>,
+    /// True once the gate has handed its memory over: before, only what commands have barred is kept.
+    begun: AtomicBool,
 }
 
 impl SwitchDevice {
@@ -80,7 +83,7 @@ impl SwitchDevice {
     pub fn new(switch: SwitchId, driver: Arc<dyn Kept>) -> SwitchDevice {
         let port = || Port { turn: tokio::sync::Mutex::new(()), held: Mutex::new(Held::Nothing), pending: Mutex::new(true) };
         let ports = driver.ports().into_iter().map(|name| (name, port())).collect();
-        SwitchDevice { switch, driver, ports }
+        SwitchDevice { switch, driver, ports, begun: AtomicBool::new(false) }
     }
 
     fn port(&self, id: &PortId) -> Result<&Port, AgentError> {
@@ -130,7 +133,7 @@ impl SwitchDevice {
         let Some(port) = self.ports.get(name) else { return Ok(()) };
         let _turn = port.turn.lock().await;
         let held = port.held().clone();
-        if *port.pending() {
+        if *port.pending() && self.begun.load(Ordering::Acquire) {
             self.put_back(name, &held).await?;
             *port.pending() = false;
             tracing::info!(switch = %self.switch, port = %name, ?held, "a port that came late is set");
@@ -203,10 +206,13 @@ impl Device for SwitchDevice {
             if let Resource::Port(id) = &one.entry.resource
                 && let Ok(port) = self.port(id)
             {
+                // whoever is at it would call it done
+                let _turn = port.turn.lock().await;
                 *port.held() = Held::of(one);
                 *port.pending() = true;
             }
         }
+        self.begun.store(true, Ordering::Release);
         let mut order: Vec<&PortName> = self.ports.keys().collect();
         order.sort_by_key(|name| self.ports.get(*name).is_none_or(|port| !matches!(*port.held(), Held::Barred(_))));
         let mut first = Ok(());
@@ -227,5 +233,9 @@ impl Device for SwitchDevice {
             }
         }
         first
+    }
+
+    fn suspend(&self) {
+        self.begun.store(false, Ordering::Release);
     }
 }

@@ -51,6 +51,10 @@ impl Device for Devices {
         }
         first
     }
+
+    fn suspend(&self) {
+        self.owners.iter().for_each(|owner| owner.suspend());
+    }
 }
 
 #[cfg(test)]

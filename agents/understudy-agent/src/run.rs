@@ -92,25 +92,15 @@ async fn serve(path: &Path) -> Result<(), RunError> {
     for keep in opened.keep {
         keepers.spawn(keep);
     }
-    let put_back = put_back(gate.clone());
-    tokio::pin!(put_back);
+    // the address to listen on may come late: what was set before does not wait for it
+    let put_back = gate.clone();
+    keepers.spawn(async move { put_back.keep_put_back().await });
     let listener = listener(&config).await?;
     tracing::info!(agent = %bundle.agent, listen = %config.listen, trusted = gate.trusted(), "serving");
     tokio::select! {
         ended = wire::serve(listener, &bundle, Arc::new(gate)) => Ok(ended?),
-        never = &mut put_back => match never {},
         Some(_) = keepers.join_next() => Err(RunError::Keeper),
     }
-}
-
-/// Never ends, so that whoever waits for it waits for the rest.
-async fn put_back(gate: Gate<Devices>) -> std::convert::Infallible {
-    gate.cleared().await;
-    match gate.restore().await {
-        Ok(()) => tracing::info!("what was set before stands again"),
-        Err(error) => tracing::warn!(%error, "not everything could be put back yet; it is tried again"),
-    }
-    std::future::pending().await
 }
 
 /// It is never made here: an empty directory below a disk that is not mounted yet would be a memory lost.

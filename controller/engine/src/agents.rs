@@ -304,27 +304,27 @@ impl Agents {
         futures::future::join_all(ask).await
     }
 
-    /// Hears every agent that was not heard yet, before anything is drawn against it, and anew those that the core only observes: what
-    /// they say may have changed. Each is told whether its memory is current; one that began another life since is heard anew first.
-    pub async fn greet(&self) {
-        let overruled = self.ear.overruled().await;
-        let ask = self.links.iter().map(|(key, link)| {
-            let anew = overruled.contains(&key.to_string());
-            async move {
-                // one that does not answer is heard before it is asked anything
-                let known = match anew {
-                    true => self.life(key, link, true, limits::HELLO_DEADLINE).await,
-                    false => self.trusted_life(key, link, limits::HELLO_DEADLINE).await,
-                };
-                let Ok(life) = known else { return };
-                if self.vouch(key, link, &life).await == Err(AnotherLife) {
-                    let Ok(life) = self.life(key, link, true, limits::HELLO_DEADLINE).await else { return };
-                    // one that begins life after life is told in the next round
-                    let _ = self.vouch(key, link, &life).await;
-                }
-            }
-        });
-        futures::future::join_all(ask).await;
+    /// Every agent that is reached by a link.
+    pub fn names(&self) -> Vec<Agent> {
+        self.links.keys().cloned().collect()
+    }
+
+    /// Hears an agent that was not heard yet, before anything is drawn against it, and anew one that the core only observes: what it says
+    /// may have changed. It is told whether its memory is current; one that began another life since is heard anew first.
+    pub async fn greet(&self, agent: &Agent) {
+        let Some(link) = self.links.get(agent) else { return };
+        let known = match self.ear.overruled().await.contains(&agent.to_string()) {
+            true => self.life(agent, link, true, limits::HELLO_DEADLINE).await,
+            false => self.trusted_life(agent, link, limits::HELLO_DEADLINE).await,
+        };
+        // one that does not answer is heard before it is asked anything
+        let Ok(life) = known else { return };
+        if self.vouch(agent, link, &life).await == Err(AnotherLife)
+            && let Ok(life) = self.life(agent, link, true, limits::HELLO_DEADLINE).await
+        {
+            // one that begins life after life is told in the next round
+            let _ = self.vouch(agent, link, &life).await;
+        }
     }
 
     /// Tells the agent whether what it said of itself in this life is current, if this store can know it. Silence says nothing.

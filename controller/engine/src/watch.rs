@@ -65,7 +65,8 @@ pub fn start(
     for service in estate.boot_services.keys().cloned() {
         watchers.push(tokio::spawn(follow_contacts(eyes.clone(), service)));
     }
-    watchers.push(tokio::spawn(greet(agents.clone())));
+    let greetings = agents.names().into_iter().map(|agent| tokio::spawn(greet(agents.clone(), agent)));
+    watchers.extend(greetings);
     if !estate.settings.guard.canaries.is_empty() {
         let (eyes, canaries) = (eyes.clone(), estate.settings.guard.canaries.clone());
         let interval = Span::ms(limits::CANARY_EVERY.as_millis() as u64);
@@ -83,9 +84,9 @@ fn slot(begun: Instant, length: Duration, at: Instant) -> Instant {
 }
 
 /// The first time at once: what the agents know decides whether this store may draw epochs.
-async fn greet(agents: Arc<Agents>) {
+async fn greet(agents: Arc<Agents>, agent: Agent) {
     loop {
-        agents.greet().await;
+        agents.greet(&agent).await;
         tokio::time::sleep(limits::GREET_EVERY).await;
     }
 }

@@ -198,12 +198,6 @@ impl Device for Watching {
     }
 }
 
-/// As the agents themselves do it. What fails is tried again by `keep`.
-async fn put_back<D: Device + 'static>(gate: Gate<D>) {
-    gate.cleared().await;
-    let _ = gate.restore().await;
-}
-
 /// Starts the agent of a switch, which also looks at services.
 pub async fn start_switch(
     host: &mut AgentHost,
@@ -223,7 +217,8 @@ pub async fn start_switch(
     let gate =
         Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), watching, Arc::new(Ticks::start(host.rate)), host.boot())?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(life.embody(put_back(gate.clone())));
+    let put_back = gate.clone();
+    tasks.spawn(life.embody(async move { put_back.keep_put_back().await }));
     tasks.spawn(life.embody(async move { device.keep().await }));
     host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
@@ -241,7 +236,8 @@ pub async fn start_storage(host: &mut AgentHost, target: &Target, config: TgtCon
     let gate =
         Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), lived, Arc::new(Ticks::start(host.rate)), host.boot())?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(life.embody(put_back(gate.clone())));
+    let put_back = gate.clone();
+    tasks.spawn(life.embody(async move { put_back.keep_put_back().await }));
     tasks.spawn(life.embody(async move { device.keep().await }));
     host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
@@ -260,7 +256,8 @@ pub async fn start_outlets(host: &mut AgentHost, unit: &Unit, wall: &Wall) -> Re
     let gate =
         Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), lived, Arc::new(Ticks::start(host.rate)), host.boot())?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(life.embody(put_back(gate.clone())));
+    let put_back = gate.clone();
+    tasks.spawn(life.embody(async move { put_back.keep_put_back().await }));
     tasks.spawn(life.embody(async move { device.keep().await }));
     host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())

@@ -68,6 +68,12 @@ impl Boot for BootDevice {
         })?;
         let (machine, server, epoch) = (&permit.machine, &permit.server, permit.epoch);
         tracing::info!(%machine, %server, %epoch, method = ?permit.method, "permit granted");
+        if self.desk.live(machine).is_none() {
+            // a machine that is started on this would meet silence
+            let reason =
+                "the permit is kept and not served yet: no controller has said since the start that this memory is current";
+            return Err(AgentError::Unconfirmed { reason: reason.to_owned() });
+        }
         Ok(self.reading(machine))
     }
 

@@ -84,7 +84,14 @@ impl Agent {
         let mut every = tokio::time::interval(TRUST_EVERY);
         loop {
             every.tick().await;
-            if !serving && self.gate.trusted() {
+            let may = self.gate.trusted() && !self.gate.held_for_older();
+            if serving && !may {
+                tracing::error!(
+                    "F1207 a controller says that the gate's memory is an older copy: all permits are withheld until `understudy agent readopt`"
+                );
+                self.desk.withhold(true);
+                serving = false;
+            } else if !serving && may {
                 serving = self.serve_if_trusted().await?;
                 tracing::info!("the gate is trusted again: permits are served");
             }

@@ -207,6 +207,7 @@ pub fn path(link: &str) -> Option<String> {
     let fits = path.len() <= limits::PATH_MAX
         && path.starts_with('/')
         && !path.starts_with("//")
+        && !path.contains("://")
         && !path.split('/').any(|part| part == "." || part == "..")
         && path.bytes().all(|b| b.is_ascii_graphic() && !b"#?\\%<>\"{}|^`".contains(&b));
     fits.then(|| path.to_owned())

@@ -76,11 +76,19 @@ pub(crate) fn not_written(error: &io::Error) -> AgentError {
     refused(format!("the agent cannot write its gate file ({error}): free its disk or mend it, then retry"))
 }
 
+/// So much of what a peer wrote is told in a log.
+const TOLD_CHARS: usize = 64;
+/// So many resources of one refused command are told.
+const TOLD_RESOURCES: usize = 3;
+
 /// Whoever reads this agent's log must find that somebody else commands it: another estate, another store, or one that time has passed.
 pub(crate) fn tell(token: &Token, action: &Action, refusal: &AgentError) {
     if matches!(refusal, AgentError::LowerEpoch { .. } | AgentError::Foreign { .. }) {
         let Token { estate, plan, step, op, .. } = token;
-        tracing::warn!(%estate, %plan, step, %op, resources = ?action.resources(), reason = %refusal, "not obeyed");
+        let head = |text: &str| text.chars().take(TOLD_CHARS).collect::<String>();
+        let (estate, step, resources) = (head(&estate.to_string()), head(step), action.resources());
+        let some = resources.get(..TOLD_RESOURCES).unwrap_or(&resources);
+        tracing::warn!(estate, %plan, step, %op, resources = ?some, of = resources.len(), reason = %refusal, "not obeyed");
     }
 }
 

@@ -33,6 +33,11 @@ struct Content {
     volumes: BTreeMap<VolumeName, Option<Admitted>>,
 }
 
+/// The epoch in a placement's initiator name; `None`, which is older than any, for a name of another kind.
+fn placement(name: &InitiatorName) -> Option<u64> {
+    name.0.rsplit_once(".e")?.1.parse().ok()
+}
+
 /// The durable state.
 #[derive(Debug)]
 pub struct StateFile {
@@ -75,24 +80,26 @@ impl StateFile {
         self.write(next)
     }
 
-    /// Drops, durably, every admission of a held volume that is not its holder's; says which.
+    /// Drops, durably, every admission of a held volume that is older than its holder's; says which. A newer one stays: there it is the
+    /// gate's memory that is the older.
     pub fn forget_others(
         &mut self,
         holders: &BTreeMap<VolumeName, InitiatorName>,
     ) -> io::Result<Vec<(VolumeName, InitiatorName)>> {
-        let mut next = self.content.clone();
-        let mut forgotten = Vec::new();
-        next.volumes.retain(|volume, admitted| match (admitted, holders.get(volume)) {
-            (Some(admitted), Some(holder)) if admitted.initiator != *holder => {
-                forgotten.push((volume.clone(), admitted.initiator.clone()));
-                false
+        let mut older = Vec::new();
+        for (volume, holder) in holders {
+            if let Some(Some(admitted)) = self.content.volumes.get(volume)
+                && placement(&admitted.initiator) < placement(holder)
+            {
+                older.push((volume.clone(), admitted.initiator.clone()));
             }
-            _ => true,
-        });
-        if !forgotten.is_empty() {
+        }
+        if !older.is_empty() {
+            let mut next = self.content.clone();
+            next.volumes.retain(|volume, _| older.iter().all(|(of, _)| of != volume));
             self.write(next)?;
         }
-        Ok(forgotten)
+        Ok(older)
     }
 
     /// A target number that was never used and is larger than `seen`, durably taken.
@@ -152,6 +159,25 @@ mod tests {
         assert_eq!(again.user_elsewhere(&web2, "web1.e1").map(|(name, _)| name), Some(&web1));
         assert!(again.user_elsewhere(&web1, "web1.e1").is_none());
         assert_eq!(again.content.next_tid, 9, "a target number is never used twice");
+    }
+
+    #[test]
+    fn only_an_admission_older_than_the_holders_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        let names: Vec<VolumeName> = ["older", "same", "newer", "unheld"].map(|name| name.parse().unwrap()).into();
+        let mut state = open(&path).unwrap();
+        for (volume, epoch) in names.iter().zip([9, 10, 11, 9]) {
+            state.decide(volume, Some(admitted(epoch))).unwrap();
+        }
+        let holders = names.iter().take(3).map(|volume| (volume.clone(), admitted(10).initiator)).collect();
+        assert_eq!(state.forget_others(&holders).unwrap(), [(names[0].clone(), admitted(9).initiator)]);
+        assert_eq!(state.forget_others(&holders).unwrap(), []);
+        let again = open(&path).unwrap();
+        assert_eq!(again.decided(&names[0]), None, "durably, and as if it had never been decided");
+        for (volume, epoch) in names.iter().zip([9, 10, 11, 9]).skip(1) {
+            assert_eq!(again.decided(volume), Some(Some(&admitted(epoch))));
+        }
     }
 
     #[test]

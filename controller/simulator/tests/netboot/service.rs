@@ -188,10 +188,14 @@ impl Service {
             asked: Mutex::new(Vec::new()),
         };
         service.restart().await;
+        let vouch = Action::Vouch { boot: service.hello().await.0, estate: estate(), lineage: lineage(), current: true };
+        service.agent().call(Request { token: None, action: vouch }).await.unwrap();
+        // it takes its permits up
+        tokio::time::sleep(Duration::from_millis(1)).await;
         Arc::new(service)
     }
 
-    /// Ends it as a power cut would, and starts it anew on what lies on its disks.
+    /// Ends it as a power cut would, and starts it anew on what lies on its disks. No controller says anything to it by itself.
     pub async fn restart(&self) {
         drop(self.running.lock().unwrap().take());
         let life = {
@@ -225,10 +229,6 @@ impl Service {
         tasks.spawn(async move { age.await.unwrap() });
         tasks.spawn(async move { trust.await.unwrap() });
         *self.running.lock().unwrap() = Some(Running { agent, desk, _tasks: tasks });
-        let vouch = Action::Vouch { boot: self.hello().await.0, estate: estate(), lineage: lineage(), current: true };
-        self.agent().call(Request { token: None, action: vouch }).await.unwrap();
-        // it takes its permits up
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
     fn agent(&self) -> Agent {

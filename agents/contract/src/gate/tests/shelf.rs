@@ -136,6 +136,8 @@ pub struct State {
     /// Mutations that reached the equipment.
     pub acted: Vec<Action>,
     pub restored: Vec<Standing>,
+    /// How often it was told to put nothing back any more.
+    pub suspended: usize,
     /// What the next mutation does instead of acting.
     pub next: Option<Mishap>,
 }
@@ -295,6 +297,9 @@ impl Device for Shelf {
         self.door.acquire().await.unwrap().forget();
         self.door.add_permits(1);
         Ok(())
+    }
+    fn suspend(&self) {
+        self.state.lock().unwrap().suspended += 1;
     }
 }
 

@@ -328,6 +328,32 @@ async fn an_older_copy_is_not_put_back_however_long_it_takes_until_it_is_seeded(
     waiting.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_put_back_without_a_controller_ends_when_one_comes_that_knows_better() {
+    let bench = Bench::new();
+    bench.send(3, 1, bar_port()).await.unwrap();
+    let bench = bench.restart();
+    let boot = bench.hello().await.boot;
+    let gate = bench.gate.clone();
+    let _keeping = tokio::spawn(async move { gate.keep_put_back().await });
+    let seen = || {
+        let state = bench.shelf.state.lock().unwrap();
+        (state.restored.len(), state.suspended)
+    };
+    tokio::time::sleep(limits::VOUCH_PATIENCE / 2).await;
+    assert_eq!(seen(), (0, 0));
+    tokio::time::sleep(limits::VOUCH_PATIENCE).await;
+    assert_eq!(seen(), (1, 0), "nobody came");
+    bench.shelf.state.lock().unwrap().restored.clear();
+    vouch(&bench, boot.clone(), (estate(), lineage()), false).await.unwrap();
+    tokio::time::sleep(limits::VOUCH_PATIENCE * 10).await;
+    assert_eq!(seen(), (0, 1));
+    assert!(bench.gate.held_for_older());
+    vouch(&bench, boot, (estate(), lineage()), true).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(seen(), (1, 1));
+}
+
 #[tokio::test]
 async fn what_a_command_sets_is_not_put_back_to_what_was_before_it() {
     let bench = Bench::new();
