@@ -144,15 +144,16 @@ impl<D: Device + 'static> Gate<D> {
     }
 
     /// Returns once what the gate keeps may be put back: a controller knows that it is current, or none was heard for `VOUCH_PATIENCE`.
-    /// Whose memory is an older copy cannot see it itself: it waits here until it is seeded, lest it serve a former holder again.
+    /// Whose memory is an older copy cannot see it itself: it waits here until it is seeded, lest it serve a former holder again. So does
+    /// one that knows that its memory was lost: what a driver keeps beside it may be of any age.
     pub async fn cleared(&self) {
         let current = |word: &Option<bool>| *word == Some(true);
         let mut word = self.inner.word.subscribe();
         let waited = tokio::time::timeout(limits::VOUCH_PATIENCE, word.wait_for(current)).await.map(drop);
-        let held_for_older = word.borrow().is_some();
+        let not_believed = word.borrow().is_some() || !self.trusted();
         match waited {
             Ok(()) => {}
-            Err(_) if held_for_older => drop(word.wait_for(current).await),
+            Err(_) if not_believed => drop(word.wait_for(current).await),
             Err(_) => tracing::warn!("no controller says whether this memory is current: what it says is put back now"),
         }
     }
@@ -280,6 +281,8 @@ impl<D: Device + 'static> Client for Gate<D> {
         let lost =
             |_| AgentError::Unreachable { reason: "the agent is stopping: whether it took the ledger is unknown".to_owned() };
         tokio::spawn(self.inner.clone().take_up(serial)).await.map_err(lost)??;
+        // what it keeps is now what the estate's ledger says
+        self.inner.word.send_replace(Some(true));
         Ok(self.hello().await)
     }
 }

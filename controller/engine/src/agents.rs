@@ -14,6 +14,7 @@ use pipeline::event::{Observation, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -36,6 +37,8 @@ struct Link {
 struct Life {
     hello: AgentHello,
     at: Instant,
+    /// True once it was told what its memory is worth.
+    told: Arc<AtomicBool>,
 }
 
 /// How an agent is reached, and where it listens; nowhere for one inside this process.
@@ -255,6 +258,10 @@ impl Agents {
         if let Some(refusal) = self.ear.refusal(agent, &action).await {
             return Err(refusal);
         }
+        if !life.told.load(Ordering::Relaxed) {
+            // it keeps what it is given from itself until it knows; whether this life is still its own is asked by the command's stamp
+            let _ = self.vouch(agent, link, &life).await;
+        }
         let request = self.stamped(&life, stamp, action.clone(), deadline);
         let outcome = worth(&life, call(link, request, deadline).await);
         // a refusal or a silence may be of another life; one for good tells the core how high that agent's memory stands
@@ -338,7 +345,12 @@ impl Agents {
         };
         match call(link, Request { token: None, action: vouch }, limits::HELLO_DEADLINE).await {
             Err(AgentError::Refused { .. }) => Err(AnotherLife),
-            _ => Ok(()),
+            Ok(_) => {
+                life.told.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            // silence; the next round tells it again
+            Err(_) => Ok(()),
         }
     }
 
@@ -360,7 +372,7 @@ impl Agents {
                 // the tick was read before the answer came: an expiry made from it errs on the early side by the way back
                 let at = Instant::now();
                 self.ear.hello(agent, asked, hello.clone()).await;
-                let life = Life { hello, at };
+                let life = Life { hello, at, told: Arc::default() };
                 *link.life.lock().await = Some(life.clone());
                 Ok(life)
             }

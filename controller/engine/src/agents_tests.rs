@@ -98,6 +98,29 @@ async fn a_reading_of_a_life_that_lost_its_memory_since_is_no_evidence() {
     assert!(matches!(&seen, Err(AgentError::Unconfirmed { .. })), "{seen:?}");
 }
 
+#[tokio::test]
+async fn a_life_is_told_what_its_memory_is_worth_before_it_is_asked_for_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = life(&folder.path().join("gate"));
+    let (agents, mut told) = agents(folder.path(), Host(Arc::new(std::sync::Mutex::new(gate.clone()))));
+    tokio::spawn(async move {
+        let state = pipeline::State::new();
+        while let Some(message) = told.recv().await {
+            if let Message::Query(question) = message {
+                question(&state);
+            }
+        }
+    });
+    let agent = Agent::Storage("store1".parse().unwrap());
+    let volume = VolumeId { storage: "store1".parse().unwrap(), volume: "web1-root".parse().unwrap() };
+    let stamp = Stamp { plan: PlanId(Epoch(3)), step: "test", op: OpId { epoch: Epoch(3), number: 1 } };
+    let cleared = || async { tokio::time::timeout(Duration::from_millis(50), gate.cleared()).await.is_ok() };
+    assert!(!cleared().await, "nobody has said anything");
+    let advance = Action::AdvanceEpoch { resources: vec![Resource::Volume(volume)] };
+    agents.change(&agent, &stamp, advance, Duration::from_secs(5)).await.unwrap();
+    assert!(cleared().await);
+}
+
 /// A core that has confirmed epoch 3 for the volume, stepped by what the shell tells it.
 fn core_that_knows(volume: &VolumeId) -> pipeline::State {
     use pipeline::event::{Event, What};

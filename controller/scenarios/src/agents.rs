@@ -16,6 +16,8 @@ use crate::trouble::{Done, Trouble, at};
 
 /// What the second process on one gate file says as it ends.
 pub const TAKEN: &str = "in use by another process";
+/// What a process on a copy of what another has says as it starts.
+const A_COPY: &str = "gate file was copied here";
 /// Where a process on a copy listens: nobody knows of it.
 const ELSEWHERE: &str = "127.0.0.1:7454";
 
@@ -56,13 +58,19 @@ fn copy(run: &Run<'_>, agent: &str) -> PathBuf {
     run.rig.run.join("copies").join(agent)
 }
 
-/// Makes one folder what another is. What goes away meanwhile was on its way to another name.
+/// Makes one folder what another is, and leaves every file that both have the file it is, as going back to a snapshot does. What goes away
+/// meanwhile was on its way to another name.
 fn copied(from: &Path, to: &Path) -> Done {
-    match std::fs::remove_dir_all(to) {
-        Err(source) if source.kind() != ErrorKind::NotFound => return at(to, Err(source)),
-        Ok(()) | Err(_) => {}
-    }
     at(to, std::fs::create_dir_all(to))?;
+    for entry in at(to, std::fs::read_dir(to))? {
+        let path = at(to, entry)?.path();
+        let stays = path.file_name().is_some_and(|name| from.join(name).exists());
+        match path.is_dir() {
+            _ if stays => {}
+            true => at(&path, std::fs::remove_dir_all(&path))?,
+            false => at(&path, std::fs::remove_file(&path))?,
+        }
+    }
     at(to, std::fs::metadata(from).and_then(|data| std::fs::set_permissions(to, data.permissions())))?;
     for entry in at(from, std::fs::read_dir(from))? {
         let path = at(from, entry)?.path();
@@ -117,6 +125,11 @@ fn on_a_copy(run: &Run<'_>, agent: &str) -> Done {
     }
     at(&config, std::fs::write(&config, value.to_string()))?;
     let ready = ELSEWHERE.parse().ok().map(Ready::Tcp);
-    run.rig.hand()?.add(Service { name, argv: argv(run, agent, &config), ready, ..Service::default() })?;
-    Ok(())
+    run.rig.hand()?.add(Service { name: name.clone(), argv: argv(run, agent, &config), ready, ..Service::default() })?;
+    let log = run.rig.run.join(format!("logs/{name}.log"));
+    let told = at(&log, std::fs::read(&log))?;
+    if String::from_utf8_lossy(&told).contains(A_COPY) {
+        return Ok(());
+    }
+    Err(Trouble::Wrong(format!("{name} does not know that it is a copy of {agent}")))
 }

@@ -58,6 +58,7 @@ const FILES: &[(&str, &str)] = files![
     "write-in-flight",
     "two-paths",
     "agent-doubled",
+    "agent-copied",
     "second-estate",
     "stale-controller",
     "agent-older-store",

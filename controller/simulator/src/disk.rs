@@ -77,6 +77,10 @@ impl gate::Disk for Shelf {
     fn place(&self) -> PathBuf {
         PathBuf::from(self.memory())
     }
+
+    fn home(&self) -> io::Result<String> {
+        Ok(self.disk.name())
+    }
 }
 
 impl ::storage::tgt::host::Disk for Shelf {

@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 #[derive(Default)]
 struct State {
+    /// Empty for one that is no copy; else the name of what it was copied from, and which of its copies it is.
+    name: String,
+    copies: u32,
     /// Contents, the present one last.
     things: BTreeMap<String, Vec<Vec<u8>>>,
     full: bool,
@@ -146,8 +149,15 @@ impl Disk {
 
     /// Another disk with the same contents, as a restored backup or a cloned machine has.
     pub fn copy(&self) -> Disk {
-        let things = self.state().things.clone();
-        Disk(Arc::new(Mutex::new(State { things, ..State::default() })))
+        let mut state = self.state();
+        state.copies += 1;
+        let (name, things) = (format!("{} copy {}", state.name, state.copies), state.things.clone());
+        Disk(Arc::new(Mutex::new(State { name, things, ..State::default() })))
+    }
+
+    /// What no copy of it is called.
+    pub fn name(&self) -> String {
+        self.state().name.clone()
     }
 
     /// How often something was replaced.
@@ -169,6 +179,8 @@ mod tests {
             disk.replace("a", content.as_bytes()).unwrap();
         }
         let copy = disk.copy();
+        let names: std::collections::BTreeSet<String> = [&disk, &copy, &disk.copy(), &copy.copy()].map(Disk::name).into();
+        assert_eq!((names.len(), disk.name()), (4, disk.clone().name()));
         disk.roll_back("a", 1);
         assert_eq!(read(&disk).as_deref(), Some("two"));
         disk.fill(true);

@@ -8,14 +8,19 @@ use async_trait::async_trait;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// Owner only: holders and plans are nobody else's business.
 const FILE_MODE: u32 = 0o600;
 /// Digits of the hash in the name of a file kept aside.
 const ASIDE_DIGITS: usize = 12;
+/// Tells installations of an operating system apart (machine-id(5)): clones of a machine get one of their own when they are made well.
+const MACHINE_ID: &str = "/etc/machine-id";
+/// A machine-id has 32 digits; nothing longer is taken from that file.
+const MACHINE_ID_CHARS_MAX: usize = 32;
 
 /// What a gate keeps on its disk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -41,13 +46,15 @@ pub trait Disk: Send + Sync {
     fn keep_aside(&self, refused: &[u8]) -> io::Result<()>;
     /// Where it is, for people.
     fn place(&self) -> PathBuf;
+    /// What this place has and no copy of what lies here: the same at every start, another for whoever copied, moved or restored it.
+    fn home(&self) -> io::Result<String>;
 }
 
 /// Files beside one another, held for life: one device, one agent instance.
 pub(crate) struct Files {
     path: PathBuf,
     mark: Option<PathBuf>,
-    _lock: File,
+    lock: File,
 }
 
 impl Files {
@@ -56,7 +63,7 @@ impl Files {
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(suffixed(path, ".lock"));
         let lock = lock.map_err(|source| GateError::Disk { what: "make the lock beside", path: path.to_path_buf(), source })?;
         lock.try_lock().map_err(|_| GateError::Locked { path: path.to_path_buf() })?;
-        Ok(Files { path: path.to_path_buf(), mark, _lock: lock })
+        Ok(Files { path: path.to_path_buf(), mark, lock })
     }
 
     fn of(&self, what: Kept) -> Option<PathBuf> {
@@ -84,6 +91,19 @@ impl Disk for Files {
     }
     fn place(&self) -> PathBuf {
         self.path.clone()
+    }
+    /// The lock is written once and never again, so its inode and birth are this folder's; both are new in a copy. Some file systems
+    /// know no birth, and a clone of the whole disk has the same: there only the machine tells them apart.
+    fn home(&self) -> io::Result<String> {
+        let lock = self.lock.metadata()?;
+        let born = lock.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let born = born.map_or("never".to_owned(), |since| format!("{}.{:09}", since.as_secs(), since.subsec_nanos()));
+        let machine = match std::fs::read_to_string(MACHINE_ID) {
+            Ok(id) => id.trim().chars().take(MACHINE_ID_CHARS_MAX).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "without id".to_owned(),
+            Err(error) => return Err(error),
+        };
+        Ok(format!("inode {} born {born} on machine {machine}", lock.ino()))
     }
 }
 
@@ -114,7 +134,8 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 
 /// Opens the file, or begins a new one; decides whether the agent may be trusted.
 ///
-/// Trusted: a whole file of this agent and estate that says so; or no file, and a fresh enrolment that was never used before. That it
+/// Trusted: a whole file of this agent and estate that says so and was written here; or no file, and a fresh enrolment that was never used
+/// before. A file that was copied here keeps what it says and loses the trust, for whom it was copied from may still run. That it
 /// was used is marked beside the gate file and beside the enrolment bundle before the agent serves anything. The first file says
 /// `seeding` until both marks are durable, so a crash in between neither forgets the use nor wastes the enrolment.
 pub(crate) fn open(disk: &dyn Disk, identity: &Identity) -> Result<Memory, GateError> {
@@ -123,9 +144,10 @@ pub(crate) fn open(disk: &dyn Disk, identity: &Identity) -> Result<Memory, GateE
         let path = place.clone();
         move |source: io::Error| GateError::Disk { what, path, source }
     };
+    let home = disk.home().map_err(fail("find the home of"))?;
     let memory = match disk.read(Kept::Memory).map_err(fail("read"))? {
         Some(bytes) => match usable(&bytes, identity) {
-            Ok(memory) => memory,
+            Ok(memory) => at_home(memory, &home, &place),
             Err(reason) => {
                 tracing::error!(path = %place.display(), reason, "gate file refused: this agent only observes and revokes until `agent readopt`");
                 disk.keep_aside(&bytes).map_err(fail("keep aside the refused"))?;
@@ -140,6 +162,7 @@ pub(crate) fn open(disk: &dyn Disk, identity: &Identity) -> Result<Memory, GateE
             blank(identity)
         }
     };
+    let memory = Memory { home: Some(home), ..memory };
     settle(disk, memory, identity).map_err(fail("write"))
 }
 
@@ -155,6 +178,17 @@ fn settle(disk: &dyn Disk, mut memory: Memory, identity: &Identity) -> io::Resul
         disk.replace(Kept::Memory, &memory.encode()?)?;
     }
     Ok(memory)
+}
+
+/// A memory that was written elsewhere is trusted no longer. One of before homes were kept is at home where it lies.
+fn at_home(memory: Memory, home: &str, place: &Path) -> Memory {
+    match &memory.home {
+        Some(written) if written != home => {
+            tracing::error!(path = %place.display(), written, home, "gate file was copied here: this agent only observes and revokes until `agent readopt`; make sure that no other instance of it runs");
+            Memory { trusted: false, seeding: false, ..memory }
+        }
+        _ => memory,
+    }
 }
 
 fn blank(identity: &Identity) -> Memory {

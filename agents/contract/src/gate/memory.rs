@@ -25,6 +25,9 @@ pub(crate) struct Memory {
     pub trusted: bool,
     /// True between the first file and the mark that the enrolment was used: nothing was served yet.
     pub seeding: bool,
+    /// Where this was written ([`super::Disk::home`]): elsewhere it is a copy. `None` in a file of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
     /// Counts changes; the newest durable one is what may be acknowledged.
     pub serial: u64,
     /// No resource takes an epoch below this one (set by `readopt`).
@@ -118,6 +121,7 @@ impl Memory {
             lineage,
             trusted: false,
             seeding: false,
+            home: None,
             serial: 0,
             floor: Epoch::default(),
             kept: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! What happens to the agents of a world. It mirrors the lab's [`crate::agents`].
 
+use contract::{Action, Answer, Request};
 use vocabulary::AgentId;
 
 use crate::agents::TAKEN;
@@ -38,6 +39,11 @@ pub async fn befall(rig: &mut Rig, agent: &AgentId, mishap: Mishap) -> Done {
         },
         Mishap::OnACopy => {
             let copy = rig.site.double_agent(agent, true).await.map_err(not_up)?;
+            let client = copy.client().ok_or_else(|| Trouble::Wrong(format!("the copy of {agent} has ended")))?;
+            match client.call(Request { token: None, action: Action::Hello }).await {
+                Ok(Answer::Hello(hello)) if !hello.trusted => {}
+                told => return Err(Trouble::Wrong(format!("the copy of {agent} does not know that it is one: {told:?}"))),
+            }
             rig.doubled.push(copy);
         }
     }

@@ -99,6 +99,9 @@ impl gate::Disk for Paper<gate::Kept> {
     fn place(&self) -> PathBuf {
         "paper".into()
     }
+    fn home(&self) -> io::Result<String> {
+        Ok("here".into())
+    }
 }
 
 /// Kernels, initrds and iPXE, by the end of their paths.

@@ -119,6 +119,44 @@ async fn a_foreign_or_newer_file_is_kept_aside_and_not_trusted() {
     }
 }
 
+#[tokio::test]
+async fn a_memory_that_was_copied_knows_what_it_knew_and_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    std::fs::create_dir(&first).unwrap();
+    let gate = open(&first.join("gate.json"), identity(true));
+    send(&gate, 3, 1, power_off()).await.unwrap();
+    // while the first one runs, with its lock and its marks
+    std::fs::create_dir(&second).unwrap();
+    for entry in std::fs::read_dir(&first).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, second.join(path.file_name().unwrap())).unwrap();
+    }
+    let copy = open(&second.join("gate.json"), identity(true));
+    assert_eq!(copy.entries(), gate.entries());
+    only_takes_away(&copy).await;
+    drop(copy);
+    let copy = open(&second.join("gate.json"), identity(true));
+    assert!(!copy.trusted(), "nor at the next start, where it is at home by now");
+    copy.readopt(ledger(60, vec![])).await.unwrap();
+    drop(copy);
+    assert!(open(&second.join("gate.json"), identity(true)).trusted());
+    drop(gate);
+    assert!(open(&first.join("gate.json"), identity(true)).trusted(), "whom it was copied from has lost nothing");
+}
+
+#[tokio::test]
+async fn a_file_of_before_homes_were_kept_is_at_home_where_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gate.json");
+    let before = Memory { trusted: true, ..Memory::new("sw1".parse().unwrap(), estate(), lineage()) };
+    std::fs::write(&path, before.encode().unwrap()).unwrap();
+    assert!(open(&path, identity(true)).trusted());
+    let elsewhere = folder.path().join("elsewhere.json");
+    std::fs::rename(&path, &elsewhere).unwrap();
+    assert!(!open(&elsewhere, identity(true)).trusted());
+}
+
 #[test]
 fn one_device_one_instance() {
     let folder = tempfile::tempdir().unwrap();
@@ -325,6 +363,18 @@ async fn an_older_copy_is_not_put_back_however_long_it_takes_until_it_is_seeded(
     tokio::time::sleep(limits::VOUCH_PATIENCE * 10).await;
     assert!(!waiting.is_finished());
     vouch(&bench, boot, (estate(), lineage()), true).await.unwrap();
+    waiting.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_memory_that_was_lost_is_not_waited_for_and_then_acted_on() {
+    let bench = Bench::new();
+    bench.gate.inner.live().memory.trusted = false;
+    let gate = bench.gate.clone();
+    let waiting = tokio::spawn(async move { gate.cleared().await });
+    tokio::time::sleep(limits::VOUCH_PATIENCE * 10).await;
+    assert!(!waiting.is_finished(), "nobody has seeded it");
+    bench.gate.readopt(ledger(9, vec![])).await.unwrap();
     waiting.await.unwrap();
 }
 
