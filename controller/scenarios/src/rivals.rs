@@ -25,6 +25,8 @@ pub const HELLO: Duration = Duration::from_secs(5);
 pub const TAKEN_IN: Duration = Duration::from_secs(30);
 /// What a second controller on one store says as it ends.
 pub const HELD: &str = " is held by ";
+/// How many of its records are shown of a rival that was refused nothing.
+const LAST_RECORDS: usize = 5;
 /// By which words an agent tells in its log that it does not obey a command, or does not even listen to who sends it.
 const TOLD: [&str; 2] = ["not obeyed", "TLS: "];
 
@@ -35,6 +37,11 @@ pub fn is_refusal(rival: Rival, text: &str) -> bool {
         || ["foreign estate", "foreign lineage", "equal epoch of another plan", "lower epoch"]
             .iter()
             .any(|reason| text.contains(reason))
+}
+
+/// True of a sentence in which a controller ends a plan because another one's is known to an agent.
+fn has_given_up(text: &str) -> bool {
+    text.contains("ended (F0302)") && text.contains("knows more than this store")
 }
 
 /// Does it.
@@ -124,7 +131,8 @@ fn read(path: &Path) -> Done<String> {
     at(path, std::fs::read(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// It asked, was refused, and both have told so.
+/// It asked, was refused, and both have told so. Or the one that was left behind has heard of the other by a hello before anything of its
+/// own was on its way: then it has given up, and there was nothing to refuse. Which of them comes first is up to the network.
 pub fn not_obeyed(run: &Run<'_>, rival: Rival, within: Duration) -> Done {
     let product = match rival {
         Rival::Stale => &run.rig.rivals.stale,
@@ -132,8 +140,13 @@ pub fn not_obeyed(run: &Run<'_>, rival: Rival, within: Duration) -> Done {
     };
     let product = product.as_ref().ok_or_else(|| Trouble::Wrong("there is no such controller".to_owned()))?;
     until("a refusal in both logs", within, || {
+        if rival == Rival::Stale && product.story().iter().any(|line| has_given_up(&line.text)) {
+            return Ok(Ok(()));
+        }
         if !recorded(product, rival)? {
-            return Ok(Err("it has recorded none".to_owned()));
+            let story = product.story();
+            let last: Vec<&str> = story.iter().rev().take(LAST_RECORDS).map(|line| line.text.as_str()).collect();
+            return Ok(Err(format!("it has recorded none; its last records, newest first: {}", last.join(" | "))));
         }
         let log = log(run)?;
         let told = log.get(run.rig.rivals.log_before..).unwrap_or(&log);
@@ -167,5 +180,7 @@ mod tests {
         assert!(is_refusal(Rival::Stale, refused) && is_refusal(Rival::Estate, refused));
         assert!(is_refusal(Rival::Estate, of_itself) && !is_refusal(Rival::Stale, of_itself));
         assert!(!is_refusal(Rival::Stale, "P6 op 6.7 not done: refused: barred: port sw1/m1-nic1 is barred"));
+        let ended = "P6 ended (F0302): agent store1 knows more than this store: volume store1/a is at e7 there";
+        assert!(has_given_up(ended) && !has_given_up(refused) && !has_given_up(of_itself));
     }
 }
