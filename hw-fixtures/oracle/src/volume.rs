@@ -23,6 +23,14 @@ const MAGIC: [u8; 2] = [0x53, 0xef];
 const FIRST_PARTITION_AT: u64 = 446 + 8;
 const SECTOR_BYTES: u64 = 512;
 const BLOCK_BYTES: usize = 64 * 1024;
+/// What replays journals, beside the tool that reads files.
+const REPLAYER: &str = "e2fsck";
+/// Replays the journal of a file system that was not unmounted, and checks nothing of one that has nothing to replay.
+const REPLAY: [&str; 3] = ["-y", "-E", "journal_only"];
+/// With what it ends: nothing to do, or done (e2fsck(8), EXIT CODE).
+const REPLAYED: [Option<i32>; 2] = [Some(0), Some(1)];
+/// How the tools begin.
+const BANNERS: [&str; 2] = ["debugfs ", "e2fsck "];
 /// What the tool says of a name that stands in no folder.
 const NOT_FOUND: &str = "File not found by ext2_lookup";
 
@@ -61,14 +69,19 @@ pub fn read(tool: &Tool, image: &Path, file: &str) -> Result<Option<String>, Vol
     let folder = image.parent().unwrap_or(Path::new("."));
     let copy = tempfile::NamedTempFile::new_in(folder).map_err(named)?;
     copy_still(image, copy.as_file())?;
-    // a file system that was not mounted has nothing to replay; what counts is whether the file can be read
-    if let Err(error) = run(tool, copy.path(), "journal_run", true) {
-        tracing::debug!(%error, "journal of the copy");
+    // not by debugfs, which reads the bitmaps first: before the replay they may be newer than their checksums, and it gives up
+    let replayer = Tool { program: tool.program.with_file_name(REPLAYER), ..tool.clone() };
+    let replayed = run(&replayer, copy.path(), &REPLAY)?;
+    if !REPLAYED.contains(&replayed.status) {
+        let reason = format!("it ended with {:?}: {}", replayed.status, replayed.complaint.unwrap_or_default());
+        return Err(failed(&replayer, &REPLAY, reason));
     }
-    match run(tool, copy.path(), &format!("cat {file}"), false) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(VolumeError::Tool { reason, .. }) if reason.ends_with(NOT_FOUND) => Ok(None),
-        Err(error) => Err(error),
+    let cat = ["-c", "-R", &format!("cat {file}")];
+    // it ends with 0 even where it failed
+    match run(tool, copy.path(), &cat)? {
+        Ran { complaint: Some(reason), out, .. } if out.is_empty() && reason.ends_with(NOT_FOUND) => Ok(None),
+        Ran { complaint: Some(reason), out, .. } if out.is_empty() => Err(failed(tool, &cat, reason)),
+        Ran { out, .. } => Ok(Some(String::from_utf8_lossy(&out).into_owned())),
     }
 }
 
@@ -151,18 +164,24 @@ fn next_data(image: &File, at: u64, length: u64) -> io::Result<Option<(u64, u64)
     }
 }
 
-/// Runs one command of the tool on a copy.
-fn run(tool: &Tool, copy: &Path, what: &str, write: bool) -> Result<Vec<u8>, VolumeError> {
-    let failed =
-        |reason: String| VolumeError::Tool { program: tool.program.display().to_string(), what: what.to_owned(), reason };
-    let told = |error: io::Error| failed(error.to_string());
+fn failed(tool: &Tool, arguments: &[&str], reason: String) -> VolumeError {
+    VolumeError::Tool { program: tool.program.display().to_string(), what: arguments.join(" "), reason }
+}
+
+/// How a tool ended.
+struct Ran {
+    status: Option<i32>,
+    out: Vec<u8>,
+    /// What it said first beside its banner.
+    complaint: Option<String>,
+}
+
+/// Runs a tool on a copy.
+fn run(tool: &Tool, copy: &Path, arguments: &[&str]) -> Result<Ran, VolumeError> {
+    let told = |error: io::Error| failed(tool, arguments, error.to_string());
     let (mut out, mut said) = (tempfile::tempfile().map_err(told)?, tempfile::tempfile().map_err(told)?);
-    let mut command = Command::new(&tool.program);
-    if write {
-        command.arg("-w");
-    }
-    let mut child = command
-        .args(["-R", what])
+    let mut child = Command::new(&tool.program)
+        .args(arguments)
         .arg(copy)
         .envs(&tool.environment)
         .stdin(Stdio::null())
@@ -171,31 +190,29 @@ fn run(tool: &Tool, copy: &Path, what: &str, write: bool) -> Result<Vec<u8>, Vol
         .spawn()
         .map_err(told)?;
     let start = Instant::now();
-    loop {
-        if child.try_wait().map_err(told)?.is_some() {
-            break;
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(told)? {
+            break status.code();
         }
         if start.elapsed() > TOOL_TIME {
             // it may have ended this very moment
             let _ = child.kill();
             child.wait().map_err(told)?;
-            return Err(failed(format!("nothing within {} s", TOOL_TIME.as_secs())));
+            return Err(failed(tool, arguments, format!("nothing within {} s", TOOL_TIME.as_secs())));
         }
         thread::sleep(TOOL_LOOK);
-    }
+    };
     let all = |file: &mut File| -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0))?;
         file.take(RECORDS_BYTES_MAX).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = all(&mut out).map_err(told)?;
-    // it ends with 0 even where it failed; what it says beside its banner is the reason
-    let said = String::from_utf8_lossy(&all(&mut said).map_err(told)?).into_owned();
-    match said.lines().find(|line| !line.starts_with("debugfs ") && !line.trim().is_empty()) {
-        Some(complaint) if bytes.is_empty() => Err(failed(complaint.trim().to_owned())),
-        _ => Ok(bytes),
-    }
+    let (out, said) = (all(&mut out).map_err(told)?, all(&mut said).map_err(told)?);
+    let said = String::from_utf8_lossy(&said);
+    let is_banner = |line: &str| BANNERS.iter().any(|banner| line.starts_with(banner));
+    let complaint = said.lines().map(str::trim).find(|line| !line.is_empty() && !is_banner(line)).map(str::to_owned);
+    Ok(Ran { status, out, complaint })
 }
 
 #[cfg(test)]

@@ -53,6 +53,36 @@ fn a_log_is_read_from_a_bare_file_system_and_from_a_partition() {
     }
 }
 
+const BLOCK: u64 = 1024;
+
+fn debugfs(image: &Path, arguments: &[&str]) -> String {
+    let tool = tool("debugfs");
+    let done = Command::new(&tool.program).args(arguments).arg(image).envs(&tool.environment).output().unwrap();
+    String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+}
+
+/// At most instants of a file system's life its bitmaps and the checksums of these are of two ages, and the journal has the younger.
+#[test]
+fn a_log_is_read_where_the_journal_has_what_the_bitmaps_go_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = image(folder.path(), "web1 aa 1\n", 0);
+    let before = fs::read(&path).unwrap();
+    let (added, group, script) = (folder.path().join("added"), folder.path().join("group"), folder.path().join("script"));
+    fs::write(&added, "another").unwrap();
+    debugfs(&path, &["-w", "-R", &format!("write {} another", added.display())]);
+    // block 2 describes the groups of a file system of 1,024-byte blocks: it goes into the journal, and the old one stays where it was
+    let at = usize::try_from(2 * BLOCK).unwrap();
+    let descriptors = at..at + usize::try_from(BLOCK).unwrap();
+    fs::write(&group, &fs::read(&path).unwrap()[descriptors.clone()]).unwrap();
+    fs::write(&script, format!("jo\njw -b 2 {}\njc\n", group.display())).unwrap();
+    debugfs(&path, &["-w", "-f", &script.display().to_string()]);
+    fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(&before[descriptors], 2 * BLOCK).unwrap();
+    let gives_up = debugfs(&path, &["-R", "ls"]);
+    assert!(gives_up.contains("checksum does not match"), "{gives_up}");
+    assert_eq!(read(&tool("debugfs"), &path, RECORDS).unwrap().unwrap(), "web1 aa 1\n");
+    assert_eq!(read(&tool("debugfs"), &path, "/another").unwrap().unwrap(), "another");
+}
+
 #[test]
 fn a_log_that_is_not_there_is_no_empty_log_and_what_cannot_be_read_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
