@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Resource};
-use vocabulary::{Epoch, EstateUuid, Lineage};
+use vocabulary::{Epoch, EstateUuid, Lineage, WallTime};
 
 /// An agent as a controller sees it: in process or over the wire.
 #[async_trait]
@@ -15,6 +15,21 @@ pub trait Client: Send + Sync {
     /// An operator's command, never a stage's. It never lowers an epoch and never drops a bar.
     async fn readopt(&self, _seed: Readopt) -> Result<AgentHello, AgentError> {
         Err(AgentError::Refused { reason: "this agent keeps no gate of its own".to_owned() })
+    }
+
+    /// When the certificate ends that the agent showed last; `None` if it shows none, or was not reached yet.
+    fn certificate_until(&self) -> Option<WallTime> {
+        None
+    }
+
+    /// Has the agent make a key, and returns its request for a certificate (PKCS #10, PEM).
+    async fn propose_certificate(&self) -> Result<String, AgentError> {
+        Err(AgentError::Refused { reason: "this agent shows no certificate".to_owned() })
+    }
+
+    /// Has the agent take the certificate that it asked for last, and show it from then on.
+    async fn take_certificate(&self, _certificate_pem: String) -> Result<(), AgentError> {
+        Err(AgentError::Refused { reason: "this agent shows no certificate".to_owned() })
     }
 }
 

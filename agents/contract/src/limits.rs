@@ -59,8 +59,13 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a wait for boot contacts may last at the agent; the controller's deadline is longer.
 pub const CONTACTS_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a certificate of an agent or a controller is valid, in days.
-pub const CERTIFICATE_DAYS: u64 = 10 * 365;
+/// How long each half of the renewal of an agent's certificate may take.
+pub const RENEWAL: Duration = Duration::from_secs(10);
+/// How long an agent's certificate is valid, in days. Its controller renews it at half of that: a controller that was away for a year
+/// still finds its agents.
+pub const AGENT_CERTIFICATE_DAYS: u64 = 2 * 365;
+/// How long a controller's certificate is valid, in days. Each start makes a new one, and its key is never written.
+pub const CONTROLLER_CERTIFICATE_DAYS: u64 = 10 * 365;
 /// How long the estate's certificate authority is valid, in days.
 pub const AUTHORITY_DAYS: u64 = 20 * 365;
 /// Largest enrolment bundle that is read.

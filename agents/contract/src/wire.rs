@@ -3,11 +3,13 @@
 
 pub mod client;
 mod complaints;
+mod credentials;
 pub mod enrol;
 pub mod server;
 mod tls;
 
 pub use client::WireClient;
+pub use credentials::Credentials;
 pub use enrol::{Authority, Bundle, ControllerIdentity, EnrolError};
 pub use server::serve;
 
@@ -18,6 +20,9 @@ use vocabulary::request::{AgentError, AgentHello, Answer};
 pub const REQUEST_PATH: &str = "/v1/request";
 /// Where the estate's ledger goes (`agent readopt`).
 pub const READOPT_PATH: &str = "/v1/readopt";
+
+/// Where an agent's certificate is renewed.
+pub const CERTIFICATE_PATH: &str = "/v1/certificate";
 
 /// The body of every answer: `{"ok": ...}` or `{"error": ...}`.
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use contract::conformance::{self, GateFixture};
-use contract::wire::{self, Authority, Bundle, ControllerIdentity, WireClient};
+use contract::wire::{self, Authority, Bundle, ControllerIdentity, Credentials, WireClient};
 use contract::{Action, AgentError, Answer, Client, Device, Gate, Readopt, Request, limits};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -94,8 +94,8 @@ async fn serve_at(address: SocketAddr, bundle: &Bundle) -> Served {
     let gate = Gate::open(folder.path().join("gate"), bundle.identity(&folder.path().join("bundle")), Desk::default()).unwrap();
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let bundle = bundle.clone();
-    let task = tokio::spawn(async move { wire::serve(listener, &bundle, Arc::new(gate)).await.unwrap() });
+    let credentials = Credentials::in_memory(bundle.clone()).unwrap();
+    let task = tokio::spawn(async move { wire::serve(listener, credentials, Arc::new(gate)).await.unwrap() });
     Served { address, task, _folder: folder }
 }
 

@@ -6,7 +6,7 @@ use crate::devices::Devices;
 use crate::wait::{self, Look};
 use check::Checker;
 use contract::gate::{Gate, GateError};
-use contract::wire::{self, Bundle, EnrolError, WireError};
+use contract::wire::{self, Bundle, Credentials, EnrolError, WireError};
 use outlet::OutletDevice;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -97,8 +97,9 @@ async fn serve(path: &Path) -> Result<(), RunError> {
     keepers.spawn(async move { put_back.keep_put_back().await });
     let listener = listener(&config).await?;
     tracing::info!(agent = %bundle.agent, listen = %config.listen, trusted = gate.trusted(), "serving");
+    let credentials = Credentials::of_file(bundle, &config.bundle)?;
     tokio::select! {
-        ended = wire::serve(listener, &bundle, Arc::new(gate)) => Ok(ended?),
+        ended = wire::serve(listener, credentials, Arc::new(gate)) => Ok(ended?),
         Some(_) = keepers.join_next() => Err(RunError::Keeper),
     }
 }

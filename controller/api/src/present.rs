@@ -384,7 +384,7 @@ pub fn agent(view: &engine::AgentView) -> AgentStateView {
             });
             ("untrusted", text)
         }
-        Ok(hello) if hello.trusted => ("trusted", None),
+        Ok(hello) if hello.trusted => ("trusted", view.not_renewed.clone()),
         Ok(_) => {
             let text = format!("its memory is empty, older or copied; `understudy agent readopt {}` seeds it", view.agent);
             ("untrusted", Some(text))
@@ -399,5 +399,6 @@ pub fn agent(view: &engine::AgentView) -> AgentStateView {
         resources: entries.len(),
         barred: entries.iter().filter(|entry| entry.barred.is_some()).count(),
         epoch: entries.iter().map(|entry| entry.epoch.0).max().unwrap_or(0),
+        certificate_until: view.certificate_until.map(|until| until.0),
     }
 }

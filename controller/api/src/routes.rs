@@ -315,7 +315,15 @@ async fn enroll_agent(Extension(context): Extension<Context>, peer: Peer, Path(i
 async fn readopt_agent(Extension(context): Extension<Context>, peer: Peer, Path(id): Path<String>) -> Answer<AgentStateView> {
     let agent: AgentId = name(&id, "agent")?;
     let hello = context.engine.readopt(peer.0.principal(), agent.clone()).await?;
-    let view = engine::AgentView { agent: agent.to_string(), address: None, hello: Ok(hello), older: None };
+    let hello = Ok(hello);
+    let view = engine::AgentView {
+        agent: agent.to_string(),
+        address: None,
+        hello,
+        older: None,
+        certificate_until: None,
+        not_renewed: None,
+    };
     Ok(Json(present::agent(&view)))
 }
 

@@ -459,6 +459,8 @@ pub struct AgentStateView {
     pub barred: usize,
     /// Highest epoch it knows.
     pub epoch: u64,
+    /// When the certificate ends that it showed last, milliseconds since 1970.
+    pub certificate_until: Option<u64>,
 }
 
 /// One line of `watch`: a journal entry as a sentence.

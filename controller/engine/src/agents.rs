@@ -1,6 +1,8 @@
 //! The agents of an estate: how each is reached, which life it is in, and what its clock says. A request is sent at most once; only a
 //! request that an agent provably refused because it has restarted is made anew for its new life.
 
+mod renewal;
+
 use crate::clock::Clock;
 use crate::limits;
 use crate::message::Message;
@@ -8,7 +10,7 @@ use bmc::registry::{Door, Fleet};
 use contract::agent::{Client, Readopt};
 use contract::check::Vantage;
 use contract::gate::Gate;
-use contract::wire::{ControllerIdentity, WireClient};
+use contract::wire::{Authority, ControllerIdentity, WireClient};
 use pipeline::effect::Agent;
 use pipeline::event::{Observation, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use vocabulary::estate::Estate;
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Token};
-use vocabulary::{AgentId, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, PlanId};
+use vocabulary::{AgentId, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, PlanId, WallTime};
 
 /// The name of the agent inside `serve`.
 pub const BMC_AGENT: &str = "bmc";
@@ -30,6 +32,7 @@ struct Link {
     client: Arc<dyn Client>,
     address: Option<SocketAddr>,
     life: Mutex<Option<Life>>,
+    renewal: renewal::Tried,
 }
 
 /// What an agent said of itself, and when.
@@ -71,6 +74,7 @@ pub struct Agents {
     fleet: Gate<Arc<Fleet>>,
     vantage: Arc<dyn Vantage>,
     ear: Ear,
+    authority: Option<Arc<Authority>>,
 }
 
 /// The core, which is told what every agent says of itself before anything is asked of it.
@@ -148,6 +152,10 @@ pub struct AgentView {
     pub hello: Result<AgentHello, String>,
     /// The evidence that its memory is an older copy, while it was not seeded since.
     pub older: Option<Vec<String>>,
+    /// When the certificate ends that it showed last.
+    pub certificate_until: Option<WallTime>,
+    /// Why that certificate, which is due, is not renewed; `None` if there is nothing to tell a person yet.
+    pub not_renewed: Option<String>,
 }
 
 /// What a command's token says besides the agent's own part.
@@ -175,9 +183,15 @@ impl Agents {
         ear: Ear,
     ) -> Agents {
         ways.entry(Agent::Bmc).or_insert_with(|| (Arc::new(fleet.clone()), None));
-        let link = |(client, address)| Link { client, address, life: Mutex::default() };
+        let link = |(client, address)| Link { client, address, life: Mutex::default(), renewal: renewal::Tried::default() };
         let links = ways.into_iter().map(|(agent, way)| (agent, link(way))).collect();
-        Agents { estate, lineage, links, fleet, vantage, ear }
+        Agents { estate, lineage, links, fleet, vantage, ear, authority: None }
+    }
+
+    /// The same, who get new certificates from this authority when theirs are half over.
+    #[must_use]
+    pub fn renewed_by(self, authority: Arc<Authority>) -> Agents {
+        Agents { authority: Some(authority), ..self }
     }
 
     /// True if the estate has an agent of this name beyond the one inside `serve`.
@@ -305,7 +319,8 @@ impl Agents {
         let ask = self.links.iter().map(|(key, link)| async move {
             let life = self.life(key, link, true, limits::HELLO_DEADLINE).await;
             let hello = life.map(|life| life.hello).map_err(|error| error.to_string());
-            AgentView { agent: key.to_string(), address: link.address, hello, older: None }
+            let (certificate_until, not_renewed) = (link.client.certificate_until(), self.not_renewed(link));
+            AgentView { agent: key.to_string(), address: link.address, hello, older: None, certificate_until, not_renewed }
         });
         // all at once: a dead one costs its deadline once
         futures::future::join_all(ask).await
@@ -332,6 +347,7 @@ impl Agents {
             // one that begins life after life is told in the next round
             let _ = self.vouch(agent, link, &life).await;
         }
+        self.renew(agent, link).await;
     }
 
     /// Tells the agent whether what it said of itself in this life is current, if this store can know it. Silence says nothing.

@@ -67,9 +67,11 @@ fn agents(folder: &Path, host: Host) -> (Agents, mpsc::Receiver<Message>) {
     let fleet = Gate::open(folder.join("bmc"), identity, Arc::new(Fleet::new())).unwrap();
     let (queue, receiver) = mpsc::channel(64);
     let key = Agent::Storage("store1".parse().unwrap());
-    let links = [(key, Link { client: Arc::new(host), address: None, life: Mutex::default() })].into();
+    let links =
+        [(key, Link { client: Arc::new(host), address: None, life: Mutex::default(), renewal: renewal::Tried::default() })]
+            .into();
     let ear = Ear { queue, clock: Clock::of_the_machine() };
-    (Agents { estate, lineage, links, fleet, vantage: Arc::new(Nowhere), ear }, receiver)
+    (Agents { estate, lineage, links, fleet, vantage: Arc::new(Nowhere), ear, authority: None }, receiver)
 }
 
 #[tokio::test]

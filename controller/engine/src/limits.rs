@@ -6,6 +6,12 @@ use std::time::Duration;
 pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// How often agents are greeted that were not heard yet, or that are only observed since they know more than the store.
 pub const GREET_EVERY: Duration = Duration::from_secs(3);
+/// An agent's certificate is renewed when it ends sooner than this: half of its time (`contract::limits::AGENT_CERTIFICATE_DAYS`).
+pub const RENEWAL_DUE: Duration = Duration::from_secs(365 * 86_400);
+/// One that was not renewed is told to people when it ends sooner than this.
+pub const RENEWAL_URGENT: Duration = Duration::from_secs(90 * 86_400);
+/// A renewal that failed is tried again after this.
+pub const RENEWAL_TRIED_EVERY: Duration = Duration::from_secs(3_600);
 /// A poll of a BMC may take this long; then it is a failure to see.
 pub const POLL_DEADLINE: Duration = Duration::from_secs(8);
 /// A long poll of boot contacts may take this long.

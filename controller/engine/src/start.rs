@@ -139,7 +139,7 @@ fn agents(
     meta: &journal::Meta,
     estate: &Estate,
     state: &State,
-    authority: &Authority,
+    authority: &Arc<Authority>,
     ear: Ear,
 ) -> Result<Agents, Fault> {
     let fleet = Arc::new(Fleet::new());
@@ -177,5 +177,6 @@ fn agents(
     })?;
     let ways = over_the_wire(estate, &controller)
         .map_err(|error| Fault::new(1006, error.to_string(), "look at the state directory's `authority` folder"))?;
-    Ok(Agents::new(meta.estate.clone(), meta.lineage.clone(), ways, gate, vantage, ear))
+    let agents = Agents::new(meta.estate.clone(), meta.lineage.clone(), ways, gate, vantage, ear);
+    Ok(agents.renewed_by(authority.clone()))
 }

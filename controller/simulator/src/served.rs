@@ -11,7 +11,7 @@ use crate::plant::{self, Around, Crew, PASSWORD, Plant};
 use bmc_sim::Berth;
 use check::Checker;
 use contract::check::Vantage;
-use contract::wire::{self, Bundle, EnrolError};
+use contract::wire::{self, Bundle, Credentials, EnrolError};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
@@ -211,8 +211,9 @@ impl Served {
             let client = host.client().ok_or("an agent does not run")?;
             let address = self.address_of(&name).ok_or("an agent has no address")?;
             let listener = TcpListener::bind(address).await?;
+            let credentials = Credentials::of_file(bundle, &path)?;
             self.tasks.spawn(async move {
-                if let Err(error) = wire::serve(listener, &bundle, client).await {
+                if let Err(error) = wire::serve(listener, credentials, client).await {
                     tracing::error!(%error, agent = name, "an agent cannot serve");
                 }
             });

@@ -13,7 +13,7 @@ use crate::tftp::Tftp;
 use async_trait::async_trait;
 use contract::agent::{Client, Readopt};
 use contract::gate::Gate;
-use contract::wire::{self, Bundle};
+use contract::wire::{self, Bundle, Credentials};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -136,7 +136,9 @@ pub async fn run(config: Config) -> Result<(), BootError> {
     parts.spawn(agent.clone().keep_age());
     parts.spawn(agent.clone().keep_serving());
     let heard: Arc<dyn Client> = Arc::new(agent);
-    parts.spawn(async move { wire::serve(listener, &bundle, heard).await.map_err(|error| BootError::Agent(error.to_string())) });
+    let credentials = Credentials::of_file(bundle, &config.bundle).map_err(|error| fault(&error))?;
+    let served = wire::serve(listener, credentials, heard);
+    parts.spawn(async move { served.await.map_err(|error| BootError::Agent(error.to_string())) });
     tracing::info!(interface = config.interface, address = %config.address, agent = %config.listen, "the boot service is up");
     match parts.join_next().await {
         Some(Ok(Err(fault))) => Err(fault),

@@ -1,8 +1,9 @@
 //! The controller's side of the wire: one kept connection to one agent. A request goes out at most once; a lost or unclear reply is
 //! `Unreachable`, and only a request that provably never left is tried on a second connection.
 
+use super::credentials::{Renewal, Renewed};
 use super::enrol::{ControllerIdentity, agent_name};
-use super::{READOPT_PATH, REQUEST_PATH, Reply, WireError, tls};
+use super::{CERTIFICATE_PATH, READOPT_PATH, REQUEST_PATH, Reply, WireError, tls};
 use crate::agent::{Client, Readopt};
 use crate::limits;
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::CertificateError;
 use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,8 +24,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use vocabulary::AgentId;
 use vocabulary::request::{AgentError, AgentHello, Answer};
+use vocabulary::{AgentId, WallTime};
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -36,6 +38,8 @@ pub struct WireClient {
     connection: Mutex<Connection>,
     /// Attempts to connect that have ended.
     attempts: AtomicU64,
+    /// When the certificate ends that the agent showed last, in milliseconds since 1970; zero before the first.
+    until_ms: AtomicU64,
 }
 
 /// The kept connection. Each has its own number, so that a request which failed on an old one does not drop its successor.
@@ -64,6 +68,7 @@ impl WireClient {
             connector,
             connection: Mutex::default(),
             attempts: AtomicU64::new(0),
+            until_ms: AtomicU64::new(0),
         })
     }
 
@@ -153,7 +158,10 @@ impl WireClient {
     async fn dial(&self) -> Result<Sender, String> {
         let stream = TcpStream::connect(self.address).await.map_err(|e| format!("cannot connect: {e}"))?;
         let _ = stream.set_nodelay(true);
-        let stream = self.connector.connect(self.name.clone(), stream).await.map_err(|e| format!("TLS: {e}"))?;
+        let stream = self.connector.connect(self.name.clone(), stream).await.map_err(|error| self.unwelcome(&error))?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let ends = shown.map_or(Duration::ZERO, |certificate| tls::ends(certificate));
+        self.until_ms.store(u64::try_from(ends.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(limits::HEADER_BYTES_MAX)
@@ -170,6 +178,23 @@ impl WireClient {
             }
         });
         Ok(sender)
+    }
+
+    fn unwelcome(&self, error: &std::io::Error) -> String {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
+                let agent = &self.agent;
+                format!(
+                    "F1019: its certificate has ended ({error}); enrol it again: `understudy agent enroll {agent} --out FILE`"
+                )
+            }
+            _ => format!("TLS: {error}"),
+        }
+    }
+
+    async fn renewal(&self, asked: &Renewal) -> Result<Renewed, AgentError> {
+        self.exchange(CERTIFICATE_PATH, asked, limits::REQUEST_BYTES_MAX, limits::RENEWAL).await
     }
 
     /// Drops a connection that failed, unless somebody has replaced it already. Its other requests run to their end.
@@ -211,5 +236,28 @@ impl Client for WireClient {
 
     async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
         self.exchange(READOPT_PATH, &seed, limits::ANSWER_BYTES_MAX, limits::READOPT).await
+    }
+
+    fn certificate_until(&self) -> Option<WallTime> {
+        let until_ms = self.until_ms.load(Ordering::Relaxed);
+        (until_ms > 0).then_some(WallTime(until_ms))
+    }
+
+    async fn propose_certificate(&self) -> Result<String, AgentError> {
+        match self.renewal(&Renewal::Propose).await? {
+            Renewed::Proposed { request_pem } => Ok(request_pem),
+            Renewed::Taken => Err(unreachable("the agent answered something else")),
+        }
+    }
+
+    async fn take_certificate(&self, certificate_pem: String) -> Result<(), AgentError> {
+        match self.renewal(&Renewal::Take { certificate_pem }).await? {
+            // the next request is sent over a connection that shows the new one
+            Renewed::Taken => {
+                self.connection.lock().await.sender = None;
+                Ok(())
+            }
+            Renewed::Proposed { .. } => Err(unreachable("the agent answered something else")),
+        }
     }
 }

@@ -4,7 +4,8 @@
 use crate::gate::Identity;
 use crate::limits;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -218,7 +219,7 @@ impl Authority {
     fn make(estate: EstateUuid, lineage: Lineage) -> Result<(Authority, Secret), EnrolError> {
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let key_pem = Secret::new(key.serialize_pem());
-        let mut params = params(Vec::new(), limits::AUTHORITY_DAYS)?;
+        let mut params = params(Vec::new(), days(limits::AUTHORITY_DAYS))?;
         params.distinguished_name.push(DnType::CommonName, format!("Understudy estate {estate}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -228,7 +229,9 @@ impl Authority {
 
     /// A bundle for an agent that the estate never had: its first start begins with an empty memory.
     pub fn issue_agent(&self, agent: &AgentId) -> Result<Bundle, EnrolError> {
-        let (certificate_pem, key_pem) = self.issue(agent_name(agent), ExtendedKeyUsagePurpose::ServerAuth)?;
+        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let certificate_pem = self.certify_agent(agent, &key, days(limits::AGENT_CERTIFICATE_DAYS))?;
+        let key_pem = Secret::new(key.serialize_pem());
         Ok(Bundle {
             agent: agent.clone(),
             estate: self.estate.clone(),
@@ -245,31 +248,58 @@ impl Authority {
         Ok(Bundle { fresh: false, ..self.issue_agent(agent)? })
     }
 
-    /// A controller's certificate. Kept in memory: each start of `serve` makes its own.
-    pub fn issue_controller(&self) -> Result<ControllerIdentity, EnrolError> {
-        let (certificate_pem, key_pem) = self.issue(CONTROLLER_NAME.to_owned(), ExtendedKeyUsagePurpose::ClientAuth)?;
-        Ok(ControllerIdentity { ca_pem: self.ca_pem.clone(), certificate_pem, key_pem })
+    /// The same for a shorter time, after which it has ended.
+    pub fn issue_agent_for(&self, agent: &AgentId, valid: Duration) -> Result<Bundle, EnrolError> {
+        let bundle = self.issue_agent(agent)?;
+        let key = KeyPair::from_pem(bundle.key_pem.expose())?;
+        Ok(Bundle { certificate_pem: self.certify_agent(agent, &key, valid)?, ..bundle })
     }
 
-    fn issue(&self, name: String, usage: ExtendedKeyUsagePurpose) -> Result<(String, Secret), EnrolError> {
+    /// A new certificate for an agent that asks for one, with the key that it proves to have. Whatever else its request says is its own
+    /// wish: the name is the one that it is known by.
+    pub fn renew_agent(&self, agent: &AgentId, request_pem: &str) -> Result<String, EnrolError> {
+        let request = CertificateSigningRequestParams::from_pem(request_pem)?;
+        self.certify_agent(agent, &request.public_key, days(limits::AGENT_CERTIFICATE_DAYS))
+    }
+
+    /// A controller's certificate. Kept in memory: each start of `serve` makes its own.
+    pub fn issue_controller(&self) -> Result<ControllerIdentity, EnrolError> {
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        let mut params = params(vec![name.clone()], limits::CERTIFICATE_DAYS)?;
+        let (name, valid) = (CONTROLLER_NAME.to_owned(), days(limits::CONTROLLER_CERTIFICATE_DAYS));
+        let certificate_pem = self.certify(name, ExtendedKeyUsagePurpose::ClientAuth, &key, valid)?;
+        Ok(ControllerIdentity { ca_pem: self.ca_pem.clone(), certificate_pem, key_pem: Secret::new(key.serialize_pem()) })
+    }
+
+    fn certify_agent(&self, agent: &AgentId, key: &impl PublicKeyData, valid: Duration) -> Result<String, EnrolError> {
+        self.certify(agent_name(agent), ExtendedKeyUsagePurpose::ServerAuth, key, valid)
+    }
+
+    fn certify(
+        &self,
+        name: String,
+        usage: ExtendedKeyUsagePurpose,
+        key: &impl PublicKeyData,
+        valid: Duration,
+    ) -> Result<String, EnrolError> {
+        let mut params = params(vec![name.clone()], valid)?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok((certificate.pem(), Secret::new(key.serialize_pem())))
+        Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 }
 
-fn params(names: Vec<String>, days: u64) -> Result<CertificateParams, rcgen::Error> {
+fn days(days: u64) -> Duration {
+    DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX))
+}
+
+fn params(names: Vec<String>, valid: Duration) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     let (year, month, day) = VALID_FROM;
     params.not_before = rcgen::date_time_ymd(year, month, day);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let valid = DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX));
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + valid;
     Ok(params)
 }

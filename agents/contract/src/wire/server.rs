@@ -1,9 +1,9 @@
 //! The agent's side of the wire: accepts a controller, reads one bounded request, lets the agent answer, writes one bounded answer.
-//! It decides nothing about the request; the gate behind it does.
+//! It decides nothing about the request; the gate behind it does. What concerns the certificate that it shows is answered here.
 
 use super::complaints::Complaints;
-use super::enrol::Bundle;
-use super::{AnswerReply, READOPT_PATH, REQUEST_PATH, ReadoptReply, WireError, tls};
+use super::credentials::{Credentials, Renewal};
+use super::{AnswerReply, CERTIFICATE_PATH, READOPT_PATH, REQUEST_PATH, ReadoptReply, Reply, WireError, tls};
 use crate::agent::{Client, Readopt};
 use crate::limits;
 use bytes::Bytes;
@@ -21,9 +21,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use vocabulary::request::AgentError;
 
-/// Serves an agent until the future is dropped; dropping it ends every connection. Returns only if the bundle is unusable.
-pub async fn serve(listener: TcpListener, bundle: &Bundle, agent: Arc<dyn Client>) -> Result<(), WireError> {
-    let acceptor = TlsAcceptor::from(tls::server(bundle)?);
+/// Serves an agent until the future is dropped; dropping it ends every connection. Returns only if the authority is unusable.
+pub async fn serve(listener: TcpListener, credentials: Arc<Credentials>, agent: Arc<dyn Client>) -> Result<(), WireError> {
+    let acceptor = TlsAcceptor::from(tls::server(&credentials.ca_pem(), credentials.clone())?);
+    let behind = Arc::new(Behind { agent, credentials });
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let complaints = Arc::new(Complaints::default());
     let mut connections = JoinSet::new();
@@ -32,9 +33,9 @@ pub async fn serve(listener: TcpListener, bundle: &Bundle, agent: Arc<dyn Client
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (acceptor, agent, complaints) = (acceptor.clone(), agent.clone(), complaints.clone());
+                let (acceptor, behind, complaints) = (acceptor.clone(), behind.clone(), complaints.clone());
                 connections.spawn(async move {
-                    match connection(stream, acceptor, agent).await {
+                    match connection(stream, acceptor, behind).await {
                         Ok(()) => {}
                         Err(End::Unsaid) => tracing::debug!(%peer, "closed before the first byte"),
                         Err(End::Failed(reason)) => match complaints.about(peer.ip(), std::time::Instant::now()) {
@@ -53,6 +54,12 @@ pub async fn serve(listener: TcpListener, bundle: &Bundle, agent: Arc<dyn Client
     }
 }
 
+/// What answers.
+struct Behind {
+    agent: Arc<dyn Client>,
+    credentials: Arc<Credentials>,
+}
+
 /// How a connection ends that did not end well.
 enum End {
     /// The peer only looked whether the port is open, as a canary does every few seconds.
@@ -67,7 +74,7 @@ impl From<String> for End {
     }
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, agent: Arc<dyn Client>) -> Result<(), End> {
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, behind: Arc<Behind>) -> Result<(), End> {
     let _ = stream.set_nodelay(true);
     let greeting = async {
         if matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
@@ -77,8 +84,8 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, agent: Arc<dyn Cli
     };
     let stream = timeout(limits::HANDSHAKE, greeting).await.map_err(|_| "TLS handshake took too long".to_owned())??;
     let service = hyper::service::service_fn(move |request| {
-        let agent = agent.clone();
-        async move { Ok::<_, Infallible>(answer(request, agent).await) }
+        let behind = behind.clone();
+        async move { Ok::<_, Infallible>(answer(request, &behind).await) }
     });
     hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -91,10 +98,10 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, agent: Arc<dyn Cli
         .map_err(|error| End::Failed(format!("HTTP/2: {error}")))
 }
 
-async fn answer(request: Request<Incoming>, agent: Arc<dyn Client>) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, behind: &Behind) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let most = match path.as_str() {
-        REQUEST_PATH => limits::REQUEST_BYTES_MAX,
+        REQUEST_PATH | CERTIFICATE_PATH => limits::REQUEST_BYTES_MAX,
         READOPT_PATH => limits::ANSWER_BYTES_MAX,
         _ => return problem(StatusCode::NOT_FOUND, "no such path; is the controller newer than the agent?"),
     };
@@ -109,16 +116,20 @@ async fn answer(request: Request<Incoming>, agent: Arc<dyn Client>) -> Response<
         Ok(Err(_)) => return problem(StatusCode::BAD_REQUEST, "the body did not arrive whole"),
         Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
     };
-    if path == REQUEST_PATH {
-        match serde_json::from_slice::<vocabulary::request::Request>(&body) {
+    let Behind { agent, credentials } = behind;
+    match path.as_str() {
+        REQUEST_PATH => match serde_json::from_slice::<vocabulary::request::Request>(&body) {
             Ok(request) => json(&AnswerReply::from(agent.call(request).await)),
             Err(error) => not_understood(&error),
-        }
-    } else {
-        match serde_json::from_slice::<Readopt>(&body) {
+        },
+        CERTIFICATE_PATH => match serde_json::from_slice::<Renewal>(&body) {
+            Ok(asked) => json(&Reply::from(credentials.clone().renew(asked).await)),
+            Err(error) => not_understood(&error),
+        },
+        _ => match serde_json::from_slice::<Readopt>(&body) {
             Ok(seed) => json(&ReadoptReply::from(agent.readopt(seed).await)),
             Err(error) => not_understood(&error),
-        }
+        },
     }
 }
 

@@ -1,18 +1,21 @@
 //! TLS for the wire: version 1.3 only, ring only, the estate's own authority only, and names that are checked on both sides.
 
 use super::WireError;
-use super::enrol::{Bundle, CONTROLLER_NAME, ControllerIdentity};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::verify_server_name;
+use super::enrol::{CONTROLLER_NAME, ControllerIdentity, agent_name};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
 };
 use std::sync::Arc;
+use std::time::Duration;
+use vocabulary::AgentId;
 
 const ALPN: &[u8] = b"h2";
 
@@ -40,9 +43,31 @@ fn key(key_pem: &str) -> Result<PrivateKeyDer<'static>, WireError> {
     PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| bad("key", e))
 }
 
+/// A certificate with the key that it is made for.
+pub(super) fn certified(certificate_pem: &str, key_pem: &str) -> Result<CertifiedKey, WireError> {
+    CertifiedKey::from_der(chain(certificate_pem)?, key(key_pem)?, &provider()).map_err(|e| bad("agent's certificate", e))
+}
+
+/// Whether a controller of this authority would take it for this agent, now.
+pub(super) fn is_of_agent(ca_pem: &str, agent: &AgentId, shown: &CertifiedKey) -> Result<(), WireError> {
+    let name = ServerName::try_from(agent_name(agent)).map_err(|e| bad("agent's name", e))?;
+    let authority = WebPkiServerVerifier::builder_with_provider(roots(ca_pem)?, provider())
+        .build()
+        .map_err(|e| bad("authority's certificate", e))?;
+    let certificate = shown.end_entity_cert().map_err(|e| bad("agent's certificate", e))?;
+    let verified = authority.verify_server_cert(certificate, &[], &name, &[], UnixTime::now());
+    verified.map(drop).map_err(|e| bad("agent's certificate", e))
+}
+
+/// When a certificate ends, since 1970; zero if it cannot be read.
+pub(super) fn ends(certificate: &CertificateDer<'_>) -> Duration {
+    let read = x509_parser::parse_x509_certificate(certificate).map(|(_, read)| read.validity().not_after.timestamp());
+    read.ok().and_then(|seconds| u64::try_from(seconds).ok()).map_or(Duration::ZERO, Duration::from_secs)
+}
+
 /// The agent's side.
-pub(super) fn server(bundle: &Bundle) -> Result<Arc<ServerConfig>, WireError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots(&bundle.ca_pem)?, provider())
+pub(super) fn server(ca_pem: &str, shown: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, WireError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(ca_pem)?, provider())
         .build()
         .map_err(|e| bad("authority's certificate", e))?;
     let name = ServerName::try_from(CONTROLLER_NAME).map_err(|e| bad("controller's name", e))?;
@@ -50,8 +75,7 @@ pub(super) fn server(bundle: &Bundle) -> Result<Arc<ServerConfig>, WireError> {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| bad("TLS 1.3", e))?
         .with_client_cert_verifier(Arc::new(OnlyController { chain: verifier, name }))
-        .with_single_cert(chain(&bundle.certificate_pem)?, key(bundle.key_pem.expose())?)
-        .map_err(|e| bad("agent's certificate", e))?;
+        .with_cert_resolver(shown);
     config.alpn_protocols = vec![ALPN.to_vec()];
     // No resumption: every connection shows its certificate.
     config.send_tls13_tickets = 0;

@@ -73,7 +73,8 @@ impl Hall {
             let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
             words.push((written.to_owned(), listener.local_addr().unwrap().to_string()));
             gates.push(gate.clone());
-            agents.push(tokio::spawn(async move { wire::serve(listener, &bundle, Arc::new(gate)).await.unwrap() }));
+            let credentials = wire::Credentials::in_memory(bundle).unwrap();
+            agents.push(tokio::spawn(async move { wire::serve(listener, credentials, Arc::new(gate)).await.unwrap() }));
         }
         for n in 1..=3 {
             words.push((format!("10.254.0.1{n}:443"), simulator.address_of(&format!("m{n}")).unwrap().to_string()));
