@@ -79,7 +79,7 @@ impl Default for Detection {
             power_every: Span::seconds(5),
             check_every: Span::seconds(2),
             off_window: Span::seconds(7),
-            hung_window: Span::seconds(25),
+            hung_window: Span::seconds(24),
             boot_time: Span::seconds(900),
         }
     }
