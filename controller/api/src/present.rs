@@ -249,6 +249,7 @@ pub fn machine(state: &State, id: &MachineId, now: Instant) -> Option<MachineVie
         serial: document.serial.clone(),
         returns_by_itself: enrolled.is_some_and(|enrolled| enrolled.returns_by_itself),
         health: reading.and_then(|(_, reading)| reading.health.clone()),
+        foretells: state.ledger.foretold.get(id).map(|row| row.signs.clone()).unwrap_or_default(),
         ports: document.nics.iter().map(|nic| (nic.role.to_string(), nic.port_id().to_string())).collect(),
         outlets: document.outlets.iter().map(ToString::to_string).collect(),
         outlets_lack: s3_fence::usable_outlets(state, id).err(),

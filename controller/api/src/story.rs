@@ -36,7 +36,7 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
             (Some(plan.to_string()), Some("fence".into()), Some(machine.to_string()))
         }
         Fact::OffContradicted { machine, .. } => (None, Some("fence".into()), Some(machine.to_string())),
-        Fact::OutletsDoubted { machine, .. } => (None, None, Some(machine.to_string())),
+        Fact::OutletsDoubted { machine, .. } | Fact::Foretold { machine, .. } => (None, None, Some(machine.to_string())),
         Fact::Released { machine, plan, .. } => (Some(plan.to_string()), None, Some(machine.to_string())),
         Fact::Suspected { server, .. } => (None, Some("detect".into()), Some(server.to_string())),
         Fact::ColdStart { order, .. } => (None, None, Some(order.site.to_string())),

@@ -288,6 +288,9 @@ pub struct MachineView {
     pub returns_by_itself: bool,
     /// Health roll-up in the BMC's words.
     pub health: Option<String>,
+    /// What its BMC tells of failures to come, by name; nothing is done by it (F0216).
+    #[serde(default)]
+    pub foretells: BTreeMap<String, String>,
     /// Its ports by role.
     pub ports: BTreeMap<String, String>,
     /// The outlets of its power supplies.

@@ -20,6 +20,16 @@ pub const CONTACTS_DEADLINE: Duration = Duration::from_secs(20);
 pub const CONTACTS_PAUSE: Duration = Duration::from_millis(500);
 /// How often canaries are asked.
 pub const CANARY_EVERY: Duration = Duration::from_secs(2);
+/// How often a BMC is looked at for signs of failures to come.
+pub const SIGNS_EVERY: Duration = Duration::from_secs(30 * 60);
+/// But never sooner after one another than this, however often its health turns.
+pub const SIGNS_GAP: Duration = Duration::from_secs(5 * 60);
+/// So many BMCs at once.
+pub const SIGNS_AT_ONCE: usize = 4;
+/// An entry of an event log is a sign for so long.
+pub const SIGNS_LOG_AGE: Duration = Duration::from_secs(7 * 86_400);
+/// What is taken of what a BMC says of one.
+pub const SIGN_CHARS_MAX: usize = 200;
 /// How long a canary may take.
 pub const CANARY_DEADLINE: Duration = Duration::from_millis(900);
 /// Polls are spread over their interval by up to this share, in percent.

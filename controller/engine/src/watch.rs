@@ -8,6 +8,7 @@ use crate::health;
 use crate::limits;
 use crate::pace::{Look, Pace};
 use crate::polls::Polls;
+use crate::signs;
 use futures::future::BoxFuture;
 use pipeline::effect::Agent;
 use pipeline::event::Observation;
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use vocabulary::estate::Estate;
 use vocabulary::power::MachineReading;
@@ -49,8 +51,11 @@ pub fn start(
     let eyes = Eyes { agents: agents.clone(), mouth, polls, begun: Instant::now(), chance: chance.clone() };
     let detection = &estate.settings.detection;
     let mut watchers = Vec::new();
+    let at_once = Arc::new(Semaphore::new(limits::SIGNS_AT_ONCE));
     for machine in estate.machines.keys() {
-        watchers.push(tokio::spawn(follow_machine(eyes.clone(), machine.clone(), detection.power_every)));
+        let (roll_up, rolled_up) = watch::channel(None);
+        watchers.push(tokio::spawn(signs::follow(eyes.clone(), machine.clone(), rolled_up, at_once.clone())));
+        watchers.push(tokio::spawn(follow_machine(eyes.clone(), machine.clone(), detection.power_every, roll_up)));
     }
     let volumes: BTreeSet<VolumeId> = estate.servers.values().flat_map(|server| server.volumes.iter().map(|v| v.id())).collect();
     for volume in volumes {
@@ -92,7 +97,7 @@ async fn greet(agents: Arc<Agents>, agent: Agent) {
 }
 
 /// One BMC, at its own pace, one look at a time; and at once when it says that something happened, which is a reason to look and no more.
-async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
+async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span, roll_up: watch::Sender<Option<String>>) {
     let interval = Duration::from_millis(interval.0.max(1));
     let mut pace = Pace::new(interval);
     tokio::time::sleep(eyes.chance.up_to(interval)).await;
@@ -113,6 +118,14 @@ async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span) {
             && off_before.replace(reading.all_off()).is_some_and(|before| before != reading.all_off())
         {
             pace.changed();
+        }
+        if let Ok(health) = reading.as_ref().map(|reading| reading.health.as_deref()) {
+            let unwell = health.filter(|word| signs::is_unwell(word));
+            roll_up.send_if_modified(|told| {
+                let turned = told.as_deref() != unwell;
+                *told = unwell.map(str::to_owned);
+                turned
+            });
         }
         eyes.tell(Observation::Machine { machine: machine.clone(), reading });
         // what its own BMC took too long for is not late

@@ -1,6 +1,7 @@
 //! All that can happen to the core.
 
 use crate::record::{Found, Record, Subject};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use vocabulary::boot::BootContact;
 use vocabulary::check::CheckOutcome;
@@ -84,6 +85,8 @@ pub enum Observation {
     Contact { service: BootServiceId, contact: BootContact },
     /// What an agent says of itself, and when it was asked by the controller's clock. Told before anything is asked of that life.
     Hello { agent: String, asked: Instant, hello: AgentHello },
+    /// A look at what a machine's BMC tells of failures to come: by name, with what it told of each. A look that could not be made is none.
+    Signs { machine: MachineId, signs: BTreeMap<String, String> },
     /// Whether at least one canary answers.
     Canaries { alive: bool },
 }

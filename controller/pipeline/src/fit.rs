@@ -120,13 +120,14 @@ pub fn choose_like(
         if reasons.is_empty() {
             // one that was given up is tried again after those that were not
             let tried = given_up(state, server).filter(|target| **target == machine).count();
-            fitting.push((tried, Some(&machine) != shown, waste(state, server, &machine), machine));
+            let foretells = state.ledger.foretold.contains_key(&machine);
+            fitting.push((tried, Some(&machine) != shown, foretells, waste(state, server, &machine), machine));
         } else {
             passed_over.push(PassedOver { machine, reason: reasons.join("; ") });
         }
     }
     fitting.sort();
-    let mut fitting = fitting.into_iter().map(|(_, _, _, machine)| machine);
+    let mut fitting = fitting.into_iter().map(|(.., machine)| machine);
     let best = fitting.next();
     if let Some(best) = &best {
         passed_over.extend(fitting.map(|machine| PassedOver { machine, reason: format!("{best} fits better") }));

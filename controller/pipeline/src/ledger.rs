@@ -41,6 +41,8 @@ pub struct Ledger {
     pub orders: BTreeMap<(PlanId, MachineId, String), String>,
     /// The highest epoch that an agent's gate ever confirmed to keep, by agent and resource.
     pub confirmed: BTreeMap<(String, Resource), Epoch>,
+    /// Machines whose BMC tells of failures to come.
+    pub foretold: BTreeMap<MachineId, Foretold>,
     /// Agents whose memory was found to be an older copy, with the evidence; until they are re-seeded.
     pub older: BTreeMap<String, Vec<String>>,
     /// Agents whose gates know more than this store, and are only observed.
@@ -203,6 +205,15 @@ pub struct Placement {
     pub epoch: Epoch,
 }
 
+/// What a machine's BMC tells of failures to come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Foretold {
+    /// Since when, without a break.
+    pub since: WallTime,
+    /// By name, with what was told of each.
+    pub signs: BTreeMap<String, String>,
+}
+
 /// When a server was heard last, since which boot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Heard {
@@ -362,6 +373,11 @@ impl Ledger {
                 self.apply_site(of_a_site, record.at);
             }
             Fact::Consented { to, principal, .. } => self.apply_consented(to, principal, record.at),
+            Fact::Foretold { machine, signs } if signs.is_empty() => drop(self.foretold.remove(machine)),
+            Fact::Foretold { machine, signs } => {
+                let since = self.foretold.get(machine).map_or(record.at, |row| row.since);
+                self.foretold.insert(machine.clone(), Foretold { since, signs: signs.clone() });
+            }
             Fact::Restored { entries, taken, .. } => self.apply_restored(*entries, *taken),
             Fact::Adopted { adoption, .. } => self.apply_adopted(adoption),
             about_server => self.apply_server(about_server, record.at),

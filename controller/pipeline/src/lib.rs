@@ -30,6 +30,7 @@ pub mod words;
 pub mod work;
 
 pub mod s1_detect;
+pub mod s1_predict;
 pub mod s2_decide;
 pub mod s3_fence;
 pub mod s4_place;

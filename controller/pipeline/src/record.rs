@@ -7,7 +7,7 @@ use crate::plan::{Body, Plan};
 use crate::stage::Stage;
 use crate::start_order::StartOrder;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
@@ -137,6 +137,8 @@ pub enum Fact {
     Overruled { agent: String, drawn: Epoch, store: Option<String>, evidence: String },
     /// It says something else now: it may be asked again.
     OverruledNoMore { agent: String },
+    /// What a machine's BMC tells of failures to come, by name; empty: nothing any more. Nothing is done by it.
+    Foretold { machine: MachineId, signs: BTreeMap<String, String> },
     /// An operator had an agent's memory seeded from the ledger.
     Readopted { agent: String, principal: String },
     /// This store was made from a backup that ended at that entry. It only observes until it is adopted.

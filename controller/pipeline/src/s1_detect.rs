@@ -112,8 +112,8 @@ pub fn observe(state: &mut State, now: Instant, observation: &Observation) {
         Observation::Contact { contact, .. } => {
             state.watch.machines.entry(contact.machine.clone()).or_default().contact(now, contact.step);
         }
-        // judged by `memory`: it is no observation of a machine
-        Observation::Hello { .. } => {}
+        // judged by `memory`: it is no observation of a machine; and what may come is no symptom
+        Observation::Hello { .. } | Observation::Signs { .. } => {}
         Observation::Canaries { alive: true } => {
             if let Some(since) = state.watch.blind_since.take() {
                 state.watch.sees_again(since, now);

@@ -7,6 +7,7 @@ use crate::out::Out;
 use crate::plan::{Body, Plan};
 use crate::record::Fact;
 use crate::s1_detect;
+use crate::s1_predict;
 use crate::s2_decide::{self, Decision, Hold, guard};
 use crate::stage::Stage;
 use crate::state::{Life, State};
@@ -152,6 +153,7 @@ fn observed(state: &mut State, out: &mut Out, observation: &Observation) {
                 s3_fence::moved(state, out, volume, before);
             }
         }
+        Observation::Signs { machine, signs } => s1_predict::looked(state, out, machine, signs),
         Observation::Port { .. } | Observation::Canaries { .. } | Observation::Hello { .. } => {}
     }
 }

@@ -3,7 +3,7 @@
 use crate::adoption::Adoption;
 use crate::plan::Plan;
 use crate::record::{Consent, Fact};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::{MachineId, PlanId, ServerId};
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -101,6 +101,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Closed { plan, result: Ok(text) } => format!("{plan} is done: {text}"),
         Fact::Closed { plan, result: Err(ended) } => format!("{plan} ended ({}): {}", ended.code, ended.reason),
         Fact::Released { machine, pool, .. } => format!("{machine} is released into pool {pool}"),
+        Fact::Foretold { machine, signs } => foretold(machine, signs),
         Fact::OlderMemory { agent, evidence } => {
             format!("ALARM F1008: the memory of agent {agent} is an older copy: {}", evidence.join("; "))
         }
@@ -176,4 +177,12 @@ fn sealed(plan: &Plan) -> String {
         }
         (None, _) => format!("{}: {} of {} (plan {hash})", plan.id(), body.kind, body.target),
     }
+}
+
+fn foretold(machine: &MachineId, signs: &BTreeMap<String, String>) -> String {
+    if signs.is_empty() {
+        return format!("{machine} foretells no failure any more");
+    }
+    let told: Vec<String> = signs.iter().map(|(name, told)| format!("{name}: {told}")).collect();
+    format!("{machine} foretells a failure (F0216), and nothing is done by it: {}", told.join("; "))
 }

@@ -160,6 +160,8 @@ pub struct MachineWatch {
     pub away_since: Option<Instant>,
     /// Recent boot contacts.
     pub contacts: VecDeque<(Instant, BootStep)>,
+    /// How many looks in a row have found fewer signs of failures to come than are recorded.
+    pub looks_without: u32,
 }
 
 /// One server.

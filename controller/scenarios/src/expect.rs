@@ -25,6 +25,9 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
                 .machine(machine)?
                 .and_then(|view| if view.state == *state { Ok(()) } else { Err(format!("it is in {}", view.state)) }))
         }),
+        Expectation::Foretells(machine, something, within) => {
+            until(&foretells(machine, *something), *within, || Ok(run.machine(machine)?.and_then(|view| told(&view, *something))))
+        }
         Expectation::FencedBy(server, sets) => fenced_by(run, server, sets),
         Expectation::Held(server, code, within) => until(&format!("{server} held with {code}"), *within, || {
             Ok(run.server(server)?.and_then(|view| match view.held {
@@ -50,6 +53,18 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
 }
 
 /// The controller says that the server runs there, and the users get an answer.
+/// What is waited for.
+pub fn foretells(machine: &MachineId, something: bool) -> String {
+    format!("{machine} foretells {}", if something { "a failure" } else { "nothing" })
+}
+
+/// Whether the controller says that the machine foretells something.
+pub fn told(view: &api::view::MachineView, something: bool) -> Result<(), String> {
+    let health = view.health.as_deref().unwrap_or("nothing");
+    let says = || format!("the controller says that it foretells {:?}, and its BMC tells {health} of its health", view.foretells);
+    if view.foretells.is_empty() == something { Err(says()) } else { Ok(()) }
+}
+
 fn on(run: &Run<'_>, server: &ServerId, machine: &MachineId, within: Duration) -> Done {
     until(&format!("{server} on {machine}"), within, || {
         let seen = run.rig.eyes.seen(server.as_str())?;

@@ -59,6 +59,7 @@ const FILES: &[(&str, &str)] = files![
     "two-paths",
     "agent-doubled",
     "agent-copied",
+    "foretold",
     "second-estate",
     "stale-controller",
     "agent-older-store",

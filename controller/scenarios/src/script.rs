@@ -3,6 +3,7 @@
 //! One step a line. Its words are about machines and servers; nothing in it may name how a data centre is pretended, since the same file
 //! is to run against a simulated one.
 
+mod parts;
 mod read;
 mod rivals;
 mod storage;
@@ -109,6 +110,8 @@ pub enum Step {
     PressPower(MachineId),
     /// A BMC changes its manners.
     Bmc(MachineId, Manner),
+    /// A part of a machine fails, or is well again; the machine runs on.
+    Part(MachineId, world::bmc::Mishap),
     /// The feed of a machine fails, and its BMC with it; with `true` it is back.
     Feed(MachineId, bool),
     /// The feeds of all machines fail together; with `true` they are back.
@@ -280,6 +283,8 @@ pub enum Expectation {
     On(ServerId, MachineId, Duration),
     /// A machine is in this state, by the controller's word.
     In(MachineId, String, Duration),
+    /// The controller tells that a machine foretells a failure; with `false`, that it foretells none.
+    Foretells(MachineId, bool, Duration),
     /// The last failover of a server was proven by exactly these sets.
     FencedBy(ServerId, BTreeSet<String>),
     /// Nothing is done for a server, and the reason has this code.

@@ -32,11 +32,9 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::Kill(machine) => run.act(machine, Act::Kill),
         Step::Freeze(machine) => run.act(machine, Act::Freeze),
         Step::Thaw(machine) => run.act(machine, Act::Thaw),
-        Step::PressPower(machine) => {
-            run.pressed.insert(machine.to_string(), wall_ms());
-            run.bmc_sim(&json!({"verb": "press_power_button", "name": machine}))
-        }
+        Step::PressPower(machine) => press_power(run, machine),
         Step::Bmc(machine, manner) => run.bmc_sim(&json!({"verb": "set_quirks", "name": machine, "quirks": quirks(*manner)})),
+        Step::Part(machine, what) => run.bmc_sim(&json!({"verb": "mishap", "name": machine, "what": what})),
         Step::Feed(machine, back) => feed(run, machine.as_str(), *back),
         Step::FeedAll(back) => feed_all(run, *back),
         Step::StartSite => start_site(run),
@@ -89,6 +87,11 @@ pub fn step(run: &mut Run<'_>, numbered: &Numbered, tell: &dyn Fn(&str)) -> Done
         Step::ByHand { server, to } => run.by_hand(server, to),
         Step::Expect(expectation) => expect::check(run, expectation),
     }
+}
+
+fn press_power(run: &mut Run<'_>, machine: &MachineId) -> Done {
+    run.pressed.insert(machine.to_string(), wall_ms());
+    run.bmc_sim(&json!({"verb": "press_power_button", "name": machine}))
 }
 
 fn feed(run: &mut Run<'_>, machine: &str, back: bool) -> Done {

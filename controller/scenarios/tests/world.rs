@@ -104,6 +104,7 @@ passes! {
     two_paths = "two-paths",
     agent_doubled = "agent-doubled",
     agent_copied = "agent-copied",
+    foretold = "foretold",
     second_estate = "second-estate",
     stale_controller = "stale-controller",
     agent_older_store = "agent-older-store",
@@ -267,8 +268,11 @@ fn a_disk_that_works_has_no_write_in_flight_for_long() {
     let works = [("target stalls for 25s\n", "")];
     fails("write-in-flight", &works, unchanged, "line 8: expect web1 has writes in flight", "all that it took is done");
     // it is done before the right is revoked
-    let soon = [("target stalls for 25s\n", "target stalls for 3s\n")];
-    fails("write-in-flight", &soon, unchanged, ": expect m3 in reserved within 20s", "it is in bearing");
+    let soon = [
+        ("target stalls for 25s\n", "target stalls for 3s\n"),
+        ("expect m3 in reserved within 20s\nexpect m1", "wait 20s\nexpect m1"),
+    ];
+    fails("write-in-flight", &soon, unchanged, ": expect web1 has writes in flight within 1s", "all that it took is done");
 }
 
 #[test]
@@ -283,6 +287,12 @@ fn a_volume_with_one_export_is_revoked_at_once() {
 fn an_agent_that_is_dead_refuses_no_second_one() {
     let dead = [("wait 5s\nagent store1 starts", "agent store1 dies\nagent store1 starts")];
     fails("agent-doubled", &dead, unchanged, ": agent store1 starts twice in vain", "a second store1 runs beside the first");
+}
+
+#[test]
+fn a_machine_whose_parts_are_well_foretells_nothing() {
+    let well = [("supply of m1 fails\n", "")];
+    fails("foretold", &well, unchanged, ": expect m1 foretells a failure", "foretells {}");
 }
 
 #[test]

@@ -207,6 +207,14 @@ fn of_machine(machine: &MachineView) -> Option<Trouble> {
     if let Some(why) = &machine.trouble {
         return Some(trouble(format!("{name}: its BMC cannot be read: {why}"), format!("understudy machine show {name}")));
     }
+    if let Some((sign, told)) = machine.foretells.first_key_value() {
+        let bears = machine.server.as_deref().map(|server| format!(", which bears {server},")).unwrap_or_default();
+        let next = match &machine.server {
+            Some(server) => format!("understudy failover start {server} --dry-run"),
+            None => format!("understudy machine show {name}"),
+        };
+        return Some(trouble(format!("{name}{bears} foretells a failure: {sign}: {told}"), next));
+    }
     let warned = machine.returns_by_itself && machine.state == "bearing";
     warned.then(|| trouble(format!("{name} returns by itself after a power loss"), format!("understudy machine show {name}")))
 }

@@ -27,5 +27,6 @@ mod plugins;
 mod reload;
 mod reseed;
 mod restart;
+mod signs;
 mod target;
 mod why;

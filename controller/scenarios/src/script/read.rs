@@ -1,5 +1,6 @@
 //! Reads a scenario from its text. Every fault is told with its line, all of them at once; nothing is guessed.
 
+use super::parts;
 use super::rivals;
 use super::storage;
 use super::words::{Complaint, Words};
@@ -114,6 +115,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
         "thaw" => Step::Thaw(words.parsed("a machine")?),
         "press" => press(&mut words)?,
         "bmc" => bmc(&mut words)?,
+        "supply" | "memory" => parts::part(verb, &mut words)?,
         "feed" if words.take(&["everything"]) => Step::FeedAll(is_back(&mut words)?),
         "feed" => Step::Feed(words.parsed("a machine, or `everything`")?, is_back(&mut words)?),
         "start" => start(&mut words)?,
@@ -168,7 +170,7 @@ fn start(words: &mut Words<'_>) -> Result<Step, Complaint> {
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
 const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, stop, stale, second, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, supply, memory, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, stop, stale, second, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
 
 fn press(words: &mut Words<'_>) -> Result<Step, Complaint> {
     words.word("power")?;
@@ -441,7 +443,7 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
     let subject = words.need("what is expected")?;
     let server = || subject.parse().map_err(|_| format!("`{subject}` is not a server"));
     let machine = || subject.parse().map_err(|_| format!("`{subject}` is not a machine"));
-    let word = words.need("on, in, fenced, held, restarted, boots, is, has, renews or failovers")?;
+    let word = words.need("on, in, foretells, fenced, held, restarted, boots, is, has, renews or failovers")?;
     Ok(match word {
         "on" => {
             let on = words.parsed("a machine")?;
@@ -451,6 +453,7 @@ fn expect(words: &mut Words<'_>) -> Result<Expectation, Complaint> {
             let state = words.need("a state, such as quarantine")?.to_owned();
             Expectation::In(machine()?, state, words.within(SEEN)?)
         }
+        "foretells" => parts::foretells(machine()?, words)?,
         "fenced" => Expectation::FencedBy(server()?, sets(words)?),
         "held" => {
             let code = words.need("a fault code, such as F0401")?.to_owned();

@@ -30,6 +30,12 @@ pub async fn check(run: &mut Run, expectation: &Expectation) -> Done {
             })
             .await
         }
+        Expectation::Foretells(machine, something, within) => {
+            until(&crate::expect::foretells(machine, *something), *within, async || {
+                Ok(run.machine(machine).await?.and_then(|view| crate::expect::told(&view, *something)))
+            })
+            .await
+        }
         Expectation::FencedBy(server, sets) => fenced_by(run, server, sets).await,
         Expectation::Held(server, code, within) => {
             until(&format!("{server} held with {code}"), *within, async || {

@@ -140,6 +140,12 @@ impl Run {
         Ok(())
     }
 
+    /// A part of a machine fails, or is well again.
+    pub fn fail_part(&self, machine: &MachineId, what: world::bmc::Mishap) -> Done {
+        self.stand(machine)?.bmc.state().happens(what);
+        Ok(())
+    }
+
     /// The feed of a machine fails, or is back.
     pub async fn feed(&mut self, machine: &MachineId, back: bool) -> Done {
         let before = self.marks();

@@ -40,6 +40,7 @@ pub async fn step(run: &mut Run, numbered: &Numbered, tell: &mut dyn FnMut(&str)
         Step::Thaw(machine) => run.act(machine, Act::Thaw).await,
         Step::PressPower(machine) => run.press_power(machine).await,
         Step::Bmc(machine, manner) => run.behave(machine, *manner),
+        Step::Part(machine, what) => run.fail_part(machine, *what),
         Step::Feed(machine, back) => run.feed(machine, *back).await,
         Step::FeedAll(back) => feed_all(run, *back).await,
         Step::StartSite => start_site(run).await,

@@ -55,6 +55,9 @@ pub fn text(full: &MachineFullView) -> String {
     if let Some(health) = &machine.health {
         add("health", health.clone());
     }
+    for (sign, told) in &machine.foretells {
+        add("foretells", format!("{sign}: {told} (F0216)"));
+    }
     if let Some(trouble) = &machine.trouble {
         add("trouble", trouble.clone());
     }

@@ -40,6 +40,7 @@ fn machine(name: &str, state: &str) -> MachineView {
         serial: "LAB0001".into(),
         returns_by_itself: false,
         health: None,
+        foretells: BTreeMap::new(),
         ports: BTreeMap::new(),
         outlets: Vec::new(),
         outlets_lack: None,

@@ -247,7 +247,7 @@ fn bay(supply: Supply) -> Value {
 }
 
 /// True while the supplies that the machine was bought with all work.
-fn is_redundant(state: &State, machine: &Machine) -> bool {
+pub fn is_redundant(state: &State, machine: &Machine) -> bool {
     (0..machine.hardware.power_supplies).all(|index| holds(index, state, machine) == Supply::Well)
 }
 

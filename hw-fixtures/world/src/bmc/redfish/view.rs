@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::bios;
-use super::body::{collection, link, put, status};
+use super::body::{collection, health, link, put, status};
 use super::boot;
 use super::hardware;
 use super::log;
@@ -262,7 +262,10 @@ fn system(state: &State, machine: &Machine) -> Value {
         "UUID": quirks.uuid.as_ref().unwrap_or(&machine.uuid),
         "AssetTag": state.asset_tag,
         "BiosVersion": "1.0.0",
-        "Status": status(if state.run.is_some() { "Enabled" } else { "StandbyOffline" }),
+        "Status": health(
+            if state.run.is_some() { "Enabled" } else { "StandbyOffline" },
+            if hardware::is_redundant(state, machine) { "OK" } else { "Warning" },
+        ),
         "ProcessorSummary": {
             "Count": ids.processors, "CoreCount": ids.cores, "Model": ids.processor_model, "Status": status("Enabled"),
         },
