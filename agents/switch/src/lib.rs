@@ -7,7 +7,9 @@ pub mod device;
 mod kept;
 mod limits;
 pub mod linux_bridge;
+pub mod open_vswitch;
 pub mod registry;
+mod suspects;
 pub mod vlans;
 
 pub use by_program::{ProgramConfig, SwitchProgram};

@@ -20,3 +20,29 @@ pub const RELISTEN_PAUSE: Duration = Duration::from_millis(200);
 pub const INTERFACE_NAME_BYTES_MAX: usize = 15;
 /// Largest number of ports in a configuration.
 pub const PORTS_MAX: usize = 4096;
+
+/// One question to Open vSwitch, by whichever of its sockets, a connection included; each usually takes 1 ms, a database that has to write to a
+/// busy disk some 100 ms.
+pub const OVS_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long ovs-vswitchd may take to make what its database says; it usually takes 5 ms, with a thousand ports a second.
+pub const OVS_APPLY_TIMEOUT: Duration = Duration::from_secs(3);
+/// A whole reading of a port of Open vSwitch; drift at a barred port must be read and ended within 5 s.
+pub const OVS_READ_TIMEOUT: Duration = Duration::from_secs(4);
+/// A whole change of one, with its reading. Half a second of it is the round in which ovs-vswitchd looks through the flows that it has cached.
+pub const OVS_CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an interface may take to report an MTU that it was asked for, before it counts as one that it does not take.
+pub const OVS_MTU_TIMEOUT: Duration = Duration::from_secs(1);
+/// So often a change is made anew after a foreign hand was faster; nothing was done then.
+pub const OVS_TRIES: u32 = 3;
+/// How many conversations with one Open vSwitch there may be at once; others wait for their turn within their own time.
+pub const OVS_CONVERSATIONS_MAX: usize = 8;
+/// Largest message of Open vSwitch that is read. A whole table of 8192 learnt addresses has 300 KiB.
+pub const OVS_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The watching connection is asked for a sign of life so often, and given up if none comes within `OVS_ANSWER_TIMEOUT`.
+pub const OVS_PROBE_PERIOD: Duration = Duration::from_secs(2);
+/// How often barred ports of Open vSwitch are read by the clock, besides the database's own notes: each reading writes to the database.
+pub const OVS_WATCH_PERIOD: Duration = Duration::from_secs(2);
+/// Most interfaces of one bonded port.
+pub const OVS_MEMBERS_MAX: usize = 16;
+/// Longest name of a bridge, and of a path of a socket, in bytes.
+pub const OVS_PATH_BYTES_MAX: usize = 100;

@@ -3,6 +3,7 @@
 use crate::by_program::{ProgramConfig, SwitchProgram};
 use crate::kept::{Kept, OpenError};
 use crate::linux_bridge::{LinuxBridge, LinuxBridgeConfig};
+use crate::open_vswitch::{OpenVswitch, OpenVswitchConfig};
 use serde::Deserialize;
 use std::sync::Arc;
 use vocabulary::SwitchId;
@@ -23,6 +24,9 @@ pub struct SwitchConfig {
 pub enum Driver {
     /// A VLAN-filtering bridge of the Linux kernel on this host.
     LinuxBridge(LinuxBridgeConfig),
+    /// A bridge of Open vSwitch on this host, by its database and its own sockets.
+    #[serde(rename = "open-vswitch")]
+    Openvswitch(OpenVswitchConfig),
     /// A program of the site, which is asked line by line.
     Program(ProgramConfig),
 }
@@ -31,6 +35,7 @@ pub enum Driver {
 pub fn open(config: &SwitchConfig) -> Result<Arc<dyn Kept>, OpenError> {
     match &config.driver {
         Driver::LinuxBridge(bridge) => Ok(Arc::new(LinuxBridge::open(config.switch.clone(), bridge.clone())?)),
+        Driver::Openvswitch(bridge) => Ok(Arc::new(OpenVswitch::open(config.switch.clone(), bridge.clone())?)),
         Driver::Program(program) => Ok(Arc::new(SwitchProgram::open(config.switch.clone(), program.clone())?)),
     }
 }

@@ -109,6 +109,21 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_may_be_an_open_vswitch() {
+        let least = r#"{"bundle": "b", "listen": "127.0.0.1:1", "state_dir": "s", "devices": {
+            "switch": {"switch": "sw1", "driver": {"open-vswitch": {"bridge": "br0", "ports": ["p1"]}}}}}"#;
+        assert!(read(least).is_ok());
+        let all = r#""bridge": "br0", "run-dir": "/run/ovs", "database": "tcp:127.0.0.1:6640", "system-id": "s1","#;
+        let all = least.replace(r#""bridge": "br0","#, all);
+        assert!(all.contains("6640") && read(&all).is_ok());
+        for (from, to) in [("run-dir", "run_dir"), ("\"bridge\": \"br0\",", ""), ("[\"p1\"]", "[\"P 1\"]")] {
+            let wrong = all.replace(from, to);
+            assert_ne!(wrong, all);
+            assert!(matches!(read(&wrong), Err(ConfigError::Content { .. })), "{to}");
+        }
+    }
+
+    #[test]
     fn a_switch_and_a_unit_may_be_driven_by_programs() {
         let programs = r#"{"bundle": "b", "listen": "127.0.0.1:1", "state_dir": "s", "devices": {
             "switch": {"switch": "sw1", "driver": {"program": {"command": ["/opt/our-switch", "--host", "x"], "environment": {"KEY": "k"},

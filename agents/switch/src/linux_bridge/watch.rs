@@ -1,11 +1,11 @@
-//! Listens to the kernel's notes of changed interfaces and keeps the names of ports to be looked at. Bounded: a port stands there once,
-//! however many notes come. What may have been missed makes every port suspect.
+//! Listens to the kernel's notes of changed interfaces and keeps the names of ports to be looked at. What may have been missed
+//! makes every port suspect.
 
 use super::kernel::{Kernel, Note};
 use crate::limits::RELISTEN_PAUSE;
+use crate::suspects::Suspects;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 use vocabulary::PortName;
 
@@ -13,23 +13,6 @@ use vocabulary::PortName;
 pub struct Watch {
     suspects: Arc<Suspects>,
     task: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Suspects {
-    names: Mutex<BTreeSet<PortName>>,
-    more: Notify,
-}
-
-impl Suspects {
-    fn add<'a>(&self, names: impl IntoIterator<Item = &'a PortName>) {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).extend(names.into_iter().cloned());
-        self.more.notify_one();
-    }
-
-    fn take(&self) -> Option<PortName> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
-    }
 }
 
 impl Drop for Watch {
@@ -48,12 +31,7 @@ impl Watch {
 
     /// Waits for the next port to be looked at.
     pub async fn next(&self) -> PortName {
-        loop {
-            if let Some(name) = self.suspects.take() {
-                return name;
-            }
-            self.suspects.more.notified().await;
-        }
+        self.suspects.next().await
     }
 }
 

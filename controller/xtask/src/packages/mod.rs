@@ -64,6 +64,11 @@ pub const TABLE: &[Wanted] = &[
     wanted("python3-bcrypt", "what sushy-emulator is made of"),
     wanted("python3-markupsafe", "what sushy-emulator is made of"),
     wanted("zstd", "packed initial RAM disks"),
+    wanted(
+        "openvswitch-switch",
+        "ovsdb-server and ovs-vswitchd, against which the driver of Open vSwitch is tried, with their schema",
+    ),
+    wanted("openvswitch-common", "ovs-ofctl, a foreign hand that stops a port of Open vSwitch past its database"),
     wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];
 

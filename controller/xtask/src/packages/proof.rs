@@ -30,6 +30,9 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/python3",
     "usr/bin/grub-mkimage",
     "usr/lib/grub/i386-pc/grub-bios-setup",
+    "usr/sbin/ovsdb-server",
+    "usr/lib/openvswitch-switch/ovs-vswitchd",
+    "usr/bin/ovs-ofctl",
 ];
 
 /// Programs that answer at once, with the word their answer must hold.
