@@ -25,6 +25,8 @@ const UPLINK: &str = "up0";
 const DRIFT_ENDS: Duration = Duration::from_secs(5);
 /// So long a frame may take through the switch; it usually takes 1 ms.
 const PASSAGE: Duration = Duration::from_millis(300);
+/// How often the daemon looks through the flows that it has cached, if nobody has set that.
+const ROUND: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 const ROUNDS: u32 = 5;
 
@@ -226,6 +228,16 @@ async fn cached_flows(bench: &mut Bench) -> Verdict {
     Ok(())
 }
 
+/// The documentation's way to a change in less than half a second, and from here on the way of this bench.
+async fn quick_rounds(bench: &mut Bench) -> Verdict {
+    let [port, _] = &bench.ports;
+    bench.lab.by_hand("set Open_vSwitch . other_config:max-revalidator=100")?;
+    bench.set(port, &PortSetting::access(VLANS[0])).await?;
+    let begun = Instant::now();
+    bench.set(port, &PortSetting::access(VLANS[1])).await?;
+    ensure(begun.elapsed() < ROUND, "with ten rounds a second a change takes less than one round of before", begun.elapsed())
+}
+
 async fn leaks(bench: &mut Bench) -> Verdict {
     let [port, _] = &bench.ports;
     for hand in [
@@ -273,6 +285,11 @@ async fn unfit(bench: &mut Bench) -> Verdict {
         ensure(matches!(read, Err(AgentError::Rejected { .. })), "unfit equipment is rejected", (word, read))?;
         bench.back(port).await?;
     }
+    bench.lab.by_hand("set bridge br0 protocols=OpenFlow13")?;
+    let read = bench.driver.read(port).await;
+    bench.lab.by_hand("clear bridge br0 protocols")?;
+    ensure(read.is_err(), "a bridge that does not speak OpenFlow 1.0 cannot be read", read)?;
+    bench.back(port).await?;
     for (wrong, word) in [
         (OpenVswitchConfig { system_id: Some("other".into()), ..config(&folder) }, "another switch"),
         (OpenVswitchConfig { bridge: "br7".into(), ..config(&folder) }, "br7"),
@@ -477,6 +494,7 @@ pub async fn run(bench: &mut Bench) -> bool {
     note("conformance", conformance::switch(bench).await);
     note("isolation", isolation(bench).await);
     note("cached flows", cached_flows(bench).await);
+    note("quick rounds", quick_rounds(bench).await);
     note("leaks", leaks(bench).await);
     note("unfit equipment", unfit(bench).await);
     note("MTU", mtu(bench).await);
