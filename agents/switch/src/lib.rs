@@ -16,3 +16,8 @@ pub use by_program::{ProgramConfig, SwitchProgram};
 pub use device::SwitchDevice;
 pub use kept::{Kept, OpenError};
 pub use registry::{SwitchConfig, open};
+
+/// Unit tests count what a decoder holds.
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: ::hostile::Counting = ::hostile::Counting;

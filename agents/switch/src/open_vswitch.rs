@@ -13,6 +13,8 @@ mod control;
 mod database;
 mod equipment;
 mod frames;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 mod openflow;
 mod rows;
 mod trouble;
@@ -204,7 +206,7 @@ impl OpenVswitch {
         }
     }
 
-    async fn read_now(&self, port: &PortName, mtu: bool) -> Result<PortReading, Trouble> {
+    async fn read_now(&self, (port, state): (&PortName, &Port), mtu: bool) -> Result<PortReading, Trouble> {
         let _turn = self.conversation().await?;
         let asked_at = SystemTime::now();
         // the daemon first: if it is dead, nobody need wait
@@ -214,7 +216,14 @@ impl OpenVswitch {
         for _ in 0..OVS_TRIES {
             match self.see(port, &mut database, &mut equipment).await {
                 Err(Trouble::Raced) => last = Trouble::Raced,
-                other => return other.map(|read| self.reading(port, mtu, read, asked_at)),
+                other => {
+                    let read = other?;
+                    // a change was given up on before anybody knew that; whoever makes the next one takes the mark away
+                    if state.unsettled.load(Ordering::Acquire) {
+                        equipment.settle().await?;
+                    }
+                    return Ok(self.reading(port, mtu, read, asked_at));
+                }
             }
         }
         Err(last)
@@ -320,9 +329,10 @@ impl OpenVswitch {
 #[async_trait]
 impl Switch for OpenVswitch {
     async fn read(&self, port: &PortName) -> Result<PortReading, AgentError> {
-        let mtu = self.port(port)?.wanted().as_ref().is_some_and(|wanted| wanted.mtu.is_some());
+        let state = self.port(port)?;
+        let mtu = state.wanted().as_ref().is_some_and(|wanted| wanted.mtu.is_some());
         let late = || silent("a reading", format!("not done within {} s", OVS_READ_TIMEOUT.as_secs()));
-        let read = tokio::time::timeout(OVS_READ_TIMEOUT, self.read_now(port, mtu)).await;
+        let read = tokio::time::timeout(OVS_READ_TIMEOUT, self.read_now((port, state), mtu)).await;
         read.unwrap_or_else(|_| Err(late())).map_err(Trouble::unread)
     }
 

@@ -29,6 +29,8 @@ const PASSAGE: Duration = Duration::from_millis(300);
 const ROUND: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 const ROUNDS: u32 = 5;
+/// Changes by a hand that runs beside.
+const HANDS: u32 = 100;
 
 /// The driver and the switch under it.
 pub struct Bench {
@@ -457,6 +459,37 @@ async fn drift(bench: &mut Bench) -> Verdict {
     Ok(())
 }
 
+/// Another hand changes the same port all the time: what is answered with a yes is what was read, and whatever it comes to, no try leaves
+/// the port a trunk of everything.
+async fn races(bench: &mut Bench) -> Verdict {
+    let [one, _] = bench.ports.clone();
+    let hands = bench.lab.hands();
+    let hand = tokio::task::spawn_blocking(move || {
+        for round in 0..HANDS {
+            let tag = if round % 2 == 0 { VLANS[1] } else { VLANS[2] };
+            hands.by_hand(&format!("--no-wait set port p1 vlan_mode=access tag={tag}"))?;
+        }
+        Ok::<(), String>(())
+    });
+    let (mut done, mut failed) = (0, 0);
+    while !hand.is_finished() {
+        match bench.driver.set(&one, &PortSetting::access(VLANS[0])).await {
+            Ok(answered) => {
+                done += 1;
+                ensure(answered.setting == PortSetting::access(VLANS[0]) && !answered.leaks, "a yes is what was read", answered)?;
+            }
+            Err(AgentError::Unconfirmed { .. } | AgentError::Unreachable { .. }) => failed += 1,
+            Err(other) => return Err(format!("a change that another hand meets is unconfirmed or not done; seen: {other}")),
+        }
+        if let Ok(seen) = bench.driver.read(&one).await {
+            ensure(!seen.leaks && seen.setting.tagged.is_empty(), "no hand makes it carry more than one VLAN", seen)?;
+        }
+    }
+    told("the hand", told("the hand", hand.await)?)?;
+    println!("     beside {HANDS} changes by hand {done} were confirmed and {failed} were not");
+    bench.set(&one, &PortSetting::access(VLANS[0])).await.map(drop)
+}
+
 async fn timing(bench: &mut Bench) -> Verdict {
     let [port, _] = &bench.ports;
     let begun = Instant::now();
@@ -503,6 +536,7 @@ pub async fn run(bench: &mut Bench) -> bool {
     note("dead database", dead_database(bench).await);
     note("restart", restart(bench).await);
     note("drift", drift(bench).await);
+    note("races", races(bench).await);
     note("timing", timing(bench).await);
     all
 }

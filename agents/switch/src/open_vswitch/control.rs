@@ -24,7 +24,7 @@ fn socket(folder: &Path, pid: &str) -> Option<PathBuf> {
 }
 
 /// The addresses that were learnt on these ports, by the daemon's own table.
-fn learnt(table: &str) -> Result<Vec<(u16, Mac)>, String> {
+pub(super) fn learnt(table: &str) -> Result<Vec<(u16, Mac)>, String> {
     let mut all = Vec::new();
     for line in table.lines().skip(1) {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -40,7 +40,7 @@ fn learnt(table: &str) -> Result<Vec<(u16, Mac)>, String> {
 }
 
 /// True if frames go by VLAN and address alone: one rule for all of them, `NORMAL`.
-fn is_normal(rules: &str) -> bool {
+pub(super) fn is_normal(rules: &str) -> bool {
     let mut others = rules.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(OWN_TABLE));
     let normal = |line: &str| {
         let rule = line.find("priority=").and_then(|at| line.get(at..));

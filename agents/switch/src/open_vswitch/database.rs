@@ -22,7 +22,7 @@ pub struct Database<'a> {
 }
 
 /// What a transaction came to.
-enum Outcome {
+pub(super) enum Outcome {
     /// All of it was done: the rows of each operation that has rows.
     Done(Vec<Vec<Row>>),
     /// The `wait` at this place did not come true; nothing was done.
@@ -39,7 +39,8 @@ fn to_disk() -> Value {
     json!({"op": "commit", "durable": true})
 }
 
-fn outcome(answer: Value, operations: usize) -> Result<Outcome, Trouble> {
+/// The answer to a transaction of so many operations. Whole, or an error.
+pub(super) fn outcome(answer: Value, operations: usize) -> Result<Outcome, Trouble> {
     let Value::Array(results) = answer else { return Err(silent(DATABASE, "a transaction was not answered by a list")) };
     for (at, result) in results.iter().enumerate() {
         if let Some(error) = result.get("error").filter(|error| !error.is_null()) {

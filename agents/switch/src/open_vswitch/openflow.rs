@@ -68,7 +68,7 @@ fn port(mut bytes: &[u8]) -> Option<Port> {
 }
 
 /// The body of an answer about the bridge. `None` if it is odd.
-fn features(mut body: &[u8]) -> Option<Features> {
+pub(super) fn features(mut body: &[u8]) -> Option<Features> {
     let datapath = u64::from_be_bytes(*body.first_chunk()?);
     let _: [u8; FEATURES_HEAD_BYTES] = take(&mut body)?;
     let ports = body.chunks(PORT_BYTES);
@@ -77,7 +77,7 @@ fn features(mut body: &[u8]) -> Option<Features> {
 }
 
 /// The frames that came in on a port, out of the body of an answer about its statistics. `None` if it is of another port, or odd.
-fn frames_in(mut body: &[u8], of: u16) -> Option<u64> {
+pub(super) fn frames_in(mut body: &[u8], of: u16) -> Option<u64> {
     let [kind @ .., _, _]: [u8; STATISTICS_HEAD_BYTES] = take(&mut body)?;
     let number = u16::from_be_bytes(take(&mut body)?);
     let _: [u8; 6] = take(&mut body)?;

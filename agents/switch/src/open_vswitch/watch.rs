@@ -32,9 +32,14 @@ impl Watch {
         let suspects = Arc::new(Suspects::default());
         let heard = suspects.clone();
         let task = tokio::spawn(async move {
+            let mut told = None;
             loop {
                 let Err(trouble) = listen(&database, &ports, &heard).await;
-                tracing::warn!(%trouble, "cannot listen for changes of ports: they are read by the clock alone");
+                // a database that stays away is told of once
+                if told.as_ref() != Some(&trouble) {
+                    tracing::warn!(%trouble, "cannot listen for changes of ports: they are read by the clock alone");
+                    told = Some(trouble);
+                }
                 tokio::time::sleep(RELISTEN_PAUSE).await;
             }
         });
@@ -48,7 +53,7 @@ impl Watch {
 }
 
 /// The names of the changed ports; `None` if all may have changed.
-fn changed(update: &Value) -> Option<BTreeSet<String>> {
+pub(super) fn changed(update: &Value) -> Option<BTreeSet<String>> {
     let tables = update.as_array()?.get(1)?.as_object()?;
     let mut names = BTreeSet::new();
     for (table, rows) in tables {
