@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// It usually takes 40 s; four times that on a busy host is no fault of the driver.
-const ALL_LAWS: Duration = Duration::from_secs(180);
+/// It usually takes 45 s; several times that on a busy host is no fault of the driver.
+const ALL_LAWS: Duration = Duration::from_secs(240);
 
 /// The self-test as cargo built it beside this test.
 fn selftest() -> PathBuf {
