@@ -313,7 +313,10 @@ async fn unfit(bench: &mut Bench) -> Verdict {
         (OpenVswitchConfig { system_id: Some("other".into()), ..config(&folder) }, "another switch"),
         (OpenVswitchConfig { bridge: "br7".into(), ..config(&folder) }, "br7"),
     ] {
+        let before = bench.lab.by_hand("get Open_vSwitch . next_cfg")?;
         let outcome = open(wrong)?.read(port).await;
+        let after = bench.lab.by_hand("get Open_vSwitch . next_cfg")?;
+        ensure(before == after, "and nothing is written to its database", (before, after))?;
         ensure(outcome.is_err(), "another switch is no switch of ours", (word, &outcome))?;
         ensure(outcome.is_err_and(|error| error.to_string().contains(word)), "and is told as that", word)?;
     }

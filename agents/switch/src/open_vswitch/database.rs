@@ -83,8 +83,10 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// The same, with a number of its own for [`Database::applied`]: the port as the disk has it.
+    /// The same, with a number of its own for [`Database::applied`]: the port as the disk has it. Nothing is written to the database of
+    /// another switch.
     pub async fn look_and_count(&mut self, port: &str) -> Result<Found, Trouble> {
+        self.look(port).await?;
         let mut operations = vec![count()];
         operations.extend(rows::questions(self.target, port));
         operations.push(to_disk());
