@@ -1,6 +1,7 @@
 //! Which drivers there are: a line a driver. Nothing above this file names one.
 
 use crate::kept::{Kept, OpenError};
+use crate::lio::{Lio, LioConfig};
 use crate::tgt::{Tgt, TgtConfig};
 use serde::Deserialize;
 use std::path::Path;
@@ -21,6 +22,8 @@ pub struct StorageConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Driver {
+    /// The Linux kernel's SCSI target, through configfs.
+    Lio(LioConfig),
     /// The Linux SCSI target daemon, through `tgtadm`.
     Tgt(TgtConfig),
 }
@@ -28,6 +31,7 @@ pub enum Driver {
 /// Opens the driver. Keeps its durable state in `folder`. Touches no target yet.
 pub fn open(config: &StorageConfig, folder: &Path) -> Result<Arc<dyn Kept>, OpenError> {
     match &config.driver {
+        Driver::Lio(lio) => Ok(Arc::new(Lio::open(config.storage.clone(), lio.clone(), folder)?)),
         Driver::Tgt(tgt) => Ok(Arc::new(Tgt::open(config.storage.clone(), tgt.clone(), folder)?)),
     }
 }

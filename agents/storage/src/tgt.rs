@@ -11,19 +11,21 @@ pub mod host;
 mod look;
 mod parse;
 mod served;
-mod state;
 mod steps;
 
+pub use crate::admission::Export;
+use crate::admission::{excess, is_initiator_name, unusable};
+use crate::host::ThisFile;
 use crate::kept::{Kept, OpenError};
-use crate::limits::{CREDENTIAL_BYTES_MAX, DRAIN_TIMEOUT};
+use crate::limits::DRAIN_TIMEOUT;
+use crate::state::{Admitted, StateFile};
 use async_trait::async_trait;
 use command::{Process, Tool};
 use contract::AgentError;
 use contract::storage::{Admission, Storage};
 use enforce::Inner;
-use host::{CommandError, Disk, Host, ThisFile};
+use host::{CommandError, Disk, Host};
 use serde::Deserialize;
-use state::{Admitted, StateFile};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,18 +52,6 @@ pub struct TgtConfig {
 
 fn tgtadm() -> PathBuf {
     PathBuf::from("/usr/sbin/tgtadm")
-}
-
-/// The one export of a volume.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Export {
-    /// The target's name; no two volumes share one, since admissions stand at targets.
-    pub target: String,
-    /// The logical unit; the daemon keeps 0 for itself.
-    pub lun: u64,
-    /// The backing file or block device.
-    pub file: PathBuf,
 }
 
 /// Why a target was not brought into the wanted state, or not read.
@@ -101,7 +91,7 @@ fn contradiction(config: &TgtConfig, host: &dyn Host) -> Option<String> {
             return Some(format!("volume `{name}` has logical unit 0, which the daemon keeps for itself: use 1"));
         }
         let plain = |c: char| c.is_ascii_graphic() && c != ',';
-        if !parse::is_initiator_name(&export.target) || !export.target.chars().all(plain) {
+        if !is_initiator_name(&export.target) || !export.target.chars().all(plain) {
             return Some(format!("volume `{name}`: `{}` is not a target name: it begins with iqn.", export.target));
         }
         if let Some(other) = host.object(&export.file).and_then(|object| objects.insert(object, name)) {
@@ -169,26 +159,6 @@ impl Tgt {
     }
 }
 
-/// What of a reading is more, or less, than `wanted` alone.
-fn excess(reading: &VolumeReading, wanted: Option<&InitiatorName>) -> Option<String> {
-    if reading.open_to_others {
-        return Some("an export admits initiators by address or without a secret".into());
-    }
-    if let Some(other) = reading.allowed.iter().find(|name| Some(*name) != wanted) {
-        return Some(format!("{other} is still admitted"));
-    }
-    if let Some(session) = reading.sessions.iter().find(|session| Some(&session.initiator) != wanted) {
-        return Some(format!("session {} of {} from {} still stands", session.number, session.initiator, session.address));
-    }
-    if reading.exports != 1 {
-        return Some(format!("the backing file has {} exports instead of one", reading.exports));
-    }
-    if !reading.persistent || reading.allowed.len() != usize::from(wanted.is_some()) {
-        return Some("what is admitted is not what the durable state says".into());
-    }
-    None
-}
-
 fn unconfirmed(volume: &VolumeName, error: &TgtError) -> AgentError {
     AgentError::Unconfirmed { reason: format!("volume `{volume}`: {error}") }
 }
@@ -199,24 +169,6 @@ fn unread(volume: &VolumeName, error: &TgtError) -> AgentError {
         TgtError::Command(CommandError::Garbled { .. } | CommandError::Refused { .. }) => AgentError::Unconfirmed { reason },
         _ => AgentError::Unreachable { reason },
     }
-}
-
-/// Why the admission cannot be told to the daemon as it is.
-fn unusable(admission: &Admission) -> Option<String> {
-    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
-    let fits = |text: &str| (1..=CREDENTIAL_BYTES_MAX).contains(&text.len());
-    let name = &admission.initiator.0;
-    if !parse::is_initiator_name(name) || !plain(name) || !fits(name) {
-        return Some(format!("`{}` is not an initiator name", name.escape_debug()));
-    }
-    if !plain(&admission.user) || !fits(&admission.user) || admission.user.starts_with('-') {
-        return Some("the CHAP user is empty, too long, or has characters other than printable ASCII".into());
-    }
-    let secret = admission.secret.expose();
-    if !plain(secret) || !fits(secret) || secret.starts_with('-') {
-        return Some("the CHAP secret is empty, too long, begins with '-' or has characters other than printable ASCII".into());
-    }
-    None
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use contract::AgentError;
 use contract::conformance::{SwitchFixture, Verdict, switch};
 use contract::switch::Switch;
-use machine::{Machine, Plan, library_path, packages, said, text};
+use machine::{Machine, Plan, SWITCH_BEGIN, SWITCH_MODULES, library_path, packages, said, text};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -103,6 +103,8 @@ impl Bench {
         let own = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         let plan = Plan {
             root: &root,
+            modules: SWITCH_MODULES,
+            begin: SWITCH_BEGIN,
             then: THEN,
             // the shell is this host's: that of busybox knows an `ip` of its own
             programs: vec![

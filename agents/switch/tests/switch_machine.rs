@@ -4,7 +4,7 @@
 
 mod machine;
 
-use machine::{Plan, packages, said};
+use machine::{Plan, SWITCH_BEGIN, SWITCH_MODULES, packages, said};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ fn the_bridge_driver_holds_its_laws_on_a_real_bridge() {
     let (root, folder) = (packages(), tempfile::tempdir().unwrap());
     let plan = Plan {
         root: &root,
+        modules: SWITCH_MODULES,
+        begin: SWITCH_BEGIN,
         then: "bridge-selftest br0 p1 p2 192.0.2.1\npoweroff -f\n",
         programs: vec![("bin/bridge-selftest", selftest())],
         files: Vec::new(),

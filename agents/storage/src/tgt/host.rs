@@ -1,17 +1,12 @@
-//! What the driver needs of the host on which the target daemon runs: calls of its administration tool, a look at backing objects, a place
-//! for its own state, the time of day. The real one by default, or a simulated one. Must never decide anything.
+//! What the driver needs of the host on which the target daemon runs: calls of its administration tool, a look at backing objects, the time
+//! of day. The real one by default, or a simulated one. Must never decide anything.
 
-use crate::durable;
-use crate::limits::{COMMAND_TIMEOUT, STATE_BYTES_MAX};
+pub use crate::host::{Disk, Object};
+use crate::limits::COMMAND_TIMEOUT;
 use async_trait::async_trait;
 use std::fmt::Debug;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vocabulary::WallTime;
-
-/// What a path leads to. Two paths to one object give the same.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Object(pub String);
 
 /// How one call of the tool ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,32 +72,4 @@ pub trait Host: Debug + Send + Sync {
     fn object(&self, path: &Path) -> Option<Object>;
     /// The time of day.
     fn now(&self) -> WallTime;
-}
-
-/// Where the driver keeps what it must never forget.
-pub trait Disk: Debug + Send + Sync {
-    /// What is kept; `None` if nothing ever was. What is larger than a state may be is an error.
-    fn read(&self) -> io::Result<Option<Vec<u8>>>;
-    /// `Ok`: it is there after a power cut; `Err`: the old or the new one is, whole.
-    fn replace(&self, content: &[u8]) -> io::Result<()>;
-    /// Where it is, for people.
-    fn place(&self) -> PathBuf;
-}
-
-/// A file of this host.
-#[derive(Clone, Debug)]
-pub(super) struct ThisFile(pub PathBuf);
-
-impl Disk for ThisFile {
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        durable::read(&self.0, STATE_BYTES_MAX)
-    }
-
-    fn replace(&self, content: &[u8]) -> io::Result<()> {
-        durable::replace(&self.0, content)
-    }
-
-    fn place(&self) -> PathBuf {
-        self.0.clone()
-    }
 }

@@ -2,8 +2,9 @@
 
 use super::enforce::{Inner, admits_exactly, sound};
 use super::exports::Exports;
-use super::parse::{Target, is_initiator_name};
+use super::parse::Target;
 use super::{Export, TgtError};
+use crate::admission::is_initiator_name;
 use crate::limits::{DRAIN_TIMEOUT, WATCH_DRAIN_TIMEOUT};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::storage::{InitiatorName, Session, VolumeReading};

@@ -50,11 +50,6 @@ pub struct Served {
     pub writes: u32,
 }
 
-/// True if the admission is an exact initiator name; everything else admits by address.
-pub fn is_initiator_name(admission: &str) -> bool {
-    ["iqn.", "eui.", "naa."].iter().any(|prefix| admission.starts_with(prefix))
-}
-
 fn split(line: &str) -> (usize, &str) {
     let text = line.trim_start_matches(' ');
     (line.len() - text.len(), text.trim_end())

@@ -3,6 +3,7 @@
 use super::command::Tool;
 use super::host::CommandError;
 use super::parse::{self, Connection, Served, Target};
+use crate::admission::is_initiator_name;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
@@ -80,7 +81,7 @@ impl Tool {
 
     /// Takes an admission back, be it a name or an address.
     pub async fn dismiss(&self, tid: u32, admission: &str) -> Result<(), CommandError> {
-        let (tid, name) = (tid.to_string(), parse::is_initiator_name(admission));
+        let (tid, name) = (tid.to_string(), is_initiator_name(admission));
         let flag = if name { "--initiator-name" } else { "--initiator-address" };
         self.call(&["--mode", "target", "--op", "unbind", "--tid", &tid, flag, admission]).await.map(drop)
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 /// How long the target may be silent.
 const SILENCE: Duration = Duration::from_secs(5);
 const BLOCK: usize = 512;
+/// A target that has not agreed after so many exchanges never will.
+const STEPS_MAX: usize = 10;
 
 /// Why it did not work: a login status (class, detail), a SCSI status, or the end of the connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -152,11 +154,27 @@ impl Pending {
     /// Makes the session.
     pub fn finish(self) -> Result<Initiator, Failed> {
         let Pending(mut this) = self;
-        let keys = [("HeaderDigest", "None"), ("DataDigest", "None"), ("InitialR2T", "No"), ("ImmediateData", "Yes")];
+        // the kernel's target insists on a word for each of them
+        let keys = [
+            ("HeaderDigest", "None"),
+            ("DataDigest", "None"),
+            ("InitialR2T", "No"),
+            ("ImmediateData", "Yes"),
+            ("MaxConnections", "1"),
+            ("MaxBurstLength", "262144"),
+            ("FirstBurstLength", "65536"),
+            ("DefaultTime2Wait", "2"),
+            ("DefaultTime2Retain", "20"),
+            ("MaxOutstandingR2T", "1"),
+            ("ErrorRecoveryLevel", "0"),
+        ];
         let mut step = this.login_step(1, 3, &keys)?;
-        while step.0 & 0x80 == 0 {
+        for _ in 0..STEPS_MAX {
+            if step.0 & 0x80 != 0 {
+                return Ok(this);
+            }
             step = this.login_step(1, 3, &[])?;
         }
-        Ok(this)
+        Err(Failed::Gone)
     }
 }

@@ -1,5 +1,6 @@
-//! A QEMU machine with a kernel whose bridge filters VLANs (the kernel here may not have that): its first file system, made of the lab's
-//! packages, and its boot. Must never touch anything outside the folder that it is given.
+//! A QEMU machine with a kernel that has what the one here may lack, a bridge that filters VLANs or a SCSI target: its first file system,
+//! made of the lab's packages, and its boot. The storage drivers' tests include this file too. Must never touch anything outside the folder
+//! that it is given.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test uses its part")]
 
@@ -7,14 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_net", "8021q", "bridge"];
-/// What every machine's first program begins with. `p1` and `peer` are the two ends of one cable; `p2` has none.
+/// What every machine's first program begins with.
 const BEGIN: &str = "#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev
 for m in $(cat /m/order); do insmod /m/$m; done
-ip link set lo up; ip link set eth0 name p1; ip link set eth1 name p2; ip link set eth2 name peer
+ip link set lo up
+";
+/// The modules of a machine that is a switch.
+pub const SWITCH_MODULES: &[&str] = &["virtio_pci", "virtio_net", "8021q", "bridge"];
+/// How a machine that is a switch begins: its bridge `br0` has the ports `p1` and `p2`. `p1` and `peer` are the two ends of one cable; `p2`
+/// has none.
+pub const SWITCH_BEGIN: &str = "ip link set eth0 name p1; ip link set eth1 name p2; ip link set eth2 name peer
 brctl addbr br0
 for set in default_pvid=0 vlan_filtering=1 forward_delay=0; do echo ${set#*=} > /sys/class/net/br0/bridge/${set%=*}; done
 brctl addif br0 p1; brctl addif br0 p2; ip link set br0 up
@@ -75,10 +81,10 @@ fn file(name: &str, mode: u32, from: &Path) -> Entry {
 }
 
 /// The modules with everything they need, in the order of loading.
-fn modules(folder: &Path) -> Vec<PathBuf> {
+fn modules(folder: &Path, all: &[&str]) -> Vec<PathBuf> {
     let known = std::fs::read_to_string(folder.join("modules.dep")).unwrap();
     let mut order: Vec<PathBuf> = Vec::new();
-    for wanted in MODULES {
+    for wanted in all {
         let ending = format!("/{wanted}.ko");
         let line = known.lines().find(|line| line.split(':').next().is_some_and(|path| path.ends_with(&ending)));
         let (own, needs) = line.unwrap_or_else(|| panic!("no module {wanted}")).split_once(':').unwrap();
@@ -110,7 +116,11 @@ fn libraries(root: &Path, program: &Path) -> BTreeMap<String, PathBuf> {
 pub struct Plan<'a> {
     /// The lab's packages.
     pub root: &'a Path,
-    /// What its first program does after its bridge `br0` has the ports `p1` and `p2`.
+    /// The kernel's modules that it loads, with all that these need.
+    pub modules: &'a [&'a str],
+    /// What its first program does first, such as `SWITCH_BEGIN`.
+    pub begin: &'a str,
+    /// What its first program does then.
     pub then: &'a str,
     /// Its programs, each with its place.
     pub programs: Vec<(&'a str, PathBuf)>,
@@ -127,10 +137,10 @@ impl Plan<'_> {
     }
 
     fn first_file_system(self) -> Vec<u8> {
-        let mut entries = vec![text("init", 0o755, &format!("{BEGIN}{}", self.then))];
+        let mut entries = vec![text("init", 0o755, &format!("{BEGIN}{}{}", self.begin, self.then))];
         entries.push(file("bin/busybox", 0o755, &self.root.join("usr/bin/busybox")));
         let mut order = String::new();
-        for module in modules(&self.root.join("lib/modules").join(self.kernel())) {
+        for module in modules(&self.root.join("lib/modules").join(self.kernel()), self.modules) {
             let name = module.file_name().unwrap().to_string_lossy().into_owned();
             order.push_str(&format!("{name}\n"));
             entries.push(file(&format!("m/{name}"), 0o644, &module));

@@ -1,7 +1,7 @@
-//! What the driver knows for ever: who is admitted to which volume, with which secret, and which target numbers were used.
+//! What a driver knows for ever: who is admitted to which volume, with which secret, and which target numbers were used.
 //! Written and fsynced before the target is touched. Must never be guessed: an unreadable file stops the driver.
 
-use super::host::Disk;
+use crate::host::Disk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +27,8 @@ pub struct Admitted {
 #[serde(deny_unknown_fields)]
 struct Content {
     version: u32,
-    /// The next target number. A number is never used twice while a daemon lives: see `tgt::revoke`.
+    /// The next target number. A number is never used twice while a daemon lives: see `tgt::revoke`. Drivers whose targets have names alone
+    /// leave it as it is.
     next_tid: u32,
     /// Decided volumes; `null` means that nobody is admitted. A volume that is not here was never decided by this agent.
     volumes: BTreeMap<VolumeName, Option<Admitted>>,
@@ -125,8 +126,8 @@ impl StateFile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::host::ThisFile;
     use super::*;
+    use crate::host::ThisFile;
     use std::path::Path;
 
     fn open(path: &Path) -> Result<StateFile, String> {
