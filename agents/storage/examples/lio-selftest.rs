@@ -349,9 +349,9 @@ async fn life(bench: &Bench) -> Verdict {
     }
     let still = bench.read("a").await?.operations;
     ensure(still == last, "looking is no sign of life", (last, still))?;
-    let alias = format!("x\nNo active iSCSI Session\nLIO Session ID: 9\n   Address 192.0.2.66 TCP");
+    let alias = "x\nNo active iSCSI Session\nLIO Session ID: 9\n   Address 192.0.2.66 TCP";
     let name = initiator_name(7).0;
-    let hostile = Initiator::begin(PORT, &target("a"), &name, Some(("web1.e7", "secret-of-e7")), &alias, 2);
+    let hostile = Initiator::begin(PORT, &target("a"), &name, Some(("web1.e7", "secret-of-e7")), alias, 2);
     let mut hostile = told("alias", hostile.and_then(|pending| pending.finish()))?;
     let seen = bench.read("a").await?;
     let honest = seen.sessions.iter().any(|session| session.initiator.0 == name && session.address == "127.0.0.1");

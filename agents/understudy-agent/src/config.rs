@@ -137,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn a_storage_host_may_serve_by_its_kernel() {
+        let kernel = r#"{"bundle": "b", "listen": "127.0.0.1:1", "state_dir": "s", "devices": {
+            "storage": {"storage": "store1", "driver": {"lio": {"portals": ["10.30.0.5:3260", "[fd00::5]:3260"],
+                "volumes": {"web1-root": {"target": "iqn.2026-01.lab.understudy:web1-root", "lun": 1, "file": "/dev/vg0/web1"}}}}}}}"#;
+        assert!(read(kernel).unwrap().devices.storage.is_some());
+        let elsewhere = kernel.replacen("\"portals\"", "\"configfs\": \"/mnt/target\", \"portals\"", 1);
+        assert!(read(&elsewhere).unwrap().devices.storage.is_some());
+        for (right, wrong) in
+            [("portals", "portal"), ("10.30.0.5:3260", "10.30.0.5"), ("\"lio\"", "\"Lio\""), ("\"lun\": 1, ", "")]
+        {
+            assert!(matches!(read(&kernel.replacen(right, wrong, 1)), Err(ConfigError::Content { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_whole_form_is_read() {
         let config = read(FULL).unwrap();
         let devices = &config.devices;

@@ -109,7 +109,7 @@ impl Site {
             std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
         }
         let user = if nix::unistd::geteuid().is_root() { "nobody" } else { "self" };
-        let storage::registry::Driver::Tgt(tgt) = daemon.config().driver;
+        let storage::registry::Driver::Tgt(tgt) = daemon.config().driver else { unreachable!() };
         let volumes: serde_json::Map<String, serde_json::Value> = tgt
             .volumes
             .iter()

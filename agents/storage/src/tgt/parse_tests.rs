@@ -1,6 +1,7 @@
 //! Tests of the parser, on what a daemon really printed and on what a hostile guest could make it print.
 
 use super::*;
+use crate::admission::is_initiator_name;
 use proptest::prelude::*;
 
 const SHOWN: &str = "Target 1: iqn.2026-01.lab.understudy:web1-root

@@ -84,7 +84,7 @@ impl Daemon {
     /// The configuration with a tool that stops the daemon right before it asks it to admit anybody, and marks that it did.
     pub fn config_that_hangs_it(&self, mark: &Path) -> StorageConfig {
         let mut config = self.config();
-        let Driver::Tgt(tgt) = &mut config.driver;
+        let Driver::Tgt(tgt) = &mut config.driver else { unreachable!() };
         let (real, mark, pid) = (tgt.tgtadm.display(), mark.display(), self.child.as_ref().expect("it runs").id());
         let stop = format!("[ -e {mark} ] || {{ kill -STOP {pid}; : > {mark}; }}");
         let script = format!("#!/bin/sh\ncase \"$*\" in *'--op bind'*--initiator-name*) {stop};; esac\nexec {real} \"$@\"\n");

@@ -27,7 +27,7 @@ pub struct Switch {
 pub struct Storage {
     /// Its site.
     pub site: SiteId,
-    /// Driver name in the storage registry, such as `tgt`.
+    /// Driver name in the storage registry, such as `tgt` or `lio`.
     pub driver: String,
     /// Where its agent listens.
     pub agent: SocketAddr,
