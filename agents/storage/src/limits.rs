@@ -12,8 +12,8 @@ pub const COMPLAINT_CHARS_MAX: usize = 300;
 pub const KERNEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the removal of an admission may be held by a login that had begun, before the connections of such logins are ended.
 pub const LOGIN_GRACE: Duration = Duration::from_millis(200);
-/// Most calls that the kernel may hold at once.
-pub const KERNEL_CALLS_MAX: usize = 8;
+/// Most calls that the kernel may hold at once at one target.
+pub const KERNEL_CALLS_MAX: usize = 4;
 /// One answer of the kernel's socket diagnosis.
 pub const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most of a table of TCP connections that is read; a connection takes 150 bytes.

@@ -179,6 +179,10 @@ async fn a_command_that_never_ends_is_never_called_gone() {
     let start = Instant::now();
     assert!(matches!(driver.revoke(&volume("a"), None).await, Err(AgentError::Unconfirmed { .. })));
     assert!(start.elapsed() < Duration::from_secs(20), "and it does not wait without end");
+    for _ in 0..3 {
+        assert!(matches!(driver.revoke(&volume("a"), None).await, Err(AgentError::Unconfirmed { .. })));
+        assert!(nobody(&driver.revoke(&volume("b"), None).await.unwrap()), "another volume is fenced all the same");
+    }
     let again = host.driver();
     assert!(again.restore().await.is_err());
     host.kernel.change(|state| state.session(session).in_flight = 0);

@@ -3,8 +3,9 @@
 
 use super::kernel::Kernel;
 use crate::limits::{KERNEL_CALLS_MAX, KERNEL_TIMEOUT};
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -50,25 +51,33 @@ pub(super) enum CallError {
 pub(super) struct Calls {
     /// The kernel.
     pub kernel: Arc<dyn Kernel>,
-    /// A place a call, kept until the kernel lets go of it.
-    places: Arc<Semaphore>,
+    /// The places of each lane; a call keeps its own until the kernel lets go of it.
+    lanes: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
 impl Calls {
     /// Of this kernel.
     pub fn of(kernel: Arc<dyn Kernel>) -> Calls {
-        Calls { kernel, places: Arc::new(Semaphore::new(KERNEL_CALLS_MAX)) }
+        Calls { kernel, lanes: Arc::default() }
     }
 
-    /// Runs it within `deadline`; what it is named is told, what it writes is not.
+    fn places(&self, lane: &str) -> Arc<Semaphore> {
+        // nothing that holds it can fail in between
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.entry(lane.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(KERNEL_CALLS_MAX))).clone()
+    }
+
+    /// Runs it within `deadline`; what it is named is told, what it writes is not. Each lane has places of its own: what the kernel holds at
+    /// one target, whose disk may hang, takes none from the others.
     pub async fn run<T: Send + 'static>(
         &self,
+        lane: &str,
         what: &str,
         deadline: Duration,
         job: impl FnOnce(&dyn Kernel) -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
         let silent = || CallError::Silent { what: what.to_owned(), after: deadline };
-        let (kernel, places) = (self.kernel.clone(), self.places.clone());
+        let (kernel, places) = (self.kernel.clone(), self.places(lane));
         let work = async move {
             let Ok(place) = places.acquire_owned().await else { return None };
             let thread = tokio::task::spawn_blocking(move || {
@@ -84,49 +93,51 @@ impl Calls {
         }
     }
 
-    /// One call.
+    /// One call, in the lane of the target or backstore that it is about.
     async fn one(
         &self,
+        path: &str,
         what: String,
         deadline: Duration,
         call: impl FnOnce(&dyn Kernel) -> io::Result<()> + Send + 'static,
     ) -> Result<(), CallError> {
         let named = what.clone();
-        self.run(&what, deadline, move |kernel| call(kernel).map_err(|error| refused(&named, &error))).await
+        let lane: Vec<&str> = path.split('/').take(2).collect();
+        self.run(&lane.join("/"), &what, deadline, move |kernel| call(kernel).map_err(|error| refused(&named, &error))).await
     }
 
     /// Sets an attribute.
     pub async fn write(&self, file: &str, text: &str) -> Result<(), CallError> {
         let (file, text) = (file.to_owned(), text.to_owned());
-        self.one(format!("write {file}"), KERNEL_TIMEOUT, move |kernel| kernel.write(&file, &text)).await
+        self.one(&file.clone(), format!("write {file}"), KERNEL_TIMEOUT, move |kernel| kernel.write(&file, &text)).await
     }
 
     /// Makes a folder; that it is there already is no error.
     pub async fn make(&self, folder: &str) -> Result<(), CallError> {
-        let (what, folder) = (format!("mkdir {folder}"), folder.to_owned());
+        let (path, what, folder) = (folder, format!("mkdir {folder}"), folder.to_owned());
         let call = move |kernel: &dyn Kernel| match kernel.make(&folder) {
             Err(there) if there.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         };
-        self.one(what, KERNEL_TIMEOUT, call).await
+        self.one(path, what, KERNEL_TIMEOUT, call).await
     }
 
     /// Removes a folder; that somebody else did is no error. The kernel may hold this call.
     pub async fn remove(&self, folder: &str, deadline: Duration) -> Result<(), CallError> {
-        let (what, folder) = (format!("rmdir {folder}"), folder.to_owned());
-        self.one(what, deadline, move |kernel| gone(kernel.remove(&folder))).await
+        let (path, what, folder) = (folder, format!("rmdir {folder}"), folder.to_owned());
+        self.one(path, what, deadline, move |kernel| gone(kernel.remove(&folder))).await
     }
 
     /// Makes a link.
     pub async fn link(&self, to: &str, link: &str) -> Result<(), CallError> {
-        let (what, to, link) = (format!("link {link}"), to.to_owned(), link.to_owned());
-        self.one(what, KERNEL_TIMEOUT, move |kernel| kernel.link(&to, &link)).await
+        let (path, what, to, link) = (link, format!("link {link}"), to.to_owned(), link.to_owned());
+        self.one(path, what, KERNEL_TIMEOUT, move |kernel| kernel.link(&to, &link)).await
     }
 
     /// Removes a link; that somebody else did is no error. The kernel may hold this call while commands are in flight.
     pub async fn unlink(&self, link: &str, deadline: Duration) -> Result<(), CallError> {
-        let (what, link) = (format!("unlink {link}"), link.to_owned());
-        self.one(what, deadline, move |kernel| gone(kernel.unlink(&link))).await
+        let (path, what, link) = (link, format!("unlink {link}"), link.to_owned());
+        self.one(path, what, deadline, move |kernel| gone(kernel.unlink(&link))).await
     }
 }
 

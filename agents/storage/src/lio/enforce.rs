@@ -51,6 +51,11 @@ fn serial(export: &Export) -> String {
     digest.get(..SERIAL_CHARS).unwrap_or(&digest).to_owned()
 }
 
+/// The lane of a target's calls.
+pub(super) fn lane_of(target: &str) -> String {
+    format!("{FABRIC}/{target}")
+}
+
 /// The connections to these portals that may belong to a login that has begun: of each address that has more connections than sessions,
 /// all. Whoever loses a session by that logs in again, as after any break of the network.
 fn pending(all: &[Connection], portals: &BTreeSet<SocketAddr>, sessions: &[IpAddr]) -> Vec<Connection> {
@@ -75,12 +80,12 @@ impl Inner {
 
     /// Looks at one volume.
     pub async fn sight(&self, export: &Export) -> Result<Sight, CallError> {
-        let export = export.clone();
+        let of = export.clone();
         let job = move |kernel: &dyn Kernel| {
             let look = Look(kernel);
-            Index::of(&look.frame()?).sight(&look, &export)
+            Index::of(&look.frame()?).sight(&look, &of)
         };
-        self.calls.run("look at the target", KERNEL_TIMEOUT, job).await
+        self.calls.run(&lane_of(&export.target), "look at the target", KERNEL_TIMEOUT, job).await
     }
 
     /// Makes the volume have one export that admits `wanted` alone, with no session of anybody else.
@@ -176,7 +181,7 @@ impl Inner {
             }
             Ok(doomed.len())
         };
-        let ended = self.calls.run("end logins that have begun", KERNEL_TIMEOUT, job).await?;
+        let ended = self.calls.run(&own.group.target, "end logins that have begun", KERNEL_TIMEOUT, job).await?;
         tracing::warn!(target = %own.group.target, ended, "a login that had begun held the removal of its admission: connections were ended");
         self.end_late(own).await
     }
@@ -191,7 +196,7 @@ impl Inner {
             let enabled = kernel.read(&file).map_err(|error| refused(&format!("read {file}"), &error))?.starts_with('1');
             Ok(!enabled && Look(kernel).sessions(&target)? > 0)
         };
-        if own.detail.closed && self.calls.run("count sessions", KERNEL_TIMEOUT, job).await? {
+        if own.detail.closed && self.calls.run(&own.group.target, "count sessions", KERNEL_TIMEOUT, job).await? {
             self.calls.write(&enable, "1").await?;
             self.calls.write(&enable, "0").await?;
         }
@@ -204,7 +209,7 @@ impl Inner {
         loop {
             let of = target.to_owned();
             let job = move |kernel: &dyn Kernel| Look(kernel).sessions(&of);
-            let left = self.calls.run("count sessions", KERNEL_TIMEOUT, job).await?;
+            let left = self.calls.run(target, "count sessions", KERNEL_TIMEOUT, job).await?;
             if left == 0 {
                 return Ok(());
             }
@@ -255,7 +260,7 @@ impl Inner {
                 _ => Ok(()),
             }
         };
-        Ok(self.calls.run(&format!("remove {}", own.group.path), self.patience, job).await?)
+        Ok(self.calls.run(&own.group.target, &format!("remove {}", own.group.path), self.patience, job).await?)
     }
 
     /// Makes the volume's target, disabled. It admits nobody.
@@ -291,7 +296,7 @@ impl Inner {
                 Some(found) => Some(found.enabled && found.object.as_ref() == Some(&wanted) && look.serial(&path)? == named),
             })
         };
-        match self.calls.run("look at backstores", KERNEL_TIMEOUT, job).await? {
+        match self.calls.run(&lane_of(&export.target), "look at backstores", KERNEL_TIMEOUT, job).await? {
             Some(true) => return Ok(store),
             Some(false) => self.calls.remove(&store, self.patience).await?,
             None => {}

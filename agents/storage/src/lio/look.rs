@@ -2,7 +2,7 @@
 
 use super::LioError;
 use super::calls::CallError;
-use super::enforce::Inner;
+use super::enforce::{Inner, lane_of};
 use super::kernel::Kernel;
 use super::sight::{Index, Seen, Sight, unit_of};
 use super::tree::Look;
@@ -11,6 +11,9 @@ use crate::limits::{DRAIN_TIMEOUT, KERNEL_TIMEOUT, WATCH_DRAIN_TIMEOUT};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::storage::{InitiatorName, Session, VolumeReading};
 use vocabulary::{StorageId, VolumeId, VolumeName};
+
+/// The lane of looks at all targets.
+const ROUND: &str = "(all)";
 
 impl Inner {
     /// A fresh reading over every export of the volume's object.
@@ -22,7 +25,8 @@ impl Inner {
             let counted = sight.stores.iter().map(|store| Ok((store.clone(), look.commands(store)?)));
             Ok((counted.collect::<Result<Vec<_>, CallError>>()?, sight, kernel.now()))
         };
-        let (counted, sight, read_at) = self.calls.run("look at the target", KERNEL_TIMEOUT, job).await?;
+        let (counted, sight, read_at) =
+            self.calls.run(&lane_of(&export.target), "look at the target", KERNEL_TIMEOUT, job).await?;
         let all: Vec<&Seen> = sight.own.iter().chain(&sight.others).collect();
         let allowed: BTreeSet<InitiatorName> =
             all.iter().flat_map(|seen| &seen.detail.admissions).map(|acl| InitiatorName(acl.name.clone())).collect();
@@ -62,7 +66,7 @@ impl Inner {
         }
     }
 
-    /// The volumes that are not as decided, by one look at the whole target.
+    /// The volumes that are not as decided, by one look at the whole target. If one target holds that look, each has to be looked at by itself.
     pub async fn misfits(&self, volumes: &BTreeMap<VolumeName, Export>) -> Result<Vec<VolumeName>, LioError> {
         let of = volumes.clone();
         let job = move |kernel: &dyn Kernel| {
@@ -73,7 +77,10 @@ impl Inner {
                 .map(|(volume, export)| Ok((volume.clone(), index.sight(&look, export)?)))
                 .collect::<Result<Vec<_>, CallError>>()
         };
-        let sights = self.calls.run("look at the target", KERNEL_TIMEOUT, job).await?;
+        let sights = match self.calls.run(ROUND, "look at the target", KERNEL_TIMEOUT, job).await {
+            Err(CallError::Silent { .. }) => return Ok(volumes.keys().cloned().collect()),
+            seen => seen?,
+        };
         let misfit =
             |(volume, sight): &(VolumeName, Sight)| volumes.get(volume).is_some_and(|export| !self.fits(volume, export, sight));
         Ok(sights.into_iter().filter(misfit).map(|(volume, _)| volume).collect())

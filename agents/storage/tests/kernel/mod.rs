@@ -15,7 +15,7 @@ use storage::lio::kernel::{Backing, Connection, Kernel, Kind};
 use vocabulary::WallTime;
 
 /// A call that is held longer than any test waits is a call that never returns.
-const FOREVER: Duration = Duration::from_secs(30);
+const FOREVER: Duration = Duration::from_secs(90);
 
 /// The errors of the kernel.
 pub fn error(number: i32) -> io::Error {
@@ -119,7 +119,7 @@ impl Fake {
         };
         let done = self.held(state, busy).map(drop);
         self.change(|state| {
-            state.sessions.retain(|one| !one.ending);
+            state.sessions.retain(|one| !one.ending || one.in_flight > 0);
             state.locked.remove(&acls);
         });
         done
