@@ -68,7 +68,6 @@ enum LioError {
 pub struct Lio {
     storage: StorageId,
     volumes: BTreeMap<VolumeName, Export>,
-    kernel: Arc<dyn Kernel>,
     /// The target is driven by one hand: changes are sequential.
     inner: Mutex<Inner>,
 }
@@ -147,14 +146,9 @@ impl Lio {
             path: place.display().to_string(),
             reason,
         })?;
-        let inner = Inner {
-            calls: Calls::of(kernel.clone()),
-            state,
-            counters: HashMap::new(),
-            portals: config.portals,
-            patience: DRAIN_TIMEOUT,
-        };
-        Ok(Lio { storage, volumes: config.volumes, kernel, inner: Mutex::new(inner) })
+        let inner =
+            Inner { calls: Calls::of(kernel), state, counters: HashMap::new(), portals: config.portals, patience: DRAIN_TIMEOUT };
+        Ok(Lio { storage, volumes: config.volumes, inner: Mutex::new(inner) })
     }
 
     fn export(&self, volume: &VolumeName) -> Result<&Export, AgentError> {
@@ -214,6 +208,8 @@ impl Storage for Lio {
     async fn revoke(&self, volume: &VolumeName, keep: Option<&InitiatorName>) -> Result<VolumeReading, AgentError> {
         let export = self.export(volume)?;
         let mut inner = self.inner.lock().await;
+        // a look of the clock that was given up may have left its own
+        inner.patience = DRAIN_TIMEOUT;
         let admitted = inner.state.decided(volume).flatten();
         let kept = admitted.filter(|admitted| Some(&admitted.initiator) == keep).cloned();
         inner.decide(volume, kept.clone()).map_err(|error| unconfirmed(volume, &error))?;
@@ -226,13 +222,14 @@ impl Storage for Lio {
         if let Some(reason) = untellable(admission) {
             return Err(AgentError::Rejected { reason });
         }
-        if self.kernel.backing(&export.file).is_none() {
-            let reason = format!("volume `{volume}`: its backing file {} does not exist", export.file.display());
-            return Err(AgentError::Rejected { reason });
-        }
         let wanted =
             Admitted { initiator: admission.initiator.clone(), user: admission.user.clone(), secret: admission.secret.clone() };
         let mut inner = self.inner.lock().await;
+        inner.patience = DRAIN_TIMEOUT;
+        if !inner.has_backing(export).await.map_err(|error| unread(volume, &error.into()))? {
+            let reason = format!("volume `{volume}`: its backing file {} does not exist", export.file.display());
+            return Err(AgentError::Rejected { reason });
+        }
         inner.decide(volume, Some(wanted.clone())).map_err(|error| unconfirmed(volume, &error))?;
         let done = match inner.enforce(volume, export, Some(&wanted)).await {
             Ok(()) => self.confirm(&mut inner, volume, export, Some(&wanted.initiator)).await,

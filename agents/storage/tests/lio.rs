@@ -100,15 +100,21 @@ impl Host {
 
     /// A foreign hand serves the file of volume `a` a second time, to everybody.
     fn second_export(&self) -> &'static str {
+        self.export_beside("fileio_9", Some("/v/alias.img"))
+    }
+
+    /// The same of what a backstore of this kind has at this path, if that shows a path at all.
+    fn export_beside(&self, adapter: &str, path: Option<&str>) -> &'static str {
         let second = "iqn.2026-01.foreign:second";
         self.kernel.change(|state| {
-            let store = Store { path: Some("/v/alias.img".into()), enabled: true, ..Store::default() };
-            state.adapters.insert("fileio_9".into());
-            state.stores.insert("core/fileio_9/second".into(), store);
+            let store = Store { path: path.map(Into::into), enabled: true, ..Store::default() };
+            state.adapters.insert(adapter.into());
+            let place = format!("core/{adapter}/second");
+            state.stores.insert(place.clone(), store);
             let mut group = Group::new();
             group.attributes.insert("generate_node_acls".into(), "1".into());
             group.attributes.insert("authentication".into(), "0".into());
-            group.units.insert("lun_0".into(), Some(("x".into(), "core/fileio_9/second".into())));
+            group.units.insert("lun_0".into(), Some(("x".into(), place)));
             group.portals.insert("192.0.2.1:3260".into());
             group.enabled = true;
             state.targets.insert(second.into(), [("tpgt_1".to_owned(), group)].into());
@@ -255,6 +261,29 @@ async fn a_second_export_is_seen_and_cut_under_whatever_name() {
     host.group(&target("a"), |group| group.units.insert("lun_9".into(), Some(("x".into(), "core/fileio_9/second".into()))));
     assert_eq!(driver.read(&volume("a")).await.unwrap().exports, 2);
     assert!(nobody(&driver.revoke(&volume("a"), None).await.unwrap()));
+}
+
+#[tokio::test]
+async fn what_serves_something_unknown_may_serve_any_volume() {
+    for (adapter, path) in [("user_0", None), ("pscsi_0", None), ("fileio_9", Some("/v/a-name-that-is-gone.img"))] {
+        let host = Host::new();
+        let driver = host.driver();
+        driver.grant(&volume("a"), &admission(1)).await.unwrap();
+        host.export_beside(adapter, path);
+        for name in ["a", "b"] {
+            let told = driver.revoke(&volume(name), None).await;
+            assert!(matches!(told, Err(AgentError::Unconfirmed { .. })), "{adapter} {name}: {told:?}");
+            assert!(driver.read(&volume(name)).await.unwrap().open_to_others, "{adapter} {name}");
+        }
+        assert_eq!(host.login(1), None, "its own is cut all the same");
+        host.kernel.change(|state| drop(state.targets.remove("iqn.2026-01.foreign:second")));
+        assert!(nobody(&driver.revoke(&volume("a"), None).await.unwrap()));
+    }
+    let host = Host::new();
+    let driver = host.driver();
+    host.export_beside("rd_mcp_0", None);
+    driver.grant(&volume("a"), &admission(1)).await.unwrap();
+    assert!(nobody(&driver.revoke(&volume("a"), None).await.unwrap()), "what is in memory is no volume");
 }
 
 #[tokio::test]

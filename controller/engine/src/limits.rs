@@ -24,6 +24,8 @@ pub const CANARY_EVERY: Duration = Duration::from_secs(2);
 pub const SIGNS_EVERY: Duration = Duration::from_secs(30 * 60);
 /// But never sooner after one another than this, however often its health turns.
 pub const SIGNS_GAP: Duration = Duration::from_secs(5 * 60);
+/// How often it is asked meanwhile whether somebody else needs the BMC.
+pub const SIGNS_ASIDE_EVERY: Duration = Duration::from_secs(1);
 /// So many BMCs at once.
 pub const SIGNS_AT_ONCE: usize = 4;
 /// An entry of an event log is a sign for so long.

@@ -3,11 +3,14 @@
 
 use crate::eyes::Eyes;
 use crate::limits;
+use crate::message::Message;
 use bmc::{LogEntry, Scope, Survey};
+use pipeline::State;
 use pipeline::event::Observation;
+use pipeline::ledger::Standing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use vocabulary::{MachineId, WallTime};
 
 /// The fact in which a driver sums up what its sensors tell (`Warning: ...`, `Critical: ...`, else `OK`).
@@ -16,8 +19,8 @@ const BY_SENSORS: &str = "health by sensors";
 const UNWELL: [&str; 2] = ["Warning", "Critical"];
 /// What foretells a failure although the machine runs on, in the words of event logs. Whatever else a log calls critical may be long over.
 const FORETELL: [&str; 4] = ["uncorrectable", "predictive failure", "predicted failure", "thermal trip"];
-/// How that is called among the signs where no sensor says more.
-const ROLL_UP: &str = "health";
+/// The fact that a survey has which broke off.
+const BROKEN_OFF: &str = "survey";
 /// How the log's entries are called among the signs.
 const BY_LOG: &str = "event log";
 
@@ -32,18 +35,51 @@ pub(crate) async fn follow(
     loop {
         // never closed
         if let Ok(place) = at_once.acquire().await {
-            match eyes.agents.survey(&machine, Scope::FactsAndLog).await {
-                Ok(survey) => {
+            let looked = tokio::select! {
+                looked = eyes.agents.survey(&machine, Scope::FactsAndLog) => Some(looked),
+                () = is_needed(&eyes, &machine) => None,
+            };
+            match looked {
+                Some(Ok(survey)) if is_whole(&survey) => {
                     let signs = signs(&survey, rolled_up.borrow_and_update().as_deref());
                     eyes.tell(Observation::Signs { machine: machine.clone(), signs });
                 }
-                Err(error) => tracing::debug!(%machine, %error, "no signs were looked for"),
+                Some(Ok(_)) => tracing::debug!(%machine, "its BMC told only a part: no signs were looked for"),
+                Some(Err(error)) => tracing::debug!(%machine, %error, "no signs were looked for"),
+                None => tracing::debug!(%machine, "its BMC is needed for something else: no signs are looked for"),
             }
             drop(place);
         }
         tokio::time::sleep(limits::SIGNS_GAP).await;
         drop(tokio::time::timeout(limits::SIGNS_EVERY, rolled_up.changed()).await);
     }
+}
+
+/// Returns as soon as somebody may need the machine's BMC: a plan works on it, or its server is suspected. Who fences by it needs an unbroken
+/// session, and a question of ours that is not answered in time would break it.
+async fn is_needed(eyes: &Eyes, machine: &MachineId) {
+    loop {
+        let (reply, answer) = oneshot::channel();
+        let of = machine.clone();
+        let question = Box::new(move |state: &State| {
+            let bears = match state.ledger.standing(&of) {
+                Standing::Bearing(server) => state.ledger.servers.get(&server).is_some_and(|row| row.suspected.is_some()),
+                _ => false,
+            };
+            // whoever asked may have gone; nothing is lost
+            let _ = reply.send(bears || state.ledger.open_plan_on(&of).is_some());
+        });
+        // the core is gone only when the process ends
+        if eyes.mouth.queue.send(Message::Query(question)).await.is_err() || answer.await.unwrap_or(true) {
+            return;
+        }
+        tokio::time::sleep(limits::SIGNS_ASIDE_EVERY).await;
+    }
+}
+
+/// Whether the BMC has told all that it was asked for. What one tells that breaks off is no look that found nothing.
+fn is_whole(survey: &Survey) -> bool {
+    survey.facts.iter().any(|fact| fact.name == BY_SENSORS) && !survey.facts.iter().any(|fact| fact.name == BROKEN_OFF)
 }
 
 /// Whether this word of a BMC says that something is not well.
@@ -56,7 +92,7 @@ fn signs(survey: &Survey, rolled_up: Option<&str>) -> BTreeMap<String, String> {
     let facts = survey.facts.iter().filter(|fact| fact.name == BY_SENSORS && is_unwell(&fact.value));
     let mut all: BTreeMap<String, String> = facts.map(|fact| (BY_SENSORS.to_owned(), clipped(&fact.value))).collect();
     if let Some(word) = rolled_up.filter(|_| all.is_empty()) {
-        all.insert(ROLL_UP.to_owned(), format!("{}, and no sensor says why", clipped(word)));
+        all.insert(BY_SENSORS.to_owned(), format!("{}, and no sensor says why", clipped(word)));
     }
     let newest = survey.log.iter().rev().find(|entry| foretells(entry, survey.at));
     if let Some(entry) = newest {
@@ -102,7 +138,7 @@ mod tests {
         assert_eq!(worn, [(BY_SENSORS.to_owned(), "Warning: power redundancy N+m".to_owned())].into());
         let memory = |at, severity| signs(&survey("OK", vec![entry(at, "Uncorrectable error", severity)]), None);
         let rolled_up = signs(&survey("OK", vec![]), Some("Critical"));
-        assert_eq!(rolled_up, [(ROLL_UP.to_owned(), "Critical, and no sensor says why".to_owned())].into());
+        assert_eq!(rolled_up, [(BY_SENSORS.to_owned(), "Critical, and no sensor says why".to_owned())].into());
         let told = [(BY_LOG.to_owned(), "memory: Uncorrectable error (entry 7)".to_owned())].into();
         assert_eq!(memory(Some(NOW.0 - day_ms), "Critical"), told);
         for (at, severity) in
@@ -112,6 +148,14 @@ mod tests {
         }
         let other = signs(&survey("OK", vec![entry(Some(NOW.0), "power supply input lost", "Critical")]), None);
         assert_eq!(other, BTreeMap::new());
+    }
+
+    #[test]
+    fn a_survey_that_broke_off_is_no_look_that_found_nothing() {
+        let mut told = survey("OK", vec![]);
+        assert!(is_whole(&told));
+        told.facts.push(Fact { name: BROKEN_OFF.into(), value: "broken off: late".into() });
+        assert!(!is_whole(&told) && !is_whole(&Survey::default()));
     }
 
     #[test]

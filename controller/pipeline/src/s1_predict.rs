@@ -9,6 +9,8 @@ use vocabulary::MachineId;
 
 /// Signs that were told are over when so many looks in a row find fewer.
 const LOOKS_WITHOUT: u32 = 2;
+/// As what a sign begins that is worse than another; one that becomes so is news.
+const GRAVE: &str = "Critical";
 
 /// Folds a look in: the signs that it found, by name, with what was told of each. What is measured changes at every look, so a look that
 /// finds the same names is no news.
@@ -18,8 +20,10 @@ pub fn looked(state: &mut State, out: &mut Out, machine: &MachineId, signs: &BTr
     }
     let watch = state.watch.machines.entry(machine.clone()).or_default();
     let known = state.ledger.foretold.get(machine);
-    let is_known = |name: &String| known.is_some_and(|row| row.signs.contains_key(name));
-    if !signs.keys().all(is_known) {
+    let is_known = |(name, told): (&String, &String)| {
+        known.and_then(|row| row.signs.get(name)).is_some_and(|before| before.starts_with(GRAVE) || !told.starts_with(GRAVE))
+    };
+    if !signs.iter().all(is_known) {
         watch.looks_without = 0;
         return out.record(&mut state.ledger, Fact::Foretold { machine: machine.clone(), signs: signs.clone() });
     }

@@ -52,7 +52,6 @@ pub fn check(run: &mut Run<'_>, expectation: &Expectation) -> Done {
     }
 }
 
-/// The controller says that the server runs there, and the users get an answer.
 /// What is waited for.
 pub fn foretells(machine: &MachineId, something: bool) -> String {
     format!("{machine} foretells {}", if something { "a failure" } else { "nothing" })
@@ -65,6 +64,7 @@ pub fn told(view: &api::view::MachineView, something: bool) -> Result<(), String
     if view.foretells.is_empty() == something { Err(says()) } else { Ok(()) }
 }
 
+/// The controller says that the server runs there, and the users get an answer.
 fn on(run: &Run<'_>, server: &ServerId, machine: &MachineId, within: Duration) -> Done {
     until(&format!("{server} on {machine}"), within, || {
         let seen = run.rig.eyes.seen(server.as_str())?;

@@ -19,6 +19,8 @@ const FILE_MODE: u32 = 0o600;
 const ASIDE_DIGITS: usize = 12;
 /// Tells installations of an operating system apart (machine-id(5)): clones of a machine get one of their own when they are made well.
 const MACHINE_ID: &str = "/etc/machine-id";
+/// Stands in a home for what is not known.
+const UNKNOWN: &str = "unknown";
 /// A machine-id has 32 digits; nothing longer is taken from that file.
 const MACHINE_ID_CHARS_MAX: usize = 32;
 
@@ -97,13 +99,15 @@ impl Disk for Files {
     fn home(&self) -> io::Result<String> {
         let lock = self.lock.metadata()?;
         let born = lock.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let born = born.map_or("never".to_owned(), |since| format!("{}.{:09}", since.as_secs(), since.subsec_nanos()));
+        let born = born.map_or(UNKNOWN.to_owned(), |since| format!("{}.{:09}", since.as_secs(), since.subsec_nanos()));
         let machine = match std::fs::read_to_string(MACHINE_ID) {
+            // written by the first boot of a fresh installation (machine-id(5))
+            Ok(id) if ["", "uninitialized"].contains(&id.trim()) => UNKNOWN.to_owned(),
             Ok(id) => id.trim().chars().take(MACHINE_ID_CHARS_MAX).collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "without id".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => UNKNOWN.to_owned(),
             Err(error) => return Err(error),
         };
-        Ok(format!("inode {} born {born} on machine {machine}", lock.ino()))
+        Ok(format!("inode {} born {born} machine {machine}", lock.ino()))
     }
 }
 
@@ -180,10 +184,18 @@ fn settle(disk: &dyn Disk, mut memory: Memory, identity: &Identity) -> io::Resul
     Ok(memory)
 }
 
+/// True if both name one place. What one of them did not know says nothing: a file system may learn to tell births, an installation may
+/// get its id later.
+fn is_one_home(written: &str, home: &str) -> bool {
+    let (written, home): (Vec<&str>, Vec<&str>) = (written.split(' ').collect(), home.split(' ').collect());
+    let same = |(a, b): (&&str, &&str)| a == b || *a == UNKNOWN || *b == UNKNOWN;
+    written.len() == home.len() && written.iter().zip(&home).all(same)
+}
+
 /// A memory that was written elsewhere is trusted no longer. One of before homes were kept is at home where it lies.
 fn at_home(memory: Memory, home: &str, place: &Path) -> Memory {
     match &memory.home {
-        Some(written) if written != home => {
+        Some(written) if !is_one_home(written, home) => {
             tracing::error!(path = %place.display(), written, home, "gate file was copied here: this agent only observes and revokes until `agent readopt`; make sure that no other instance of it runs");
             Memory { trusted: false, seeding: false, ..memory }
         }
@@ -238,4 +250,21 @@ fn used_before(disk: &dyn Disk, identity: &Identity) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_one_home;
+
+    #[test]
+    fn what_is_not_known_of_a_home_makes_no_other_of_it() {
+        let home = "inode 7 born 12.5 machine aa";
+        for same in [home, "inode 7 born unknown machine aa", "inode 7 born 12.5 machine unknown"] {
+            assert!(is_one_home(home, same) && is_one_home(same, home), "{same}");
+        }
+        for other in ["inode 8 born 12.5 machine aa", "inode 7 born 12.6 machine aa", "inode 7 born 12.5 machine bb", "", "here"]
+        {
+            assert!(!is_one_home(home, other) && !is_one_home(other, home), "{other}");
+        }
+    }
 }

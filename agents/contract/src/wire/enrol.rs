@@ -330,5 +330,8 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), EnrolError> {
     let _ = std::fs::remove_file(&beside);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(SECRET_MODE).open(&beside).map_err(fail)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
-    std::fs::rename(&beside, path).map_err(fail)
+    std::fs::rename(&beside, path).map_err(fail)?;
+    // what was renamed is there after a power cut only if its folder was written
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
 }

@@ -78,6 +78,13 @@ impl Inner {
         Ok(self.state.decide(volume, wanted)?)
     }
 
+    /// True if the volume's file is there. On a disk that hangs that is not known within any time, so it is asked beside as all else is.
+    pub async fn has_backing(&self, export: &Export) -> Result<bool, CallError> {
+        let file = export.file.clone();
+        let job = move |kernel: &dyn Kernel| Ok(kernel.backing(&file).is_some());
+        self.calls.run(&lane_of(&export.target), "look at the backing file", KERNEL_TIMEOUT, job).await
+    }
+
     /// Looks at one volume.
     pub async fn sight(&self, export: &Export) -> Result<Sight, CallError> {
         let of = export.clone();
@@ -178,6 +185,12 @@ impl Inner {
             for connection in &doomed {
                 let what = format!("end the connection of {} (is the module tcp_diag loaded?)", connection.remote);
                 kernel.destroy(connection).map_err(|error| refused(&what, &error))?;
+            }
+            // without the module the kernel answers as it does where there is no such connection
+            let left = kernel.connections().map_err(|error| refused("list TCP connections", &error))?;
+            if let Some(stands) = doomed.iter().find(|connection| left.contains(connection)) {
+                let what = format!("end the connection of {} (is the module tcp_diag loaded?)", stands.remote);
+                return Err(refused(&what, &io::Error::other("it still stands")));
             }
             Ok(doomed.len())
         };

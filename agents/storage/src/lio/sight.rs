@@ -45,7 +45,7 @@ pub(super) struct Sight {
     pub foreign: Vec<Unit>,
     /// Portal groups of these other logical units, its own left out.
     pub others: Vec<Seen>,
-    /// One of these other logical units is served by another fabric, whose admissions are unknown here.
+    /// One of these other logical units is served by another fabric, whose admissions are unknown here; or one serves what cannot be found out.
     pub beyond: bool,
     /// The backstores that are served.
     pub stores: BTreeSet<String>,
@@ -60,15 +60,32 @@ pub(super) struct Index<'a> {
     objects: HashMap<&'a Object, Vec<(usize, &'a Group, &'a Unit)>>,
     /// The same by the path, and whether that leads to an object.
     paths: HashMap<&'a Path, Vec<(usize, &'a Group, &'a Unit, bool)>>,
+    /// Logical units that serve something of which nobody here can say what it is: it may be any volume.
+    unknown: Vec<&'a Unit>,
 }
+
+/// Backstores that live in memory: they are no volume's.
+const IN_MEMORY: &str = "core/rd_mcp_";
 
 impl<'a> Index<'a> {
     /// Of this frame.
     pub fn of(frame: &'a Frame) -> Index<'a> {
-        let mut index = Index { frame, groups: HashMap::new(), objects: HashMap::new(), paths: HashMap::new() };
+        let mut index =
+            Index { frame, groups: HashMap::new(), objects: HashMap::new(), paths: HashMap::new(), unknown: Vec::new() };
         let units = frame.groups.iter().flat_map(|group| group.units.iter().map(move |unit| (group, unit)));
         for (place, (group, unit)) in units.enumerate() {
-            let Some(store) = frame.stores.get(&unit.store) else { continue };
+            if unit.store.starts_with(IN_MEMORY) {
+                continue;
+            }
+            // one that is newer than the list of backstores, one of a kind that this driver does not read (a SCSI device passed through, a
+            // program's), or one whose path leads nowhere any more, while the kernel still has what it led to
+            let Some(store) = frame.stores.get(&unit.store).filter(|store| store.object.is_some()) else {
+                index.unknown.push(unit);
+                if let Some(path) = frame.stores.get(&unit.store).and_then(|store| store.path.as_deref()) {
+                    index.paths.entry(path).or_default().push((place, group, unit, false));
+                }
+                continue;
+            };
             if let Some(path) = &store.path {
                 index.paths.entry(path).or_default().push((place, group, unit, store.object.is_some()));
             }
@@ -78,6 +95,11 @@ impl<'a> Index<'a> {
         }
         index.groups.extend(frame.groups.iter().map(|group| (group.path.as_str(), group)));
         index
+    }
+
+    /// True if what cannot be found out is not this volume's own, which is seen as it is.
+    fn unknown_to(&self, own_path: &str) -> bool {
+        self.unknown.iter().any(|unit| !unit.link.starts_with(&format!("{own_path}/")))
     }
 
     /// Every logical unit that serves the export's object.
@@ -90,7 +112,7 @@ impl<'a> Index<'a> {
         all.into_iter().map(|(_, group, unit)| (group, unit)).collect()
     }
 
-    /// A volume. A unit that leads to a backstore which the look did not find, since it is newer, is an error of the look.
+    /// A volume. Where a unit serves what cannot be found out, every volume may be open to others.
     pub fn sight(&self, look: &Look<'_>, export: &Export) -> Result<Sight, CallError> {
         let (own_path, unit_name) = (group_of(export), unit_of(export));
         let backing = look.0.backing(&export.file);
@@ -113,7 +135,7 @@ impl<'a> Index<'a> {
         Ok(Sight {
             own: self.groups.get(own_path.as_str()).map(|group| seen(group)).transpose()?,
             sound,
-            beyond: elsewhere.iter().any(|group| group.fabric != FABRIC),
+            beyond: elsewhere.iter().any(|group| group.fabric != FABRIC) || self.unknown_to(&own_path),
             foreign: foreign.into_iter().map(|(_, unit)| unit.clone()).collect(),
             others,
             stores,

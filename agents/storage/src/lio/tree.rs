@@ -21,8 +21,8 @@ pub(super) const FABRIC: &str = "iscsi";
 const STORES: &str = "core";
 /// A folder of `core` that is no adapter of backstores.
 const ALUA: &str = "alua";
-/// Folders of a target that are no portal groups begin otherwise.
-const GROUP_PREFIX: &str = "tpgt_";
+/// The folder of a portal group's logical units; other folders of a target have none.
+const UNITS: &str = "lun";
 
 /// A backstore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,8 +159,12 @@ impl Look<'_> {
             for target in self.list(&fabric, Kind::Folder)? {
                 let target = format!("{fabric}/{target}");
                 let groups = self.list(&target, Kind::Folder)?;
-                for group in groups.iter().filter(|group| group.starts_with(GROUP_PREFIX)) {
+                for group in groups {
                     let path = format!("{target}/{group}");
+                    // fabrics name their groups as they like (6.1: `srpt_make_tpg` takes any name): one that has logical units is one
+                    if !self.list(&path, Kind::Folder)?.iter().any(|folder| folder == UNITS) {
+                        continue;
+                    }
                     let units = self.units(&path)?;
                     frame.groups.push(Group { fabric: fabric.clone(), target: target.clone(), path, units });
                 }

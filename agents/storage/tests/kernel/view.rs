@@ -36,6 +36,12 @@ pub fn list(state: &mut State, path: &[&str]) -> io::Result<Vec<(String, Kind)>>
         ["iscsi"] if state.fabric => folders(state.targets.keys(), &["discovery_auth"]),
         ["iscsi", "discovery_auth"] => Vec::new(),
         ["iscsi", target] => folders(state.targets.get(*target).ok_or_else(gone)?.keys(), &["fabric_statistics", "param"]),
+        ["iscsi", _, "fabric_statistics"] => folders([], &["iscsi_instance", "iscsi_sess_err"]),
+        ["iscsi", _, "param"] => Vec::new(),
+        ["iscsi", target, group] => {
+            state.group(target, group)?;
+            folders([], &["acls", "attrib", "auth", "fabric_statistics", "lun", "np", "param"])
+        }
         ["iscsi", target, group, "lun"] => folders(state.group(target, group)?.units.keys(), &[]),
         ["iscsi", target, group, "acls"] => folders(state.group(target, group)?.acls.keys(), &[]),
         ["iscsi", target, group, "np"] => folders(&state.group(target, group)?.portals, &[]),

@@ -49,9 +49,14 @@ fn a_sign_is_told_once_and_moves_nothing() {
     assert!(!world.facts.iter().any(|fact| matches!(fact, Fact::Verdict { .. } | Fact::Held { .. } | Fact::Suspected { .. })));
     look(&mut world, "m1", &[(SENSORS, "Critical: inlet 71 °C"), ("event log", "memory: uncorrectable error")]);
     assert_eq!(told(&world).len(), 2, "another sign is news at once");
+    look(&mut world, "m2", &[(SENSORS, "Warning: fan 2")]);
+    look(&mut world, "m2", &[(SENSORS, "Critical: supply 1")]);
+    look(&mut world, "m2", &[(SENSORS, "Warning: fan 2")]);
+    look(&mut world, "m2", &[(SENSORS, "Critical: supply 1")]);
+    assert_eq!(told(&world).len(), 4, "what has become worse is news, once");
     world.boot_core();
     look(&mut world, "m1", &[(SENSORS, "Critical: inlet 71 °C"), ("event log", "memory: uncorrectable error")]);
-    assert_eq!(told(&world).len(), 2, "a restart does not forget it");
+    assert_eq!(told(&world).len(), 4, "a restart does not forget it");
 }
 
 #[test]
