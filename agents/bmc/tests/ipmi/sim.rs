@@ -87,6 +87,9 @@ pub fn packages() -> PathBuf {
     root.canonicalize().unwrap()
 }
 
+/// What it says where another program has its port.
+const TAKEN: &str = "Address already in use";
+
 fn program(name: &str) -> Command {
     let root = packages();
     let mut command = Command::new(root.join("usr/bin").join(name));
@@ -97,6 +100,18 @@ fn program(name: &str) -> Command {
 impl Sim {
     /// A machine with this UUID, off.
     pub fn start(uuid: &str) -> Sim {
+        loop {
+            let mut sim = Sim::made(uuid);
+            match sim.begin() {
+                Ok(()) => return sim,
+                // somebody took the port between its choice and the start
+                Err(log) if log.contains(TAKEN) => sim.kill(),
+                Err(log) => panic!("ipmi_sim did not start: {log}"),
+            }
+        }
+    }
+
+    fn made(uuid: &str) -> Sim {
         let folder = tempfile::tempdir().unwrap();
         let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let guid = uuid.replace('-', "");
@@ -131,13 +146,16 @@ impl Sim {
         );
         std::fs::write(at("lan.conf"), lan).unwrap();
         std::fs::write(at("sim.emu"), emulation).unwrap();
-        let mut sim = Sim { address, folder, child: None };
-        sim.again();
-        sim
+        Sim { address, folder, child: None }
     }
 
     /// Starts it; it remembers no session.
     pub fn again(&mut self) {
+        self.begin().unwrap_or_else(|log| panic!("ipmi_sim did not start: {log}"));
+    }
+
+    /// Starts it; what it wrote if it does not answer.
+    fn begin(&mut self) -> Result<(), String> {
         let at = |name: &str| self.folder.path().join(name);
         let log = std::fs::File::create(at("log")).unwrap();
         let mut command = program("ipmi_sim");
@@ -151,9 +169,12 @@ impl Sim {
         loop {
             socket.send_to(&wire::ping(1), self.address).unwrap();
             if socket.recv(&mut buffer).is_ok_and(|length| wire::is_pong(&buffer[..length])) {
-                return;
+                return Ok(());
             }
-            assert!(Instant::now() < until, "ipmi_sim did not start: {}", std::fs::read_to_string(at("log")).unwrap());
+            let log = std::fs::read_to_string(at("log")).unwrap();
+            if Instant::now() >= until || log.contains(TAKEN) {
+                return Err(log);
+            }
         }
     }
 
