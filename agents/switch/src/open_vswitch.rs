@@ -80,14 +80,19 @@ pub struct OpenVswitch {
 }
 
 /// One port.
-#[derive(Default)]
 struct Port {
     /// One change at a time.
     turn: tokio::sync::Mutex<()>,
     /// What it was last asked to carry.
     wanted: Mutex<Option<PortSetting>>,
-    /// True from a change of VLANs until cached flows are known to follow it.
+    /// True from a change of VLANs until cached flows are known to follow it; so too at first, since an agent may have ended in between.
     unsettled: AtomicBool,
+}
+
+impl Default for Port {
+    fn default() -> Port {
+        Port { turn: tokio::sync::Mutex::default(), wanted: Mutex::default(), unsettled: AtomicBool::new(true) }
+    }
 }
 
 impl Port {
@@ -177,6 +182,7 @@ impl OpenVswitch {
         if found.port != before.port || found.bridge != before.bridge {
             return Err(Trouble::Raced);
         }
+        found.bridge.must_forward_by_vlan()?;
         equipment.must_be_of(&found)?;
         let seen = equipment.see(&interfaces).await?;
         Ok(Read { found, interfaces, seen })
@@ -207,7 +213,9 @@ impl OpenVswitch {
     }
 
     async fn read_now(&self, (port, state): (&PortName, &Port), mtu: bool) -> Result<PortReading, Trouble> {
-        let _turn = self.conversation().await?;
+        // whoever changes the port meanwhile waits for its turn, and what is settled then is settled
+        let turn = if state.unsettled.load(Ordering::Acquire) { state.turn.try_lock().ok() } else { None };
+        let _conversation = self.conversation().await?;
         let asked_at = SystemTime::now();
         // the daemon first: if it is dead, nobody need wait
         let mut equipment = self.equipment().await?;
@@ -218,9 +226,12 @@ impl OpenVswitch {
                 Err(Trouble::Raced) => last = Trouble::Raced,
                 other => {
                     let read = other?;
-                    // a change was given up on before anybody knew that; whoever makes the next one takes the mark away
+                    // a change was given up on before anybody knew that, or nobody knows of changes before this life
                     if state.unsettled.load(Ordering::Acquire) {
                         equipment.settle().await?;
+                        if turn.is_some() {
+                            state.unsettled.store(false, Ordering::Release);
+                        }
                     }
                     return Ok(self.reading(port, mtu, read, asked_at));
                 }
@@ -254,8 +265,9 @@ impl OpenVswitch {
     ) -> Result<PortReading, Trouble> {
         let _turn = self.conversation().await?;
         let equipment = match self.equipment().await {
-            // the database is told all the same: a daemon that comes back begins with what it says
-            Err(trouble @ Trouble::Silent { .. }) => Err(trouble),
+            // the database is told all the same: a daemon that comes back begins with what it says, and what is to be cut off is cut off as
+            // far as VLANs go where rules decide
+            Err(trouble @ (Trouble::Silent { .. } | Trouble::Unfit(_))) => Err(trouble),
             other => Ok(other?),
         };
         let mut database = self.database().await?;
@@ -277,6 +289,7 @@ impl OpenVswitch {
                 other?
             }
         };
+        found.bridge.must_forward_by_vlan()?;
         let mut equipment = equipment?;
         let (_, interfaces) = database.applied(port.as_str(), &found, number).await?;
         if !up {
@@ -361,7 +374,9 @@ impl Switch for OpenVswitch {
             let same = match tokio::time::timeout(OVS_READ_TIMEOUT, look).await {
                 Ok(Ok(found)) => {
                     let nothing = PortSetting { native: None, tagged: BTreeSet::new(), mtu: None };
-                    !found.setting().1 && found.port.columns.is_exactly(&wanted.unwrap_or(nothing))
+                    found.bridge.unfit.is_none()
+                        && !found.setting().1
+                        && found.port.columns.is_exactly(&wanted.unwrap_or(nothing))
                 }
                 Ok(Err(_)) | Err(_) => false,
             };

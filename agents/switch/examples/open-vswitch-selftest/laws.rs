@@ -285,10 +285,12 @@ async fn unfit(bench: &mut Bench) -> Verdict {
     let rejected = |outcome: &Result<PortReading, AgentError>, word: &str| matches!(outcome, Err(AgentError::Rejected { reason }) if reason.contains(word));
     bench.lab.by_rule("add-flow br0 in_port=1,actions=output:2")?;
     let (read, set) = (bench.driver.read(port).await, bench.driver.set(port, &PortSetting::access(VLANS[2])).await);
-    ensure(rejected(&read, "OpenFlow rules") && rejected(&set, "OpenFlow rules"), "a foreign rule is seen", (read, set))?;
+    let unconfirmed = |outcome: &Result<PortReading, AgentError>, word: &str| matches!(outcome, Err(AgentError::Unconfirmed { reason }) if reason.contains(word));
+    ensure(rejected(&read, "OpenFlow rules") && unconfirmed(&set, "OpenFlow rules"), "a foreign rule is seen", (read, set))?;
     bench.lab.by_rule("--strict del-flows br0 in_port=1")?;
     let kept = bench.read(port).await?;
-    ensure(kept.setting == PortSetting::access(VLANS[1]), "and nothing was done under it", kept)?;
+    ensure(kept.setting == PortSetting::access(VLANS[2]), "and the VLANs were set all the same, for what they are worth", kept)?;
+    bench.back(port).await?;
     for (hand, undo, word) in [
         ("set-controller br0 tcp:127.0.0.1:1", "del-controller br0", "controller"),
         ("set bridge br0 fail_mode=secure", "clear bridge br0 fail_mode", "secure"),
@@ -299,9 +301,15 @@ async fn unfit(bench: &mut Bench) -> Verdict {
         ),
     ] {
         bench.lab.by_hand(hand)?;
-        let read = bench.driver.read(port).await;
+        let (read, set) = (bench.driver.read(port).await, bench.driver.set(port, &PortSetting::access(VLANS[2])).await);
         bench.lab.by_hand(undo)?;
-        ensure(matches!(read, Err(AgentError::Rejected { .. })), "unfit equipment is rejected", (word, read))?;
+        ensure(
+            rejected(&read, "") && unconfirmed(&set, word),
+            "unfit equipment is not read, and a change unconfirmed",
+            (word, read, set),
+        )?;
+        let kept = bench.read(port).await?;
+        ensure(kept.setting == PortSetting::access(VLANS[2]), "but it was made", (word, kept))?;
         bench.back(port).await?;
     }
     bench.lab.by_hand("set bridge br0 protocols=OpenFlow13")?;

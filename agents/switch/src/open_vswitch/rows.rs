@@ -83,7 +83,7 @@ pub struct Progress {
     pub current: i64,
 }
 
-/// The bridge, fit to be one whose ports' VLANs mean something.
+/// The bridge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bridge {
     /// Its row.
@@ -92,6 +92,15 @@ pub struct Bridge {
     pub datapath: Option<u64>,
     /// Ports to which frames of others are copied.
     pub mirrors_to: BTreeSet<String>,
+    /// Why the VLANs of its ports mean nothing, if they do not.
+    pub unfit: Option<String>,
+}
+
+impl Bridge {
+    /// Fails where the VLANs of its ports mean nothing.
+    pub fn must_forward_by_vlan(&self) -> Result<(), Trouble> {
+        self.unfit.clone().map_or(Ok(()), |why| Err(Trouble::Unfit(why)))
+    }
 }
 
 /// One port of that bridge.
@@ -182,26 +191,26 @@ fn check_identity(target: &Target, switch: &Row) -> Result<(), Trouble> {
 }
 
 fn bridge(target: &Target, row: &Row, mirrors: &[Row]) -> Result<Bridge, Trouble> {
-    let unfit =
-        |why: &str| Err(Trouble::Unfit(format!("the bridge {} {why}, so the VLANs of its ports mean nothing", target.bridge)));
+    let mut unfit = None;
     if !members(row, "controller", uuid)?.is_empty() {
-        return unfit("is under an OpenFlow controller");
+        unfit = Some("is under an OpenFlow controller");
     }
     if optional(row, "fail_mode", text)?.as_deref() == Some("secure") {
-        return unfit("has the fail_mode `secure` and forwards by OpenFlow rules");
+        unfit = Some("has the fail_mode `secure` and forwards by OpenFlow rules");
     }
     let own = members(row, "mirrors", uuid)?;
     let mut mirrors_to = BTreeSet::new();
     for mirror in mirrors {
         if own.contains(&single(mirror, "_uuid", uuid)?) {
             if optional(mirror, "output_vlan", vlan)?.is_some() {
-                return unfit("copies frames into a VLAN");
+                unfit = Some("copies frames into a VLAN");
             }
             mirrors_to.extend(optional(mirror, "output_port", uuid)?);
         }
     }
     let hexadecimal = |value: &Value| u64::from_str_radix(value.as_str()?, 16).ok();
-    Ok(Bridge { uuid: single(row, "_uuid", uuid)?, datapath: optional(row, "datapath_id", hexadecimal)?, mirrors_to })
+    let unfit = unfit.map(|why| format!("the bridge {} {why}, so the VLANs of its ports mean nothing", target.bridge));
+    Ok(Bridge { uuid: single(row, "_uuid", uuid)?, datapath: optional(row, "datapath_id", hexadecimal)?, mirrors_to, unfit })
 }
 
 fn port(row: &Row) -> Result<Port, Trouble> {
@@ -323,7 +332,8 @@ mod tests {
         ] {
             let mut wrong = answers();
             wrong[at][0][column] = value;
-            assert!(matches!(read(wrong), Err(Trouble::Unfit(_))), "{column}");
+            let unfit = read(wrong).and_then(|found| found.bridge.must_forward_by_vlan());
+            assert!(matches!(unfit, Err(Trouble::Unfit(_))), "{column}");
         }
         for at in [1, 3] {
             let mut wrong = answers();
