@@ -99,6 +99,8 @@ struct Inner {
     bearers: BTreeMap<ServerId, BTreeSet<MachineId>>,
     /// Those of them whose server has gone elsewhere.
     lost: BTreeMap<MachineId, Lost>,
+    /// What each port of the switch carries, with a link or without.
+    carried: BTreeMap<String, BTreeSet<u16>>,
     /// Up to where the store was read for releases.
     read: u64,
     /// The last record that each machine found when it mounted.

@@ -192,6 +192,9 @@ pub struct Forwards {
     pub port: String,
     /// None while it is down, and while the switch does not run; without filtering all that any port is in, for then it is one wire.
     pub vlans: BTreeSet<u16>,
+    /// The same whether it has a link or not: what it would forward if the machine at its other end were on. `None` while the switch does not
+    /// run.
+    pub carries: Option<BTreeSet<u16>>,
     /// Another hand made it so.
     pub by_hand: bool,
     /// When.
@@ -235,7 +238,7 @@ struct State {
     observer: Option<Observer>,
     /// Ports that may forward otherwise than the observer was told, and whether by another hand.
     moved: BTreeMap<String, bool>,
-    shown: BTreeMap<String, BTreeSet<u16>>,
+    shown: BTreeMap<String, (BTreeSet<u16>, Option<BTreeSet<u16>>)>,
     /// It starts, and its ports will forward when it runs.
     starting: bool,
     /// Other hands wrote what a start puts up.
@@ -489,6 +492,12 @@ impl State {
         self.ports.values().filter(|port| port.attached).flat_map(|port| port.vlans.keys().copied()).collect()
     }
 
+    fn carries(&self, name: &str) -> Option<BTreeSet<u16>> {
+        let port = self.ports.get(name).filter(|_| self.running())?;
+        let kept = if port.attached && port.up { port.vlans.keys().copied().collect() } else { BTreeSet::new() };
+        Some(kept)
+    }
+
     /// Tells the observer what has changed.
     fn tell(&mut self, at: Instant) {
         if self.moved.is_empty() {
@@ -499,10 +508,10 @@ impl State {
         }
         let Some(observer) = self.observer.clone() else { return self.moved.clear() };
         for (port, by_hand) in std::mem::take(&mut self.moved) {
-            let vlans = self.vlans(&port);
-            if self.shown.get(&port) != Some(&vlans) {
-                self.shown.insert(port.clone(), vlans.clone());
-                observer(Forwards { port, vlans, by_hand, at });
+            let (vlans, carries) = (self.vlans(&port), self.carries(&port));
+            if self.shown.get(&port).is_none_or(|(shown, carried)| (shown, carried) != (&vlans, &carries)) {
+                self.shown.insert(port.clone(), (vlans.clone(), carries.clone()));
+                observer(Forwards { port, vlans, carries, by_hand, at });
             }
         }
     }

@@ -84,9 +84,9 @@ impl Inner {
         for machine in &before {
             let ports = self.ports_in_vlans(machine);
             let sends = self.could_send(machine);
+            let barred = self.barred(machine);
             let Some(lost) = self.lost.get_mut(machine) else { continue };
-            let nics = self.roster.machines.get(machine).into_iter().flat_map(|machine| machine.nics.values());
-            lost.barred.extend(nics.map(|nic| nic.port.clone()).filter(|port| !ports.contains_key(port)));
+            lost.barred.extend(barred);
             let counts = |port: &String| sends || lost.barred.contains(port);
             let mut why: BTreeSet<String> = ports.iter().filter(|(port, _)| counts(port)).map(told).collect();
             why.extend(self.writes_or_boots(machine));
@@ -134,6 +134,14 @@ impl Inner {
             (nic.port.clone(), servers.iter().copied().filter(of_server).collect::<BTreeSet<u16>>())
         });
         ports.filter(|(_, vlans)| !vlans.is_empty()).collect()
+    }
+
+    /// The machine's ports that are set to no server's VLAN. A port without a link forwards nothing, and is not barred for that.
+    fn barred(&self, machine: &MachineId) -> Vec<String> {
+        let servers: BTreeSet<u16> = self.roster.servers.values().flat_map(|server| server.vlans.values().copied()).collect();
+        let nics = self.roster.machines.get(machine).into_iter().flat_map(|machine| machine.nics.values());
+        let is_barred = |port: &String| self.carried.get(port).is_none_or(|carried| carried.is_disjoint(&servers));
+        nics.map(|nic| nic.port.clone()).filter(is_barred).collect()
     }
 
     /// Whether it is powered and has run a server's image since.

@@ -80,6 +80,7 @@ impl Judge {
             breaches: BTreeMap::new(),
             bearers: BTreeMap::new(),
             lost: BTreeMap::new(),
+            carried: BTreeMap::new(),
             read: 0,
             mounted: BTreeMap::new(),
             acks: names.iter().map(|name| (name.clone(), Acks::default())).collect(),
@@ -114,6 +115,9 @@ impl Judge {
         door.bridge.observe(Arc::new(move |forwards: Forwards| {
             ear.with(|inner| {
                 let at_ns = inner.ns(forwards.at);
+                if let Some(carries) = forwards.carries {
+                    inner.carried.insert(forwards.port.clone(), carries);
+                }
                 inner.see(Observation::Port(forwards.port, forwards.vlans), forwards.by_hand, at_ns);
             });
         }));
