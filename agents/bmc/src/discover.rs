@@ -196,6 +196,7 @@ async fn inspect(
                 address,
                 user: account.user.clone(),
                 password: SecretReference(String::new()),
+                agent: None,
                 certificate: String::new(),
                 ipmi: (protocol == BmcProtocol::Ipmi).then_some(ipmi),
                 // nothing that changes anything can leave

@@ -218,7 +218,7 @@ impl Redfish {
         let attribute = layout.quirks.restore_attribute().map(|attribute| attribute.name);
         let mut abilities = abilities::of(&host.system, layout.resets.as_deref(), attribute);
         if self.watches {
-            abilities.iter_mut().for_each(|ability| *ability = Ability::no(ability.name, ONLY_WATCHED));
+            abilities.iter_mut().for_each(|ability| *ability = Ability::no(ability.name.clone(), ONLY_WATCHED));
         }
         abilities.extend([
             abilities::rail(layout.chassis.as_deref()),

@@ -11,7 +11,6 @@ use vocabulary::{Fault, MachineId};
 
 use crate::driver::Purpose;
 pub use crate::driver::{Door, Driver, Fact, Inspection, LogEntry, Probe, Scope, Survey};
-use crate::findings::Findings;
 use crate::outside::Outside;
 use crate::{ipmi, redfish};
 
@@ -108,17 +107,6 @@ impl Fleet {
         futures::future::join_all(drivers.values().map(|driver| driver.close())).await;
     }
 
-    /// What was found out of a machine's BMC, if anything was; asks nobody.
-    pub fn found(&self, machine: &MachineId) -> Option<Findings> {
-        self.driver(machine)?.found()
-    }
-
-    /// Asks a machine's BMC for what it tells beyond its readings.
-    pub async fn survey(&self, machine: &MachineId, scope: Scope) -> Result<Survey, Fault> {
-        let driver = self.of(machine).map_err(|error| Fault::new(1007, error.to_string(), "look at the machine's document"))?;
-        driver.survey(scope).await
-    }
-
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<MachineId, Arc<dyn Driver>>> {
         self.bmcs.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,6 +140,8 @@ impl contract::Device for Fleet {
                 let count = self.of(machine)?.power_supplies().await?;
                 return Ok(Answer::Supplies { count });
             }
+            Action::ReadFindings { machine } => return Ok(Answer::Findings { findings: self.of(machine)?.found() }),
+            Action::Survey { machine, scope } => return Ok(Answer::Survey { told: self.of(machine)?.survey(*scope).await }),
             Action::ReadMachine { machine } => self.of(machine)?.read().await,
             Action::WatchMachine { machine } => self.of(machine)?.watch().await,
             Action::AwaitChange { machine } => {

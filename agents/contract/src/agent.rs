@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Resource};
-use vocabulary::{Epoch, EstateUuid, Lineage, WallTime};
+use vocabulary::{ControllerLife, Epoch, EstateUuid, Lineage, WallTime};
 
 /// An agent as a controller sees it: in process or over the wire.
 #[async_trait]
@@ -40,6 +40,9 @@ pub struct Readopt {
     pub estate: EstateUuid,
     /// The lineage to obey from now on.
     pub lineage: Lineage,
+    /// The process of the controller to obey from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<ControllerLife>,
     /// The estate's counter: no resource of this agent takes an epoch below it.
     pub floor: Epoch,
     /// Epochs, holders and bars by resource. What the agent keeps besides stays; bars are joined.

@@ -217,6 +217,7 @@ impl<D: Device + 'static> Gate<D> {
             tick,
             estate: Some(live.memory.estate.clone()),
             lineage: Some(live.memory.lineage.clone()),
+            obeys: live.memory.controller.clone(),
             trusted: live.memory.trusted && durable,
             entries: live.memory.entries(),
         }
@@ -266,8 +267,13 @@ impl<D: Device + 'static> Client for Gate<D> {
     async fn call(&self, request: Request) -> Result<Answer, AgentError> {
         match &request.action {
             Action::Hello => Ok(Answer::Hello(self.hello().await)),
-            Action::Vouch { boot, estate, lineage, current } => {
-                rules::vouched(&self.inner.live().memory, &self.inner.boot, (boot, estate, lineage))?;
+            Action::Introduce { estate, lineage, controller, before } => {
+                self.inner.introduce((estate, lineage), controller, before);
+                // what is told is durable
+                Ok(Answer::Hello(self.hello().await))
+            }
+            Action::Vouch { boot, estate, lineage, controller, current } => {
+                rules::vouched(&self.inner.live().memory, &self.inner.boot, (boot, estate, lineage, controller))?;
                 self.inner.word.send_replace(Some(*current));
                 Ok(Answer::Done)
             }

@@ -86,8 +86,9 @@ pub const READOPT: Duration = Duration::from_secs(30);
 /// How long a controller waits for the answer to this action, connection included. The longest that healthy equipment takes, and a margin.
 pub fn deadline(action: &Action) -> Duration {
     match action {
-        Action::Hello | Action::Vouch { .. } | Action::AdvanceEpoch { .. } | Action::LiftBar { .. } => ASK,
-        Action::ReadPermit { .. } => ASK,
+        Action::Hello | Action::Introduce { .. } | Action::Vouch { .. } => ASK,
+        Action::AdvanceEpoch { .. } | Action::LiftBar { .. } => ASK,
+        Action::ReadPermit { .. } | Action::ReadFindings { .. } => ASK,
         Action::RevokePermit { .. } | Action::GrantPermit { .. } => PERMIT,
         Action::ReadPort { .. } => PERMIT,
         Action::BarPort { .. } | Action::JoinPort { .. } | Action::ParkPort { .. } => PORT,
@@ -103,7 +104,7 @@ pub fn deadline(action: &Action) -> Duration {
         | Action::SetRestorePolicyOff { .. }
         | Action::Identify { .. } => MACHINE,
         Action::ReadContacts { .. } => CONTACTS_WAIT + BEYOND,
-        Action::AwaitChange { .. } => READ_MAX + BEYOND,
+        Action::AwaitChange { .. } | Action::Survey { .. } => READ_MAX + BEYOND,
         Action::RunCheck { check } => check.deadline().as_duration().min(READ_MAX) + BEYOND,
     }
 }

@@ -134,6 +134,7 @@ async fn readopt_crosses_the_wire() {
     let seed = Readopt {
         estate: EstateUuid("estate-1".into()),
         lineage: Lineage("lineage-2".into()),
+        controller: None,
         floor: Epoch(4),
         entries: vec![],
         ports: vec![],
@@ -433,6 +434,27 @@ async fn one_connection_carries_many_requests_at_once() {
         assert!(call.await.unwrap().is_ok());
     }
     assert!(started.elapsed() < Duration::from_secs(5), "50 ms each, one after the other would be 25 s");
+}
+
+#[tokio::test]
+async fn what_answers_nobody_keeps_no_command_waiting() {
+    let (_served, client, _) = pair().await;
+    let client = Arc::new(client);
+    let looks: Vec<_> = (0..limits::STREAMS_MAX + 44)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.call(check(SLOW)).await })
+        })
+        .collect();
+    // all of them are under way, as many as a connection takes
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let permit = Request { token: None, action: Action::ReadPermit { machine: "m1".parse().unwrap() } };
+    let asked = Instant::now();
+    for request in [hello(), permit] {
+        assert!(tokio::time::timeout(Duration::from_secs(2), client.call(request)).await.unwrap().is_ok());
+    }
+    assert!(looks.iter().all(|look| !look.is_finished()), "they still wait, {:?} later", asked.elapsed());
+    looks.iter().for_each(JoinHandle::abort);
 }
 
 fn mode(path: &Path) -> u32 {

@@ -1,14 +1,17 @@
 //! The agent's configuration: one JSON file, read once. An unknown key is an error: a misspelt one would be a device less.
 
+use crate::bmcs::Owned;
 use crate::limits::CONFIG_BYTES_MAX;
 use check::VantageConfig;
 use outlet::OutletConfig;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use storage::StorageConfig;
 use switch::SwitchConfig;
+use vocabulary::MachineId;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +31,9 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Devices {
+    /// Machines whose BMCs it owns.
+    #[serde(default)]
+    pub bmcs: BTreeMap<MachineId, Owned>,
     /// A switch.
     #[serde(default)]
     pub switch: Option<SwitchConfig>,
@@ -75,8 +81,9 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let content = |reason: String| ConfigError::Content { path: path.to_path_buf(), reason };
     let config: Config = serde_json::from_str(&text).map_err(|error| content(error.to_string()))?;
     let devices = &config.devices;
-    if devices.switch.is_none() && devices.storage.is_none() && devices.outlets.is_none() && !devices.vantage {
-        return Err(content("it names no device: give it a `switch`, a `storage`, `outlets` or `vantage: true`".into()));
+    let none = devices.switch.is_none() && devices.storage.is_none() && devices.outlets.is_none() && devices.bmcs.is_empty();
+    if none && !devices.vantage {
+        return Err(content("it names no device: give it `bmcs`, a `switch`, a `storage`, `outlets` or `vantage: true`".into()));
     }
     Ok(config)
 }
@@ -96,6 +103,9 @@ mod tests {
                 "address": "192.0.2.7:161", "table": "apc-rpdu2", "access": {"v3": {"user": "understudy",
                     "authentication": "sha256", "authentication-password": "file:/etc/understudy/pdu1.authentication",
                     "privacy": "aes128", "privacy-password": "credential:pdu1.privacy"}}}}},
+            "bmcs": {"m1": {"serial": "S1", "uuid": "00000000-0000-4000-8000-000000000001", "firmware": ["uefi"], "bmc": {
+                "protocol": "redfish", "address": "192.0.2.9:443", "user": "understudy", "password": "credential:m1.bmc",
+                "certificate": "00"}}},
             "vantage": true,
             "vantage_source": {"plugins": {"folder": "/usr/lib/nagios/plugins", "names": ["check_pgsql"], "user": "nobody"}}
         }
@@ -170,6 +180,9 @@ mod tests {
             ("[1, 2, 12]", "[1, 70000]"),
             ("\"privacy\"", "\"private\""),
             ("apc-rpdu2", "moon-pdu"),
+            ("\"bmcs\"", "\"bmc\""),
+            ("\"firmware\"", "\"firm\""),
+            ("\"redfish\"", "\"moonfish\""),
             ("\"names\"", "\"name\""),
             ("\"plugins\"", "\"plugin\""),
         ] {

@@ -10,3 +10,5 @@ pub const RETELL: Duration = Duration::from_secs(30);
 pub const SHUTDOWN: Duration = Duration::from_secs(3);
 /// Largest configuration that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 4 << 20;
+/// How long the sessions on BMCs may take to end at the end.
+pub const FAREWELL: Duration = Duration::from_secs(3);

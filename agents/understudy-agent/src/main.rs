@@ -2,6 +2,7 @@
 //! Must never run on a production server, and never act past its gate except to keep a bar.
 #![forbid(unsafe_code)]
 
+mod bmcs;
 mod config;
 mod devices;
 mod limits;

@@ -1,16 +1,19 @@
 //! One life of the agent: opens devices and gate, serves, and puts back what a restart undid once a controller knows its memory to be
 //! current.
 
+use crate::bmcs;
 use crate::config::{self, Config, ConfigError};
 use crate::devices::Devices;
+use crate::limits::FAREWELL;
 use crate::wait::{self, Look};
+use bmc::Fleet;
 use check::Checker;
 use contract::gate::{Gate, GateError};
 use contract::wire::{self, Bundle, Credentials, EnrolError, WireError};
 use outlet::OutletDevice;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use storage::StorageDevice;
 use switch::SwitchDevice;
 use tokio::net::TcpListener;
@@ -29,6 +32,9 @@ pub enum RunError {
     /// The enrolment.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
+    /// A BMC.
+    #[error(transparent)]
+    Bmc(#[from] bmcs::OpenError),
     /// A switch.
     #[error(transparent)]
     Switch(#[from] switch::OpenError),
@@ -75,18 +81,28 @@ pub fn in_full(error: &dyn std::error::Error) -> String {
 pub async fn run(path: &Path) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
-    tokio::select! {
-        ended = serve(path) => ended,
+    let owned = OnceLock::new();
+    let ended = tokio::select! {
+        ended = serve(path, &owned) => ended,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
+    };
+    if let Some(fleet) = owned.get() {
+        // BMCs have few places for sessions
+        let closed = tokio::time::timeout(FAREWELL, Fleet::close(fleet)).await;
+        closed.unwrap_or_else(|_| tracing::warn!("some BMCs did not end their sessions in time"));
     }
+    ended
 }
 
-async fn serve(path: &Path) -> Result<(), RunError> {
+async fn serve(path: &Path, owned: &OnceLock<Arc<Fleet>>) -> Result<(), RunError> {
     let config = config::load(path)?;
     state_directory(&config).await;
     let bundle = bundle(&config).await?;
     let opened = open(&config).await?;
+    if let Some(fleet) = opened.fleet {
+        owned.get_or_init(|| fleet);
+    }
     let gate = Gate::open(config.state_dir.join(GATE_FILE), bundle.identity(&config.bundle), opened.devices)?;
     let mut keepers = JoinSet::new();
     for keep in opened.keep {
@@ -134,11 +150,17 @@ type Keep = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Opened {
     devices: Devices,
+    fleet: Option<Arc<Fleet>>,
     keep: Vec<Keep>,
 }
 
 async fn open(config: &Config) -> Result<Opened, RunError> {
-    let mut opened = Opened { devices: Devices::default(), keep: Vec::new() };
+    let mut opened = Opened { devices: Devices::default(), fleet: None, keep: Vec::new() };
+    if !config.devices.bmcs.is_empty() {
+        let fleet = bmcs::open(&config.devices.bmcs)?;
+        opened.devices.owners.push(fleet.clone());
+        opened.fleet = Some(fleet);
+    }
     if let Some(switch) = &config.devices.switch {
         let device = Arc::new(SwitchDevice::new(switch.switch.clone(), switch::open(switch)?));
         opened.devices.owners.push(device.clone());

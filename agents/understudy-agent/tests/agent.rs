@@ -144,7 +144,13 @@ async fn hello(client: &WireClient) -> AgentHello {
         panic!("another answer")
     };
     let (estate, lineage) = (EstateUuid("estate".into()), Lineage("lineage".into()));
-    let vouch = Action::Vouch { boot: hello.boot.clone(), estate, lineage, current: true };
+    let vouch = Action::Vouch {
+        boot: hello.boot.clone(),
+        estate,
+        lineage,
+        controller: vocabulary::ControllerLife::default(),
+        current: true,
+    };
     client.call(Request { token: None, action: vouch }).await.unwrap();
     hello
 }
@@ -154,6 +160,7 @@ async fn order(client: &WireClient, epoch: u64, action: Action) -> Result<Answer
     let token = Token {
         estate: EstateUuid("estate".into()),
         lineage: Lineage("lineage".into()),
+        controller: vocabulary::ControllerLife::default(),
         plan: PlanId(Epoch(epoch)),
         step: "test".into(),
         epoch: Epoch(epoch),

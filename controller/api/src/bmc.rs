@@ -90,7 +90,7 @@ impl From<&Survey> for SurveyView {
             at_ms: entry.at.map(|at| at.0),
             kind: entry.kind.clone(),
             what: entry.what.clone(),
-            severity: entry.severity.to_owned(),
+            severity: entry.severity.clone(),
         });
         SurveyView { facts: facts.collect(), log: log.collect() }
     }
@@ -123,7 +123,7 @@ pub struct AbilityView {
 impl From<&Findings> for BmcView {
     fn from(findings: &Findings) -> BmcView {
         let abilities = findings.abilities.iter().map(|ability| AbilityView {
-            name: ability.name.to_owned(),
+            name: ability.name.clone().into_owned(),
             can: ability.can.word().to_owned(),
             detail: ability.detail.clone(),
         });

@@ -143,7 +143,7 @@ async fn machine(
         Some(scope) => Some(SurveyView::from(&context.engine.survey(&id, scope.into()).await?)),
         None => None,
     };
-    let bmc = context.engine.found(&id).as_ref().map(BmcView::from);
+    let bmc = context.engine.found(&id).await.as_ref().map(BmcView::from);
     Ok(Json(MachineFullView { machine, bmc, survey }))
 }
 

@@ -58,6 +58,7 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::Proposed { server, .. } => (None, Some("decide".into()), Some(server.to_string())),
         Fact::WouldHave { server, .. } => (None, None, Some(server.to_string())),
         Fact::Enrolled { machine, .. } => (None, None, Some(machine.to_string())),
+        Fact::Began { .. } => (None, None, None),
         Fact::AgentEnrolled { agent } => (None, None, Some(agent.to_string())),
         Fact::Ceiling { tier, .. } => (None, None, Some(tier.to_string())),
         Fact::OlderMemory { agent, .. }

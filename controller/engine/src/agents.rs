@@ -6,7 +6,7 @@ mod renewal;
 use crate::clock::Clock;
 use crate::limits;
 use crate::message::Message;
-use bmc::registry::{Door, Fleet};
+use bmc::registry::Fleet;
 use contract::agent::{Client, Readopt};
 use contract::check::Vantage;
 use contract::gate::Gate;
@@ -15,17 +15,19 @@ use pipeline::effect::Agent;
 use pipeline::event::{Observation, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
-use vocabulary::estate::Estate;
+use vocabulary::estate::{Estate, Machine};
+use vocabulary::findings::Findings;
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, GateEntry, Request, Token};
-use vocabulary::{AgentId, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, PlanId, WallTime};
+use vocabulary::survey::{Scope, Survey};
+use vocabulary::{AgentId, ControllerLife, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, PlanId, WallTime};
 
 /// The name of the agent inside `serve`.
-pub const BMC_AGENT: &str = "bmc";
+pub const BMC_AGENT: &str = vocabulary::estate::INSIDE;
 
 /// One agent.
 struct Link {
@@ -55,7 +57,8 @@ pub fn over_the_wire(estate: &Estate, identity: &ControllerIdentity) -> Result<B
         .map(|(id, doc)| (Agent::Switch(id.clone()), id.as_str(), doc.agent))
         .chain(estate.storages.iter().map(|(id, doc)| (Agent::Storage(id.clone()), id.as_str(), doc.agent)))
         .chain(estate.boot_services.iter().map(|(id, doc)| (Agent::Boot(id.clone()), id.as_str(), doc.agent)))
-        .chain(estate.pdus.iter().map(|(id, doc)| (Agent::Outlets(id.clone()), id.as_str(), doc.agent)));
+        .chain(estate.pdus.iter().map(|(id, doc)| (Agent::Outlets(id.clone()), id.as_str(), doc.agent)))
+        .chain(estate.bmc_agents.iter().map(|(id, doc)| (Agent::Bmc(Some(id.clone())), id.as_str(), doc.agent)));
     let mut ways = BTreeMap::new();
     for (key, name, address) in remote {
         // names of devices are names of agents: the same alphabet
@@ -71,11 +74,18 @@ pub struct Agents {
     estate: EstateUuid,
     lineage: Lineage,
     links: BTreeMap<Agent, Link>,
+    /// Which agent outside owns a machine's BMC; all others are inside.
+    bmcs: BTreeMap<MachineId, AgentId>,
     fleet: Gate<Arc<Fleet>>,
     vantage: Arc<dyn Vantage>,
     ear: Ear,
     authority: Option<Arc<Authority>>,
+    introduction: Introduction,
 }
+
+/// Who this process is, and who came before it: known once that it began is durable. Before that no agent hears of it, since one that
+/// obeyed a process which no store knows would obey none that comes after it.
+pub type Introduction = Arc<OnceLock<(ControllerLife, Vec<ControllerLife>)>>;
 
 /// The core, which is told what every agent says of itself before anything is asked of it.
 #[derive(Clone)]
@@ -175,17 +185,20 @@ fn unreachable(reason: impl Into<String>) -> AgentError {
 impl Agents {
     /// By these ways, and the BMCs behind the gate inside this process, unless there is a way to that gate already; talks to nobody yet.
     pub fn new(
-        estate: EstateUuid,
-        lineage: Lineage,
+        (estate, lineage): (EstateUuid, Lineage),
+        documents: &Estate,
         mut ways: BTreeMap<Agent, Way>,
         fleet: Gate<Arc<Fleet>>,
         vantage: Arc<dyn Vantage>,
         ear: Ear,
+        introduction: Introduction,
     ) -> Agents {
-        ways.entry(Agent::Bmc).or_insert_with(|| (Arc::new(fleet.clone()), None));
+        ways.entry(Agent::Bmc(None)).or_insert_with(|| (Arc::new(fleet.clone()), None));
         let link = |(client, address)| Link { client, address, life: Mutex::default(), renewal: renewal::Tried::default() };
         let links = ways.into_iter().map(|(agent, way)| (agent, link(way))).collect();
-        Agents { estate, lineage, links, fleet, vantage, ear, authority: None }
+        let outside = |(id, machine): (&MachineId, &Machine)| Some((id.clone(), machine.bmc.agent.clone()?));
+        let bmcs = documents.machines.iter().filter_map(outside).collect();
+        Agents { estate, lineage, links, bmcs, fleet, vantage, ear, authority: None, introduction }
     }
 
     /// The same, who get new certificates from this authority when theirs are half over.
@@ -199,19 +212,38 @@ impl Agents {
         self.links.iter().any(|(key, link)| link.address.is_some() && key.to_string() == agent.as_str())
     }
 
-    /// Takes a machine's BMC in, or in anew.
-    pub fn admit(&self, machine: MachineId, door: &Door) -> Result<(), AgentError> {
-        self.fleet.device().admit(machine, door)
+    fn controller(&self) -> ControllerLife {
+        self.introduction.get().map(|(controller, _)| controller.clone()).unwrap_or_default()
     }
 
-    /// What was found out of a machine's BMC, if anything was; asks nobody.
-    pub fn found(&self, machine: &MachineId) -> Option<bmc::Findings> {
-        self.fleet.device().found(machine)
+    /// The agent that owns a machine's BMC.
+    pub fn of_bmc(&self, machine: &MachineId) -> Agent {
+        Agent::Bmc(self.bmcs.get(machine).cloned())
+    }
+
+    /// Observes a machine by its BMC, within the usual time.
+    pub async fn read_bmc(&self, machine: &MachineId, action: Action) -> Result<Answer, AgentError> {
+        let deadline = contract::limits::deadline(&action);
+        self.read(&self.of_bmc(machine), action, deadline).await
+    }
+
+    /// What was found out of a machine's BMC, if anything was; asks its agent, and not the BMC.
+    pub async fn found(&self, machine: &MachineId) -> Option<Findings> {
+        match self.read_bmc(machine, Action::ReadFindings { machine: machine.clone() }).await {
+            Ok(Answer::Findings { findings }) => findings,
+            // not known is what an agent that is away knows
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// Asks a machine's BMC for what it tells beyond its readings.
-    pub async fn survey(&self, machine: &MachineId, scope: bmc::Scope) -> Result<bmc::Survey, Fault> {
-        self.fleet.device().survey(machine, scope).await
+    pub async fn survey(&self, machine: &MachineId, scope: Scope) -> Result<Survey, Fault> {
+        let untold = |why: String| Fault::new(1007, why, "look at the machine's document, and at `understudy agent list`");
+        match self.read_bmc(machine, Action::Survey { machine: machine.clone(), scope }).await {
+            Ok(Answer::Survey { told }) => told,
+            Ok(answer) => Err(untold(format!("the agent answers {answer:?}"))),
+            Err(error) => Err(untold(error.to_string())),
+        }
     }
 
     /// Ends the BMC sessions.
@@ -304,6 +336,8 @@ impl Agents {
         let token = Token {
             estate: self.estate.clone(),
             lineage: self.lineage.clone(),
+            // whoever stamps has heard the agent, and was introduced by that
+            controller: self.controller(),
             plan: stamp.plan,
             step: stamp.step.to_owned(),
             epoch: stamp.plan.0,
@@ -357,10 +391,12 @@ impl Agents {
             boot: life.hello.boot.clone(),
             estate: self.estate.clone(),
             lineage: self.lineage.clone(),
+            controller: self.controller(),
             current: believed && life.hello.trusted,
         };
         match call(link, Request { token: None, action: vouch }, limits::HELLO_DEADLINE).await {
-            Err(AgentError::Refused { .. }) => Err(AnotherLife),
+            // or it obeys another process by now: that too is heard by a hello
+            Err(AgentError::Refused { .. } | AgentError::Foreign { .. }) => Err(AnotherLife),
             Ok(_) => {
                 life.told.store(true, Ordering::Relaxed);
                 Ok(())
@@ -381,9 +417,14 @@ impl Agents {
         if let Some(life) = link.life.lock().await.clone().filter(|_| !anew) {
             return Ok(life);
         }
+        let Some((controller, before)) = self.introduction.get().cloned() else {
+            return Err(unreachable("the journal does not know this process yet: nothing was sent"));
+        };
+        let (estate, lineage) = (self.estate.clone(), self.lineage.clone());
+        let introduce = Action::Introduce { estate, lineage, controller, before };
         let asked = self.ear.clock.now();
         // not held while asking: one dead agent must not queue up those who wait for it
-        match call(link, Request { token: None, action: Action::Hello }, deadline.min(limits::HELLO_DEADLINE)).await? {
+        match call(link, Request { token: None, action: introduce }, deadline.min(limits::HELLO_DEADLINE)).await? {
             Answer::Hello(hello) => {
                 // the tick was read before the answer came: an expiry made from it errs on the early side by the way back
                 let at = Instant::now();
@@ -407,7 +448,8 @@ impl Agents {
         let found = self.links.iter().find(|(key, _)| key.to_string() == agent.as_str());
         let (_, link) = found
             .ok_or_else(|| Fault::new(1003, format!("there is no agent `{agent}`"), "`understudy agent list` shows them"))?;
-        let seed = Readopt { estate: self.estate.clone(), lineage: self.lineage.clone(), floor, entries, ports };
+        let (estate, lineage, controller) = (self.estate.clone(), self.lineage.clone(), Some(self.controller()));
+        let seed = Readopt { estate, lineage, controller, floor, entries, ports };
         link.client.readopt(seed).await.map_err(|error| {
             Fault::new(1005, format!("agent {agent} did not take the ledger: {error}"), "mend what it says, then try again")
         })

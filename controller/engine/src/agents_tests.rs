@@ -71,7 +71,20 @@ fn agents(folder: &Path, host: Host) -> (Agents, mpsc::Receiver<Message>) {
         [(key, Link { client: Arc::new(host), address: None, life: Mutex::default(), renewal: renewal::Tried::default() })]
             .into();
     let ear = Ear { queue, clock: Clock::of_the_machine() };
-    (Agents { estate, lineage, links, fleet, vantage: Arc::new(Nowhere), ear, authority: None }, receiver)
+    (
+        Agents {
+            estate,
+            lineage,
+            links,
+            bmcs: BTreeMap::new(),
+            fleet,
+            vantage: Arc::new(Nowhere),
+            ear,
+            authority: None,
+            introduction: Arc::new(std::sync::OnceLock::from((vocabulary::ControllerLife("this one".into()), Vec::new()))),
+        },
+        receiver,
+    )
 }
 
 #[tokio::test]

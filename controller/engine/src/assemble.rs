@@ -1,7 +1,7 @@
 //! An engine made of its parts, whoever made those: a program from a state directory, a simulated world from its own. What happens
 //! between them is the same. It starts nothing by itself and asks neither disk nor network.
 
-use crate::agents::{Agents, BMC_AGENT, Ear};
+use crate::agents::{Agents, BMC_AGENT, Ear, Introduction};
 use crate::clock::{Chance, Clock};
 use crate::core::{Core, Crash, fold};
 use crate::eyes::Mouth;
@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use vocabulary::estate::Estate;
-use vocabulary::{AgentId, Fault};
+use vocabulary::{AgentId, ControllerLife, Fault};
 
 /// What an engine is made of. `agents` is asked for them when the journal is folded, since it says which certificates are held to.
 pub struct Parts<A> {
@@ -34,6 +34,8 @@ pub struct Parts<A> {
     pub clock: Clock,
     /// Chance.
     pub chance: Chance,
+    /// This process, by a name that no other has.
+    pub controller: ControllerLife,
     /// The ways to the agents.
     pub agents: A,
     /// Who issues certificates.
@@ -80,16 +82,17 @@ impl From<Error> for Flaw {
 /// Folds the journal, takes the estate into force, and puts everything together. Needs a runtime around it.
 pub fn assemble<A>(parts: Parts<A>) -> Result<Assembled, Flaw>
 where
-    A: FnOnce(&State, Ear) -> Result<Agents, Fault>,
+    A: FnOnce(&State, Ear, Introduction) -> Result<Agents, Fault>,
 {
-    let Parts { held, estate, clock, chance, agents, authority, canary, crash } = parts;
+    let Parts { held, estate, clock, chance, controller, agents, authority, canary, crash } = parts;
     let meta = held.store.meta().clone();
     let mut state = State::new();
     let history = History::new(held.store.reader()?);
     let head = fold(held.store.as_ref(), &mut state, |entry| history.note(entry.number, &entry.record.fact))?;
     pipeline::reload::accept(&state.ledger, &estate)?;
     let (queue, receiver) = mpsc::channel(limits::QUEUE);
-    let agents = Arc::new(agents(&state, Ear { queue: queue.clone(), clock: clock.clone() })?);
+    let introduction = Introduction::default();
+    let agents = Arc::new(agents(&state, Ear { queue: queue.clone(), clock: clock.clone() }, introduction.clone())?);
     let (entries, _) = broadcast::channel(limits::WATCHER_LAG);
     let first_life = state.ledger.agents.is_empty();
     let revision = Arc::new(AtomicU64::new(head.number));
@@ -104,6 +107,7 @@ where
         broadcast: entries.clone(),
         history: history.clone(),
         life: 0,
+        introduction,
         runtime: tokio::runtime::Handle::current(),
         crash,
         crashed: false,
@@ -112,9 +116,10 @@ where
         stuck: None,
         wake: None,
     };
-    core.first_records(&estate, first_life);
+    core.first_records(&estate, first_life, &controller);
     core.event(What::EstateLoaded(estate.clone()));
-    core.event(What::Started { key: meta.key.clone(), lab: meta.lab });
+    core.event(What::Started { key: meta.key.clone(), lab: meta.lab, controller });
+    core.introduce_if_known();
     let (dropped, polls) = (Arc::default(), Arc::default());
     let files = authority.files().map_err(|error| {
         Fault::new(
@@ -142,12 +147,13 @@ impl Assembled {
 
 impl Core {
     /// The estate in force, if it changed, and the agent inside `serve`, the first time.
-    fn first_records(&mut self, estate: &Estate, first_life: bool) {
+    fn first_records(&mut self, estate: &Estate, first_life: bool, controller: &ControllerLife) {
         let revision = estate.revisions.iter().map(|(name, hash)| format!("{name}={hash}\n")).collect::<String>();
         let mut facts = vec![Fact::Estate { revision: pipeline::plan::digest(&revision) }];
         if let (true, Ok(agent)) = (first_life, BMC_AGENT.parse::<AgentId>()) {
             facts.push(Fact::AgentEnrolled { agent });
         }
+        facts.push(Fact::Began { controller: controller.clone() });
         for fact in facts {
             self.note(fact);
         }

@@ -64,6 +64,12 @@ impl Chance {
         Chance(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
+    /// A name that nobody else draws: 128 bits.
+    pub fn name(&self) -> String {
+        let bits: u128 = self.0.lock().unwrap_or_else(PoisonError::into_inner).random();
+        format!("{bits:032x}")
+    }
+
     /// Something from nothing to the most, inclusive, in whole milliseconds.
     pub fn up_to(&self, most: Duration) -> Duration {
         let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
 //! The ring: one thread that steps the core, makes its records durable, and only then lets its effects out.
 //! A journal that cannot be written stops effects, never watching.
 
-use crate::agents::Agents;
+use crate::agents::{Agents, Introduction};
 use crate::clock::Clock;
 use crate::history::History;
 use crate::limits;
@@ -54,6 +54,8 @@ pub struct Core {
     pub(crate) history: History,
     /// Counts how often the state was folded anew: answers to commands of an earlier one are nobody's.
     pub(crate) life: u64,
+    /// Set once that this process began is durable.
+    pub(crate) introduction: Introduction,
     pub(crate) runtime: Runtime,
     pub(crate) crash: Option<Crash>,
     /// The process has ended as told; seen only where that is not the end of this very program.
@@ -256,6 +258,7 @@ impl Core {
             return;
         }
         tracing::warn!("the journal can be written again");
+        self.introduce_if_known();
         for (ticket, answer) in stuck.replies {
             self.reply(ticket, answer);
         }
@@ -297,12 +300,29 @@ impl Core {
                 left.into_iter().for_each(|entry| self.keep(entry));
                 self.event(What::EstateLoaded(before.estate));
                 if let Some(life) = before.life {
-                    self.event(What::Started { key: life.key, lab: life.lab });
+                    let controller = life.controller.clone();
+                    self.event(What::Started { key: life.key, lab: life.lab, controller: life.controller });
+                    if self.introduction.get().is_none() {
+                        // what was forgotten with the rest
+                        self.note(Fact::Began { controller });
+                    }
                 }
             }
         }
         for (ticket, _) in replies {
             self.reply(ticket, Err(cannot_write()));
+        }
+    }
+
+    /// Agents may hear of this process once that it began is durable: nothing in `state` is waiting for the journal any more.
+    pub(crate) fn introduce_if_known(&self) {
+        let Some(state) = self.state.as_ref().filter(|_| self.stuck.is_none() && self.introduction.get().is_none()) else {
+            return;
+        };
+        if let Some((controller, before)) = state.ledger.controllers.iter().rev().cloned().collect::<Vec<_>>().split_first()
+            && state.life.as_ref().is_some_and(|life| life.controller == *controller)
+        {
+            self.introduction.get_or_init(|| (controller.clone(), before.to_vec()));
         }
     }
 

@@ -45,7 +45,7 @@ fn nobody(folder: &std::path::Path, meta: &Meta, queue: mpsc::Sender<Message>) -
     let gate = Gate::open(folder.join("gate"), identity, Arc::new(bmc::Fleet::new())).unwrap();
     let vantage = Arc::new(check::Checker::default());
     let ear = Ear { queue, clock: Clock::of_the_machine() };
-    Agents::new(estate, lineage, BTreeMap::new(), gate, vantage, ear)
+    Agents::new((estate, lineage), &vocabulary::estate::Estate::default(), BTreeMap::new(), gate, vantage, ear, Arc::default())
 }
 
 /// A core on an empty store, whose first append fails.
@@ -68,6 +68,7 @@ fn core(folder: &std::path::Path) -> Core {
         history: History::new(held.store.reader().unwrap()),
         held,
         life: 0,
+        introduction: Arc::default(),
         runtime: Runtime::current(),
         crash: None,
         crashed: false,

@@ -8,14 +8,15 @@ use crate::polls::{Counted, Polls};
 use contract::wire::enrol::{Authority, Bundle};
 use journal::{Entry, Meta};
 use pipeline::State;
-use pipeline::effect::Agent;
 use pipeline::event::{Intent, What};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use vocabulary::findings::Findings;
 use vocabulary::light::{Light, LightReading};
 use vocabulary::request::{Action, AgentHello, Answer};
+use vocabulary::survey::{Scope, Survey};
 use vocabulary::{AgentId, EstateUuid, Fault, MachineId, PlanId, Secret};
 
 /// What makes a store this one, besides its entries.
@@ -121,22 +122,21 @@ impl Handle {
         self.polls.counted()
     }
 
-    /// What was found out of a machine's BMC since the start, if anything was; asks nobody.
-    pub fn found(&self, machine: &MachineId) -> Option<bmc::Findings> {
-        self.agents.found(machine)
+    /// What was found out of a machine's BMC since its agent's start, if anything was; the BMC is not asked.
+    pub async fn found(&self, machine: &MachineId) -> Option<Findings> {
+        self.agents.found(machine).await
     }
 
     /// Asks a machine's BMC now for what it tells beyond its readings; for people, and nothing of it reaches the core.
-    pub async fn survey(&self, machine: &MachineId, scope: bmc::Scope) -> Result<bmc::Survey, Fault> {
+    pub async fn survey(&self, machine: &MachineId, scope: Scope) -> Result<Survey, Fault> {
         self.agents.survey(machine, scope).await
     }
 
     /// Switches a machine's identify light; what it reads afterwards. Nothing rests on it, so nothing is recorded of it but a line in the log.
     pub async fn identify(&self, principal: &str, machine: &MachineId, light: Light) -> Result<LightReading, Fault> {
         let action = Action::Identify { machine: machine.clone(), light };
-        let deadline = contract::limits::deadline(&action);
         tracing::info!(%machine, %principal, ?light, "identify light");
-        match self.agents.read(&Agent::Bmc, action, deadline).await {
+        match self.agents.read_bmc(machine, action).await {
             Ok(Answer::Light { light }) => Ok(light),
             Ok(other) => Err(dark(machine, &format!("the agent answers {other:?}"))),
             Err(error) => Err(dark(machine, &error.to_string())),
@@ -159,7 +159,9 @@ impl Handle {
         if !self.agents.knows(&agent) {
             return Err(Fault::new(
                 1003,
-                format!("no switch, storage target or boot service of the estate is called `{agent}`"),
+                format!(
+                    "no switch, storage target, boot service, unit of outlets or agent of BMCs of the estate is called `{agent}`"
+                ),
                 "agents bear the name of their device; `understudy agent list` shows them",
             ));
         }

@@ -21,6 +21,7 @@ pub mod start;
 pub mod watch;
 
 pub use agents::AgentView;
-pub use bmc::{Findings, Scope, Survey};
 pub use handle::Handle;
 pub use start::{Config, Error, start};
+pub use vocabulary::findings::Findings;
+pub use vocabulary::survey::{Scope, Survey};

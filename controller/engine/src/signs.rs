@@ -4,13 +4,13 @@
 use crate::eyes::Eyes;
 use crate::limits;
 use crate::message::Message;
-use bmc::{LogEntry, Scope, Survey};
 use pipeline::State;
 use pipeline::event::Observation;
 use pipeline::ledger::Standing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot, watch};
+use vocabulary::survey::{LogEntry, Scope, Survey};
 use vocabulary::{MachineId, WallTime};
 
 /// The fact in which a driver sums up what its sensors tell (`Warning: ...`, `Critical: ...`, else `OK`).
@@ -63,6 +63,7 @@ async fn is_needed(eyes: &Eyes, machine: &MachineId) {
         let of = machine.clone();
         let question = Box::new(move |state: &State| {
             let bears = match state.ledger.standing(&of) {
+                Standing::Quarantined { .. } => true,
                 Standing::Bearing(server) => state.ledger.servers.get(&server).is_some_and(|row| row.suspected.is_some()),
                 _ => false,
             };
@@ -116,12 +117,12 @@ fn clipped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bmc::Fact;
+    use vocabulary::survey::Fact;
 
     const NOW: WallTime = WallTime(1_790_000_000_000);
 
     fn entry(at: Option<u64>, what: &str, severity: &'static str) -> LogEntry {
-        LogEntry { id: "7".into(), at: at.map(WallTime), kind: "memory".into(), what: what.into(), severity }
+        LogEntry { id: "7".into(), at: at.map(WallTime), kind: "memory".into(), what: what.into(), severity: severity.into() }
     }
 
     fn survey(value: &str, log: Vec<LogEntry>) -> Survey {

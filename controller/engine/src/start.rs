@@ -1,6 +1,6 @@
 //! From a state directory and an estate to a running engine: open, verify, fold, look again.
 
-use crate::agents::{Agents, BMC_AGENT, Ear, over_the_wire};
+use crate::agents::{Agents, BMC_AGENT, Ear, Introduction, over_the_wire};
 use crate::assemble::{Assembled, Flaw, Parts, assemble};
 use crate::clock::{Chance, Clock};
 use crate::core::Crash;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vocabulary::estate::Estate;
 use vocabulary::power::Identity;
-use vocabulary::{AgentId, Fault};
+use vocabulary::{AgentId, ControllerLife, Fault};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -100,12 +100,14 @@ pub fn start(config: &Config) -> Result<Running, Error> {
     }
     let estate = Arc::new(load_estate(&config.estate, meta.lab)?);
     let authority = Arc::new(authority(config, &meta)?);
+    let chance = Chance::of_the_machine();
     let parts = Parts {
+        controller: ControllerLife(chance.name()),
         held,
         estate: estate.clone(),
         clock: Clock::of_the_machine(),
-        chance: Chance::of_the_machine(),
-        agents: |state: &State, ear| agents(config, &meta, &estate, state, &authority, ear),
+        chance,
+        agents: |state: &State, ear, introduction| agents(config, (&meta, &estate), state, &authority, (ear, introduction)),
         authority: authority.clone(),
         canary: Canary::over_tcp(),
         crash: crash_after.map(Crash::of_this_process),
@@ -133,17 +135,17 @@ fn authority(config: &Config, meta: &journal::Meta) -> Result<Authority, Fault> 
     })
 }
 
-/// The agents: the BMCs behind the gate inside this process, all others over the wire.
+/// The agents: the BMCs that name none behind the gate inside this process, all others over the wire. The secrets of BMCs that an agent
+/// outside owns are not even looked for.
 fn agents(
     config: &Config,
-    meta: &journal::Meta,
-    estate: &Estate,
+    (meta, estate): (&journal::Meta, &Estate),
     state: &State,
     authority: &Arc<Authority>,
-    ear: Ear,
+    (ear, introduction): (Ear, Introduction),
 ) -> Result<Agents, Fault> {
     let fleet = Arc::new(Fleet::new());
-    for (id, machine) in &estate.machines {
+    for (id, machine) in estate.machines.iter().filter(|(_, machine)| machine.bmc.agent.is_none()) {
         let password = catalogue::secrets::resolve(&machine.bmc.password, &config.estate)?;
         let identity = Identity { uuid: machine.uuid.clone(), serial: machine.serial.clone() };
         let enrolled = state.ledger.machines.get(id).and_then(|row| row.enrolled.as_ref());
@@ -177,6 +179,6 @@ fn agents(
     })?;
     let ways = over_the_wire(estate, &controller)
         .map_err(|error| Fault::new(1006, error.to_string(), "look at the state directory's `authority` folder"))?;
-    let agents = Agents::new(meta.estate.clone(), meta.lineage.clone(), ways, gate, vantage, ear);
+    let agents = Agents::new((meta.estate.clone(), meta.lineage.clone()), estate, ways, gate, vantage, ear, introduction);
     Ok(agents.renewed_by(authority.clone()))
 }

@@ -140,10 +140,15 @@ async fn follow_machine(eyes: Eyes, machine: MachineId, interval: Span, roll_up:
 
 /// Returns when the machine's BMC says that something happened, not before a moment.
 async fn woken(eyes: &Eyes, machine: &MachineId, not_before: Instant) {
+    let agent = eyes.agents.of_bmc(machine);
+    if agent != Agent::Bmc(None) {
+        // thousands of waits would fill the wire to an agent outside: its machines are looked at when they are due
+        return std::future::pending().await;
+    }
     tokio::time::sleep_until(not_before).await;
     loop {
         let action = Action::AwaitChange { machine: machine.clone() };
-        match eyes.agents.read(&Agent::Bmc, action, limits::WAKE_DEADLINE).await {
+        match eyes.agents.read(&agent, action, limits::WAKE_DEADLINE).await {
             Ok(Answer::Done) => return,
             // nothing happened for long
             Err(AgentError::Unreachable { .. }) => tokio::time::sleep(limits::WAKE_GAP).await,
@@ -154,7 +159,7 @@ async fn woken(eyes: &Eyes, machine: &MachineId, not_before: Instant) {
 }
 
 async fn poll_machine(eyes: &Eyes, machine: MachineId) -> Result<MachineReading, AgentError> {
-    match eyes.agents.read(&Agent::Bmc, Action::WatchMachine { machine }, limits::POLL_DEADLINE).await? {
+    match eyes.agents.read(&eyes.agents.of_bmc(&machine), Action::WatchMachine { machine }, limits::POLL_DEADLINE).await? {
         Answer::Machine(reading) => Ok(reading),
         answer => other(&answer),
     }

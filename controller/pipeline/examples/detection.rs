@@ -294,7 +294,11 @@ impl Begun {
         }
         eyes.verdict = None;
         eyes.tell(What::EstateLoaded(Arc::new(estate)));
-        eyes.tell(What::Started { key: Secret::new("0123456789abcdef"), lab: true });
+        eyes.tell(What::Started {
+            key: Secret::new("0123456789abcdef"),
+            lab: true,
+            controller: vocabulary::ControllerLife::default(),
+        });
         eyes
     }
 }

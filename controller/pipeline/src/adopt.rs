@@ -8,6 +8,7 @@ use crate::ledger::Standing;
 use crate::record::Consent;
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
+use vocabulary::estate::INSIDE;
 use vocabulary::request::{GateEntry, Holder, Resource};
 use vocabulary::storage::Access;
 use vocabulary::{Epoch, Fault, Instant, MachineId, OutletId, PlanId, ServerId, Span, VolumeId};
@@ -22,7 +23,7 @@ pub fn to_seed(state: &State) -> BTreeSet<String> {
     let waits = state.ledger.overruled.iter().filter(|(_, row)| row.until_seeded).map(|(agent, _)| agent);
     let knows =
         |agent: &&String| state.watch.gates.get(*agent).is_some_and(|gate| gate.hello.trusted && gate.forgotten.is_empty());
-    waits.filter(knows).cloned().chain([Agent::Bmc.to_string()]).collect()
+    waits.filter(knows).cloned().chain([INSIDE.to_owned()]).collect()
 }
 
 /// Why nothing is adopted where there is nothing.
@@ -80,7 +81,8 @@ impl<'a> Look<'a> {
         let storages = estate.storages.keys().map(|id| Agent::Storage(id.clone()));
         let services = estate.boot_services.keys().map(|id| Agent::Boot(id.clone()));
         let pdus = estate.pdus.keys().map(|id| Agent::Outlets(id.clone()));
-        for agent in switches.chain(storages).chain(services).chain(pdus).map(|agent| agent.to_string()) {
+        let bmcs = estate.bmc_agents.keys().map(|id| Agent::Bmc(Some(id.clone())));
+        for agent in switches.chain(storages).chain(services).chain(pdus).chain(bmcs).map(|agent| agent.to_string()) {
             match state.watch.gates.get_key_value(&agent) {
                 None => {
                     absent.insert(agent, "it did not answer".to_owned());
@@ -121,7 +123,9 @@ impl<'a> Look<'a> {
             let ports = machine.ports().into_iter().map(|port| (port.switch.to_string(), Resource::Port(port)));
             let services = self.state.estate.boot_services_of(id).into_iter();
             let permits = services.map(|service| (service.to_string(), Resource::Permit(id.clone())));
-            for (agent, resource) in ports.chain(permits) {
+            // the memory of the one inside `serve` did not come with the backup
+            let power = self.state.estate.bmc_agent_of(id).map(|agent| (agent.to_string(), Resource::Machine(id.clone())));
+            for (agent, resource) in ports.chain(permits).chain(power) {
                 if !self.heard.contains_key(agent.as_str()) {
                     self.partly.insert(id.clone());
                 }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
-use vocabulary::estate::Estate;
+use vocabulary::estate::{Estate, INSIDE};
 use vocabulary::network::Mac;
 use vocabulary::storage::{Access, Path};
-use vocabulary::{BootServiceId, MachineId, OutletId, PortId, Role, ServerId, VlanId, VolumeId};
+use vocabulary::{AgentId, BootServiceId, MachineId, OutletId, PortId, Role, ServerId, VlanId, VolumeId};
 
 /// What one plan rests on. Empty in records of before it was kept: then nothing is known, and nothing compared.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct MachineBasis {
     pub uuid: String,
     /// Where its BMC is.
     pub bmc: SocketAddr,
+    /// The agent outside `serve` that owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmc_agent: Option<AgentId>,
     /// Its NICs and their ports.
     pub cabling: BTreeSet<Cable>,
     /// Boot services that may have held a permit for it.
@@ -126,6 +129,7 @@ impl MachineBasis {
             serial: machine.serial.clone(),
             uuid: machine.uuid.clone(),
             bmc: machine.bmc.address,
+            bmc_agent: machine.bmc.agent.clone(),
             cabling: machine.nics.iter().map(cable).collect(),
             boot_services: estate.boot_services_of(id).into_iter().cloned().collect(),
             outlets: machine.outlets.iter().cloned().collect(),
@@ -151,13 +155,15 @@ impl MachineBasis {
         .collect()
     }
 
-    /// The same for a machine in use; where it is barred or about to be, the VLAN of its bars and its outlets stay too. A boot
-    /// service or an outlet may be added.
+    /// The same for a machine in use; where it is barred or about to be, the VLAN of its bars, its outlets, and the gate that keeps the
+    /// bar of its power stay too. A boot service or an outlet may be added.
     pub(crate) fn moved_in_use(&self, now: &MachineBasis, barred: bool) -> Vec<String> {
         let mut changes = self.moved(now);
         let gone: Vec<BootServiceId> = self.boot_services.difference(&now.boot_services).cloned().collect();
         changes.extend(differ("boot services", &gone, &[]));
         changes.extend(differ("quarantine VLAN", &[self.quarantine], &[now.quarantine]).filter(|_| barred));
+        let owner = |of: &MachineBasis| of.bmc_agent.as_ref().map_or(INSIDE.to_owned(), AgentId::to_string);
+        changes.extend(differ("bmc agent", &[owner(self)], &[owner(now)]).filter(|_| barred));
         let gone: Vec<OutletId> = self.outlets.difference(&now.outlets).cloned().collect();
         changes.extend(differ("outlets", &gone, &[]).filter(|_| barred));
         changes

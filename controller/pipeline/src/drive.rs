@@ -362,6 +362,8 @@ fn send_boot(state: &mut State, work: &mut Work, out: &mut Out, server: &ServerI
         work.want(Key::PowerOn, out.now);
     }
     let target: MachineId = work.plan.target().clone();
+    let estate = state.estate.clone();
+    let bmc = || Agent::of_bmc(&estate, &target);
     for key in work.due(out.now) {
         let made = match &key {
             Key::Allow(service) => {
@@ -370,14 +372,11 @@ fn send_boot(state: &mut State, work: &mut Work, out: &mut Out, server: &ServerI
                     .map(|action| (Agent::Boot(service.clone()), action))
             }
             Key::BootTarget if !boot_target_done(work) => {
-                s7_boot::boot_target(&work.plan, authority, out.now, fresh_for, BootTarget::Pxe)
-                    .map(|action| (Agent::Bmc, action))
+                s7_boot::boot_target(&work.plan, authority, out.now, fresh_for, BootTarget::Pxe).map(|action| (bmc(), action))
             }
             // never sent blindly: unless the target was read Off in this life, it is read first
-            Key::PowerOn if !work.confirmed(&Key::TargetPower) => {
-                Ok((Agent::Bmc, Action::ReadMachine { machine: target.clone() }))
-            }
-            Key::PowerOn => s7_boot::power_on(&work.plan, authority, out.now, fresh_for).map(|action| (Agent::Bmc, action)),
+            Key::PowerOn if !work.confirmed(&Key::TargetPower) => Ok((bmc(), Action::ReadMachine { machine: target.clone() })),
+            Key::PowerOn => s7_boot::power_on(&work.plan, authority, out.now, fresh_for).map(|action| (bmc(), action)),
             _ => continue,
         };
         match made {

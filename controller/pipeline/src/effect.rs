@@ -3,8 +3,9 @@
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::stage::Stage;
-use vocabulary::request::{Action, Resource};
-use vocabulary::{BootServiceId, Fault, Instant, OpId, PduId, PlanId, Span, StorageId, SwitchId};
+use vocabulary::estate::{Estate, INSIDE};
+use vocabulary::request::Action;
+use vocabulary::{BootServiceId, Fault, Instant, MachineId, OpId, PduId, PlanId, Span, StorageId, SwitchId};
 
 /// One effect. The shell makes all records of a step durable, in one transaction, before it performs any other effect of that step.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub enum Effect {
 /// Which agent owns a device.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Agent {
-    /// The agent that owns the BMCs.
-    Bmc,
+    /// An agent that owns BMCs; `None`: the one inside `serve`.
+    Bmc(Option<vocabulary::AgentId>),
     /// A switch's.
     Switch(SwitchId),
     /// A storage target's.
@@ -44,7 +45,8 @@ pub enum Agent {
 impl std::fmt::Display for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Agent::Bmc => f.write_str("bmc"),
+            Agent::Bmc(None) => f.write_str(INSIDE),
+            Agent::Bmc(Some(id)) => write!(f, "{id}"),
             Agent::Switch(id) => write!(f, "{id}"),
             Agent::Storage(id) => write!(f, "{id}"),
             Agent::Boot(id) => write!(f, "{id}"),
@@ -55,15 +57,9 @@ impl std::fmt::Display for Agent {
 }
 
 impl Agent {
-    /// The agent of a resource; permits name no service, so they need `Agent::Boot` directly.
-    pub fn of(resource: &Resource) -> Option<Agent> {
-        match resource {
-            Resource::Machine(_) => Some(Agent::Bmc),
-            Resource::Port(port) => Some(Agent::Switch(port.switch.clone())),
-            Resource::Volume(volume) => Some(Agent::Storage(volume.storage.clone())),
-            Resource::Outlet(outlet) => Some(Agent::Outlets(outlet.pdu.clone())),
-            Resource::Permit(_) => None,
-        }
+    /// The agent that owns this machine's BMC.
+    pub fn of_bmc(estate: &Estate, machine: &MachineId) -> Agent {
+        Agent::Bmc(estate.bmc_agent_of(machine).cloned())
     }
 }
 

@@ -11,7 +11,8 @@ use vocabulary::power::MachineReading;
 use vocabulary::request::{AgentError, AgentHello, Answer};
 use vocabulary::storage::VolumeReading;
 use vocabulary::{
-    AgentId, BootServiceId, Instant, MachineId, OpId, PortId, Secret, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
+    AgentId, BootServiceId, ControllerLife, Instant, MachineId, OpId, PortId, Secret, ServerId, SiteId, Span, TierId, VolumeId,
+    WallTime,
 };
 
 /// Something that happened, with the shell's clocks at that moment.
@@ -38,6 +39,8 @@ pub enum What {
         key: Secret,
         /// True in a lab estate: ceilings are `auto`.
         lab: bool,
+        /// This process, as the journal has it from its beginning.
+        controller: ControllerLife,
     },
     /// Something was seen.
     Observed(Observation),

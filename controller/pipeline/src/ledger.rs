@@ -1,6 +1,7 @@
 //! The durable part of the core's state: what folding the journal yields, and nothing else. `apply` is total; it decides nothing.
 
 mod adopted;
+mod controllers;
 mod persons;
 mod sites;
 
@@ -10,11 +11,13 @@ use crate::basis::{Basis, MachineBasis, ServerBasis};
 use crate::plan::{Body, Kind, Plan};
 use crate::record::{Consent, Ended, Fact, Ownership, Raised, Record, Subject};
 use crate::stage::Stage;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, MachineId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime};
+use vocabulary::{
+    AgentId, ControllerLife, Epoch, MachineId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
+};
 
 /// Everything that survives a restart.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -33,6 +36,8 @@ pub struct Ledger {
     pub ceilings: BTreeMap<TierId, Mode>,
     /// Agents that were ever enrolled.
     pub agents: BTreeSet<AgentId>,
+    /// The processes of the controller on this store, the newest last; of many the newest [`controllers::CONTROLLERS_KEPT`].
+    pub controllers: VecDeque<ControllerLife>,
     /// All plans.
     pub plans: BTreeMap<PlanId, PlanRow>,
     /// Those that are open: who looks for one does not walk through years of others.
@@ -342,6 +347,7 @@ impl Ledger {
             | Fact::OutletsFed { .. }
             | Fact::OutletsDoubted { .. }
             | Fact::OffContradicted { .. }) => self.apply_mains(of_a_machine),
+            Fact::Began { controller } => self.apply_began(controller),
             Fact::AgentEnrolled { agent } => {
                 self.agents.insert(agent.clone());
             }

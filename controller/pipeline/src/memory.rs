@@ -22,7 +22,9 @@ pub const HELLO_UNDER_WAY: Span = Span::seconds(60);
 /// True if the estate as it is now gives the resource to the agent. What it no longer gives is not asked for and cannot be seeded.
 fn belongs(estate: &Estate, agent: &str, resource: &Resource) -> bool {
     match resource {
-        Resource::Machine(machine) => agent == Agent::Bmc.to_string() && estate.machines.contains_key(machine),
+        Resource::Machine(machine) => {
+            estate.machines.contains_key(machine) && agent == Agent::of_bmc(estate, machine).to_string()
+        }
         Resource::Port(port) => {
             port.switch.as_str() == agent && estate.machines.values().any(|machine| machine.ports().contains(port))
         }

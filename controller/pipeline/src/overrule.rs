@@ -10,7 +10,7 @@ use crate::record::Fact;
 use crate::state::State;
 use std::collections::BTreeSet;
 use vocabulary::request::{AgentError, AgentHello, GateEntry, Holder};
-use vocabulary::{Epoch, MachineId, ServerId};
+use vocabulary::{ControllerLife, Epoch, MachineId, ServerId};
 
 /// What a hello knows that this store never drew or never let happen, if anything. The first hello of this life was asked for before
 /// anything was sent there, so that not even this life's own epochs explain what it keeps.
@@ -40,21 +40,38 @@ fn store_of(hello: &AgentHello) -> String {
     format!("{estate}/{lineage}")
 }
 
+/// The process that an agent obeys in our place. It would obey this one if this store knew that one.
+fn rival<'a>(state: &State, hello: &'a AgentHello) -> Option<&'a ControllerLife> {
+    let own = &state.life.as_ref()?.controller;
+    hello.obeys.as_ref().filter(|obeyed| *obeyed != own)
+}
+
 /// An agent that knows more than this store is overruling it, until it says something else or is seeded.
 pub(crate) fn measure(state: &mut State, out: &mut Out, agent: &str, hello: &AgentHello) {
-    let store = store_of(hello);
+    let rival = rival(state, hello);
+    let store = store_of(hello) + &rival.map_or_else(String::new, |rival| format!("/{rival}"));
     let first = state.watch.stores.insert(agent.to_owned(), store.clone()).is_none();
     // one that was seeded in this life keeps the counter it was seeded with, which is this life's own
     let seeded = state.watch.readopted.contains_key(agent);
     let drawn = if first && !seeded { state.watch.drawn_before } else { state.ledger.epoch };
     match state.ledger.overruled.get(agent) {
         Some(row) if row.until_seeded => {}
-        Some(row) if row.store.as_ref() != Some(&store) && beyond(&state.ledger, agent, hello, row.drawn).is_none() => {
+        Some(row)
+            if rival.is_none()
+                && row.store.as_ref() != Some(&store)
+                && beyond(&state.ledger, agent, hello, row.drawn).is_none() =>
+        {
             out.record(&mut state.ledger, Fact::OverruledNoMore { agent: agent.to_owned() });
         }
         Some(_) => {}
         None => {
-            if let Some(evidence) = beyond(&state.ledger, agent, hello, drawn) {
+            if let Some(rival) = rival {
+                let evidence = format!(
+                    "it obeys another process of a controller ({rival}), which this store does not know: it was copied or rolled back"
+                );
+                let (agent, store) = (agent.to_owned(), Some(store));
+                out.record(&mut state.ledger, Fact::Overruled { agent, drawn, store, evidence });
+            } else if let Some(evidence) = beyond(&state.ledger, agent, hello, drawn) {
                 out.record(&mut state.ledger, Fact::Overruled { agent: agent.to_owned(), drawn, store: None, evidence });
             }
         }
@@ -91,7 +108,7 @@ pub fn overruler<'a>(
     }
     let mut agents = BTreeSet::new();
     for machine in machines {
-        agents.insert(Agent::Bmc.to_string());
+        agents.insert(Agent::of_bmc(&state.estate, machine).to_string());
         agents.extend(state.estate.boot_services_of(machine).into_iter().map(ToString::to_string));
         let ports = state.estate.machines.get(machine).map(|document| document.ports()).unwrap_or_default();
         agents.extend(ports.into_iter().map(|port| port.switch.to_string()));

@@ -12,7 +12,9 @@ use std::fmt;
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
-use vocabulary::{AgentId, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime};
+use vocabulary::{
+    AgentId, ControllerLife, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
+};
 
 /// What is so seldom that it is written only where it is.
 fn is_no(value: &bool) -> bool {
@@ -34,6 +36,8 @@ pub struct Record {
 pub enum Fact {
     /// An operator's intent was accepted.
     Intended { principal: String, what: String },
+    /// A process of the controller began. Agents obey one process at a time, and let its place be taken only by one on a store that knows it.
+    Began { controller: ControllerLife },
     /// The estate in force changed: hash over all documents.
     Estate { revision: String },
     /// A machine was taken in.

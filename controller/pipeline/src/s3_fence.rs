@@ -42,6 +42,7 @@ use crate::plan::Plan;
 use crate::state::State;
 use crate::work::{Key, Work};
 use std::collections::BTreeSet;
+use vocabulary::estate::Estate;
 use vocabulary::request::Resource;
 use vocabulary::{Instant, MachineId, PlanId, ServerId, Span, VolumeId};
 
@@ -125,9 +126,9 @@ impl Authority {
 }
 
 /// The agent and the resource of a task that cuts a machine off.
-pub(crate) fn subject(key: &Key) -> Option<(Agent, Resource)> {
+pub(crate) fn subject(estate: &Estate, key: &Key) -> Option<(Agent, Resource)> {
     Some(match key {
-        Key::Power(machine) => (Agent::Bmc, Resource::Machine(machine.clone())),
+        Key::Power(machine) => (Agent::of_bmc(estate, machine), Resource::Machine(machine.clone())),
         Key::Port(_, port) => (Agent::Switch(port.switch.clone()), Resource::Port(port.clone())),
         Key::Permit(machine, service) => (Agent::Boot(service.clone()), Resource::Permit(machine.clone())),
         Key::Cut(_, outlet) => (Agent::Outlets(outlet.pdu.clone()), Resource::Outlet(outlet.clone())),

@@ -1,6 +1,7 @@
 //! Stage 4: a spare is chosen, the plan is written and sealed. The dry run is the same document with the same hash.
 
 use crate::basis::Basis;
+use crate::effect::Agent;
 use crate::fit;
 use crate::ledger::Placement;
 use crate::out::Out;
@@ -11,7 +12,7 @@ use crate::s3_fence;
 use crate::stage::Stage;
 use crate::state::State;
 use crate::work::{Work, limits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::estate::Mode;
 use vocabulary::storage::Access;
 use vocabulary::{Epoch, Fault, Instant, MachineId, ServerId};
@@ -164,12 +165,14 @@ fn revisions<'a>(
 
 fn steps(state: &State, kind: Kind, server: Option<&ServerId>, fence: &[MachineId], target: &MachineId) -> Vec<Step> {
     let mut steps = Vec::new();
+    let bmc_of = |machine: &MachineId| Agent::of_bmc(&state.estate, machine).to_string();
+    let bmcs: BTreeSet<String> = fence.iter().chain([target]).map(bmc_of).collect();
     let mut add = |stage: Stage, agent: &str, what: String| {
-        let deadline = if agent == "bmc" { limits::BMC_DEADLINE } else { limits::AGENT_DEADLINE };
+        let deadline = if bmcs.contains(agent) { limits::BMC_DEADLINE } else { limits::AGENT_DEADLINE };
         steps.push(Step { stage, agent: agent.to_owned(), what, deadline });
     };
     for machine in fence {
-        add(Stage::Fence, "bmc", format!("power off {machine} and see it off"));
+        add(Stage::Fence, &bmc_of(machine), format!("power off {machine} and see it off"));
         for port in state.estate.machines.get(machine).map(|m| m.ports()).unwrap_or_default() {
             add(Stage::Fence, port.switch.as_str(), format!("bar {port} in VLAN {}", state.estate.settings.vlans.quarantine));
         }
@@ -199,8 +202,8 @@ fn steps(state: &State, kind: Kind, server: Option<&ServerId>, fence: &[MachineI
         for service in state.estate.boot_services_of(target) {
             add(Stage::Boot, service.as_str(), format!("permit {target} to boot as {name}"));
         }
-        add(Stage::Boot, "bmc", format!("next boot of {target} by network"));
-        add(Stage::Boot, "bmc", format!("power on {target}"));
+        add(Stage::Boot, &bmc_of(target), format!("next boot of {target} by network"));
+        add(Stage::Boot, &bmc_of(target), format!("power on {target}"));
         add(Stage::Verify, "checks", format!("{} health checks of {name}", profile.map_or(0, |p| p.checks.len())));
     }
     own_steps(state, kind, target, &mut add);
@@ -209,16 +212,17 @@ fn steps(state: &State, kind: Kind, server: Option<&ServerId>, fence: &[MachineI
 
 fn own_steps(state: &State, kind: Kind, target: &MachineId, add: &mut impl FnMut(Stage, &str, String)) {
     let machine = state.estate.machines.get(target);
+    let bmc = Agent::of_bmc(&state.estate, target).to_string();
     let ports = machine.map(|m| m.ports()).unwrap_or_default();
     let outlets = machine.map(|m| m.outlets.clone()).unwrap_or_default();
     match kind {
         Kind::Enrol => {
-            add(Stage::Verify, "bmc", format!("read the identity of {target}"));
+            add(Stage::Verify, &bmc, format!("read the identity of {target}"));
             if s2_decide::machine_mode(state, target) == Mode::Observe {
                 // a machine that is only observed is only read
                 return;
             }
-            add(Stage::Verify, "bmc", format!("restore policy of {target} to always-off"));
+            add(Stage::Verify, &bmc, format!("restore policy of {target} to always-off"));
             for outlet in outlets {
                 add(
                     Stage::Verify,
@@ -227,7 +231,7 @@ fn own_steps(state: &State, kind: Kind, target: &MachineId, add: &mut impl FnMut
                 );
             }
         }
-        Kind::Stop => add(Stage::Boot, "bmc", format!("ask the operating system of {target} to stop")),
+        Kind::Stop => add(Stage::Boot, &bmc, format!("ask the operating system of {target} to stop")),
         Kind::FirstStart | Kind::Restart | Kind::Failover | Kind::Release => {}
     }
     if matches!(kind, Kind::Enrol | Kind::Release) {

@@ -6,7 +6,7 @@ use crate::work::Work;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vocabulary::estate::Estate;
-use vocabulary::{PlanId, Secret};
+use vocabulary::{ControllerLife, PlanId, Secret};
 
 /// Estate, ledger (durable), watch and works (volatile).
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct Life {
     pub key: Secret,
     /// True in a lab estate.
     pub lab: bool,
+    /// This process.
+    pub controller: ControllerLife,
 }
 
 impl State {

@@ -58,6 +58,7 @@ pub fn sentence(fact: &Fact) -> String {
             let dark = if outlets.is_empty() { "" } else { ", and goes dark by its outlets" };
             format!("{machine} is enrolled{dark}{warning}")
         }
+        Fact::Began { controller } => format!("a controller begins ({controller})"),
         Fact::AgentEnrolled { agent } => format!("agent {agent} is enrolled"),
         Fact::Ceiling { tier, mode } => format!("ceiling of tier {tier} is {mode:?}").to_lowercase(),
         Fact::Desired { server, running: true } => format!("{server} is to run"),

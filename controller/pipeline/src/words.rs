@@ -32,6 +32,7 @@ pub fn words(action: &Action) -> String {
         Action::ShutDown { machine } => format!("ask the operating system of {machine} to stop"),
         Action::Identify { machine, light } => format!("identify light of {machine}: {light:?}"),
         Action::Hello
+        | Action::Introduce { .. }
         | Action::Vouch { .. }
         | Action::ReadMachine { .. }
         | Action::WatchMachine { .. }
@@ -41,6 +42,8 @@ pub fn words(action: &Action) -> String {
         | Action::ReadPermit { .. }
         | Action::ReadOutlet { .. }
         | Action::CountSupplies { .. }
+        | Action::ReadFindings { .. }
+        | Action::Survey { .. }
         | Action::ReadContacts { .. }
         | Action::RunCheck { .. } => "read".to_owned(),
     }
@@ -73,6 +76,11 @@ pub fn answer_words(answer: &Answer) -> String {
         }
         Answer::Light { light } => format!("identify light {light:?}"),
         Answer::Advanced { clear, busy } => format!("{} clear, {} busy", clear.len(), busy.len()),
-        Answer::Hello(_) | Answer::Contacts { .. } | Answer::Check { .. } | Answer::Done => "done".to_owned(),
+        Answer::Hello(_)
+        | Answer::Findings { .. }
+        | Answer::Survey { .. }
+        | Answer::Contacts { .. }
+        | Answer::Check { .. }
+        | Answer::Done => "done".to_owned(),
     }
 }

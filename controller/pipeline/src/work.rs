@@ -512,7 +512,7 @@ impl Work {
             out.record(ledger, Fact::Intent { plan: self.plan.id(), stage, op, agent: agent.to_string(), what: words(&action) });
         }
         let changes = if action.is_read() { Vec::new() } else { action.resources() };
-        let deadline = if agent == Agent::Bmc { limits::BMC_DEADLINE } else { limits::AGENT_DEADLINE };
+        let deadline = if matches!(agent, Agent::Bmc(_)) { limits::BMC_DEADLINE } else { limits::AGENT_DEADLINE };
         let command = Command::new(agent.clone(), &self.plan, op, stage, deadline, action);
         out.effects.push(Effect::Command(Box::new(command)));
         self.ops.insert(op, Sent { key: key.clone(), agent, changes });

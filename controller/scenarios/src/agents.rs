@@ -60,7 +60,7 @@ fn copy(run: &Run<'_>, agent: &str) -> PathBuf {
 
 /// Makes one folder what another is, and leaves every file that both have the file it is, as going back to a snapshot does. What goes away
 /// meanwhile was on its way to another name.
-fn copied(from: &Path, to: &Path) -> Done {
+pub fn copied(from: &Path, to: &Path) -> Done {
     at(to, std::fs::create_dir_all(to))?;
     for entry in at(to, std::fs::read_dir(to))? {
         let path = at(to, entry)?.path();

@@ -8,7 +8,7 @@ use vocabulary::boot::{BootMethod, Firmware};
 use vocabulary::estate::ServiceDown;
 
 use crate::script::{Outlets, Setup};
-use crate::trouble::{Done, at};
+use crate::trouble::{Done, Trouble, at};
 
 /// Memory of a machine with UEFI firmware, as its document says it.
 const UEFI_MEMORY: &str = "512MiB";
@@ -54,6 +54,9 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
         let pdu = format!("pdu: {}\nsite: lab\ndriver: snmp\nagent: {}\n", lab::names::PDU, lab::agents::PDU_LISTEN);
         write(&folder.join("pdu.yaml"), &pdu)?;
     }
+    if setup.bmcs_outside {
+        bmcs_outside(folder, setup.machines)?;
+    }
     let spares: Vec<String> = (lab::names::MACHINES..=setup.machines).map(|number| format!("m{number}")).collect();
     change(&folder.join("pool.yaml"), |text| text.replace("[m3]", &format!("[{}]", spares.join(", "))))?;
     if !setup.dump.is_zero() {
@@ -83,6 +86,15 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
         }
         text
     })
+}
+
+/// The BMCs belong to an agent of their own.
+fn bmcs_outside(folder: &Path, machines: u8) -> Done {
+    let agent = format!("bmc-agent: {}\nsite: lab\nagent: {}\n", lab::names::BMCS, lab::agents::BMCS_LISTEN);
+    write(&folder.join("bmcs.yaml"), &agent)?;
+    let owner = format!("bmc:\n  agent: {}", lab::names::BMCS);
+    (1..=machines)
+        .try_for_each(|number| change(&folder.join(format!("machines/m{number}.yaml")), |text| text.replace("bmc:", &owner)))
 }
 
 fn fourth(third: &str, number: u8) -> String {
@@ -141,6 +153,29 @@ fn set(text: &str, path: &str, value: &str) -> String {
         None => lines.insert(start + 1, wanted),
     }
     lines.join("\n") + "\n"
+}
+
+/// Writes into the machines' documents which certificates their BMCs show, as a person does who has compared them.
+pub fn pin(folder: &Path, run: &Path, machines: u8) -> Done {
+    for name in (1..=machines).map(|number| lab::names::Machine(number).name()) {
+        let path = run.join(format!("{name}.crt"));
+        let Some(pin) = fingerprint(&read(&path)?) else {
+            return Err(Trouble::Wrong(format!("{} is no certificate", path.display())));
+        };
+        change(&folder.join(format!("machines/{name}.yaml")), |text| {
+            text.replace("certificate: enrol", &format!("certificate: {pin}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// SHA-256 of a certificate in PEM, in hex.
+fn fingerprint(pem: &str) -> Option<String> {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).map(str::trim).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body).ok().filter(|der| !der.is_empty())?;
+    Some(sha2::Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Puts the BMCs' password where the machines' documents say it is; readable by the owner alone.

@@ -62,6 +62,8 @@ const FILES: &[(&str, &str)] = files![
     "foretold",
     "second-estate",
     "stale-controller",
+    "stale-bmcs",
+    "controller-copied",
     "agent-older-store",
     "agent-older-boot",
 ];

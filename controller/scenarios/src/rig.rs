@@ -14,13 +14,13 @@ use api::view::MachineView;
 use lab::agents;
 use lab::client::{Client, SOCKET};
 use lab::enter::RunFolder;
-use lab::names::{BOOT_SERVICE, Machine, PDU, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
+use lab::names::{BMCS, BOOT_SERVICE, Machine, PDU, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
 use lab::packages::Packages;
 use lab::services::{Ready, Service};
 use lab::sys::{Preparation, prepare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use vocabulary::boot::{BootMethod, Firmware};
 
 use crate::between;
@@ -334,6 +334,9 @@ pub fn prepare_estate(product: &Product, run: &Path, serve: &Serve, setup: &Setu
     product.offline(&["estate", "init", &words(&folder), "--state", &words(&state), "--lab"])?;
     estate::adapt(&folder, setup)?;
     estate::password(&folder, &lab::bmc::password_file(run))?;
+    if setup.bmcs_outside {
+        estate::pin(&folder, run, setup.machines)?;
+    }
     product.offline(&["estate", "check", &words(&folder), "--lab"]).map(drop)
 }
 
@@ -373,13 +376,31 @@ fn enrol_agents(product: &Product, client: &mut Client, run: &Path, setup: &Setu
     let bundle = at(&own, std::fs::read_to_string(&own))?;
     at(&own, std::fs::remove_file(&own))?;
     client.put("bundle.json", bundle)?;
+    if setup.bmcs_outside {
+        configure_bmcs(product, run)?;
+    }
     let pdu = Some(PDU).filter(|_| setup.outlets != Outlets::Unnamed);
-    for agent in [STORAGE_AGENT, BOOT_SERVICE].into_iter().chain(pdu) {
+    let bmcs = Some(BMCS).filter(|_| setup.bmcs_outside);
+    for agent in [STORAGE_AGENT, BOOT_SERVICE].into_iter().chain(pdu).chain(bmcs) {
         let path = agents::bundle(run, agent);
         product.command(&["agent", "enroll", agent, "--out", &path.display().to_string()])?;
         client.start(agent)?;
     }
     wait_for_trust(product)
+}
+
+/// Writes the configuration of the agent of the BMCs as an operator does, but for the places that only a lab has.
+fn configure_bmcs(product: &Product, run: &Path) -> Done {
+    let (folder, estate) = (agents::folder(run, BMCS), run.join(SERVE.estate));
+    let text = product.offline(&["agent", "config", BMCS, "--estate", &estate.display().to_string()])?;
+    let mut config: Value = serde_json::from_str(&text).map_err(|error| Trouble::Wrong(format!("{error}: {text}")))?;
+    if let Some(map) = config.as_object_mut() {
+        map.insert("bundle".to_owned(), json!(agents::bundle(run, BMCS)));
+        map.insert("state_dir".to_owned(), json!(folder));
+    }
+    at(&folder, std::fs::create_dir_all(&folder))?;
+    let path = folder.join("agent.json");
+    at(&path, std::fs::write(&path, config.to_string()))
 }
 
 /// Waits until the power of every machine is known: a BMC that has lost its mains in a trial of outlets is not believed at once.

@@ -41,7 +41,12 @@ pub fn is_refusal(rival: Rival, text: &str) -> bool {
 
 /// True of a sentence in which a controller ends a plan because another one's is known to an agent.
 fn has_given_up(text: &str) -> bool {
-    text.contains("ended (F0302)") && text.contains("knows more than this store")
+    text.contains("ended (F0302)") && text.contains("knows more than this store") || obeys_another(text)
+}
+
+/// True of a sentence in which a controller records that an agent obeys another process: then it asks nothing of that agent.
+pub fn obeys_another(text: &str) -> bool {
+    text.contains("F0302") && text.contains("obeys another process of a controller")
 }
 
 /// Does it.
@@ -49,6 +54,7 @@ pub fn befall(run: &mut Run<'_>, what: Beside) -> Done {
     match what {
         Beside::Stops => signal(run, run.rig.serve, "STOP"),
         Beside::Restored => restored(run),
+        Beside::Copied => copied(run),
         Beside::GoesOn => {
             run.rig.rivals.log_before = log(run)?.len();
             signal(run, SERVE, "CONT")
@@ -76,10 +82,21 @@ fn signal(run: &Run<'_>, serve: Serve, signal: &str) -> Done {
     Ok(run.rig.hand()?.ask(&request).map(drop)?)
 }
 
+/// What lies in the folder of ours, which stands still, is copied as it lies, and the copy is ours from now on.
+fn copied(run: &mut Run<'_>) -> Done {
+    let (from, to) = (run.rig.run.join(SERVE.state), run.rig.run.join(RESTORED.state));
+    crate::agents::copied(&from, &to)?;
+    takes_over(run)
+}
+
 /// What the backup makes is ours from now on.
 fn restored(run: &mut Run<'_>) -> Done {
     let (file, state) = (run.rig.run.join("backup"), run.rig.run.join(RESTORED.state));
     run.rig.product.offline(&["restore", &file.display().to_string(), "--state", &state.display().to_string()])?;
+    takes_over(run)
+}
+
+fn takes_over(run: &mut Run<'_>) -> Done {
     let product = Product::at(&run.places.program("understudy"), &run.rig.run.join(RESTORED.socket))?;
     run.rig.serve = RESTORED;
     run.rig.start_controller(run.places, &[])?;

@@ -50,6 +50,8 @@ pub struct Setup {
     pub address_lease: Option<Duration>,
     /// Machines that stand in one rack, on one feed; the others have one of their own.
     pub one_rack: BTreeSet<u8>,
+    /// The BMCs belong to an agent of their own.
+    pub bmcs_outside: bool,
     /// Whether the outlets of its machines are in the documents.
     pub outlets: Outlets,
     /// Machines with disks of their own, which no agent can revoke.
@@ -244,6 +246,8 @@ pub enum Beside {
     Stops,
     /// The last backup is restored beside it, into a folder of its own; the controller that is started on that is ours from now on.
     Restored,
+    /// All that ours keeps is copied beside it while it stands still, and a controller is started on the copy, which is ours from now on.
+    Copied,
     /// The one that stood still goes on.
     GoesOn,
     /// Another is started on the folder of ours, and is refused.

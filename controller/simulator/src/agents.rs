@@ -12,6 +12,7 @@ use crate::outlets::SimulatedTalk;
 use crate::permits::Permits;
 use crate::storage::SimulatedHost;
 use crate::switch::SimulatedKernel;
+use ::bmc::{Door, Fleet, Outside};
 use async_trait::async_trait;
 use boot::desk::Desk;
 use boot::device::BootDevice;
@@ -21,6 +22,7 @@ use contract::gate::{Gate, GateError, Identity};
 use contract::{Action, AgentError, Answer, Device, Standing};
 use outlet::OutletDevice;
 use outlet::snmp::{SnmpOutlets, TableName};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::device::StorageDevice;
 use storage::tgt::{Tgt, TgtConfig};
@@ -28,7 +30,7 @@ use switch::device::SwitchDevice;
 use switch::linux_bridge::{LinuxBridge, LinuxBridgeConfig};
 use tokio::task::JoinSet;
 use vocabulary::request::Resource;
-use vocabulary::{AgentBootId, AgentId, EstateUuid, Lineage};
+use vocabulary::{AgentBootId, AgentId, EstateUuid, Lineage, MachineId};
 use world::bridge::Bridge;
 use world::disk::{Disk, Lock};
 use world::outlet::Unit;
@@ -239,6 +241,28 @@ pub async fn start_storage(host: &mut AgentHost, target: &Target, config: TgtCon
     let put_back = gate.clone();
     tasks.spawn(life.embody(async move { put_back.keep_put_back().await }));
     tasks.spawn(life.embody(async move { device.keep().await }));
+    host.began(life, Arc::new(gate), (tasks, lock));
+    Ok(())
+}
+
+/// Starts the agent that owns the BMCs.
+pub async fn start_bmcs(
+    host: &mut AgentHost,
+    doors: &BTreeMap<MachineId, Door>,
+    outside: &(dyn Fn(&Life) -> Outside + Sync),
+) -> Result<(), Fault> {
+    host.kill();
+    let (life, lock) = (Life::default(), host.lock()?);
+    let fleet = Arc::new(Fleet::within(outside(&life)));
+    for (machine, door) in doors {
+        fleet.admit(machine.clone(), door)?;
+    }
+    let lived = Lived { device: fleet, life: life.clone() };
+    let gate =
+        Gate::open_on(Arc::new(host.shelf(&life)), host.identity(), lived, Arc::new(Ticks::start(host.rate)), host.boot())?;
+    let mut tasks = JoinSet::new();
+    let put_back = gate.clone();
+    tasks.spawn(life.embody(async move { put_back.keep_put_back().await }));
     host.began(life, Arc::new(gate), (tasks, lock));
     Ok(())
 }

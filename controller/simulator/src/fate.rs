@@ -5,7 +5,7 @@
 mod mishaps;
 
 use crate::deed::{self, Deed};
-use crate::hall::{Drawn, PDUS};
+use crate::hall::{BMCS, Drawn, PDUS};
 use std::time::Duration;
 use vocabulary::{AgentId, MachineId, ServerId};
 use world::Dice;
@@ -185,6 +185,12 @@ const SHORT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// The same, of what lasts.
 const LONG: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(200));
 
+fn agents_of(hall: &Drawn) -> Vec<AgentId> {
+    let pdus = PDUS.iter().filter(|_| hall.outlets());
+    let bmcs = [BMCS].iter().filter(|_| hall.bmcs_outside());
+    AGENTS.iter().chain(pdus).chain(bmcs).filter_map(|name| name.parse().ok()).collect()
+}
+
 struct Drawing<'a> {
     dice: &'a Dice,
     targets: &'a Targets,
@@ -232,7 +238,7 @@ impl Fate {
         let targets = Targets {
             machines: (1..=hall.machines()).filter_map(|n| format!("m{n}").parse().ok()).collect(),
             servers: (1..=hall.bearing).filter_map(|n| format!("web{n}").parse().ok()).collect(),
-            agents: AGENTS.iter().chain(PDUS.iter().filter(|_| hall.outlets())).filter_map(|name| name.parse().ok()).collect(),
+            agents: agents_of(hall),
             ports: (1..=hall.machines())
                 .flat_map(|n| (1..=crate::hall::ROLES.len()).map(move |nic| format!("m{n}-nic{nic}")))
                 .collect(),

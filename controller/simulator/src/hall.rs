@@ -23,12 +23,16 @@ pub const VLANS: [u16; 3] = [10, 30, 20];
 pub const SWITCH: &str = "sw1";
 /// The power distribution units, and the agents that switch their outlets.
 pub const PDUS: [&str; 2] = ["pdu1", "pdu2"];
+/// The agent that owns the BMCs, where they are not driven from inside the controller.
+pub const BMCS: &str = "bmcs1";
 /// The port of every service.
 pub const SERVICE: u16 = 8080;
 /// Of a million machines so many are spoken to over IPMI: in most worlds all, in some all but none, in the rest half.
 const OVER_IPMI: [u32; 8] = [1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 500_000, 0];
 /// Of a million halls so many have outlets that the controller may switch.
 const OUTLETS: u32 = 250_000;
+/// Of a million halls so many have an agent of its own for their BMCs.
+const BMCS_OUTSIDE: u32 = 300_000;
 /// Of a million such halls so many have documents in which the outlets of two machines are taken for each other's.
 const SWAPPED: u32 = 250_000;
 /// Of a million machines of such a hall so many have disks of their own, which no agent can revoke.
@@ -62,6 +66,8 @@ pub struct Hall {
     pub address_lease: Option<Span>,
     /// Its outlets can be switched by the controller.
     pub outlets: bool,
+    /// Its BMCs belong to an agent of their own.
+    pub bmcs_outside: bool,
     /// The outlets of the machine of this number and of the next one are taken for each other's by the documents.
     pub swapped: Option<usize>,
     /// The numbers of the machines with disks of their own, which no agent can revoke.
@@ -95,6 +101,9 @@ pub struct Drawn {
     /// Its outlets can be switched by the controller.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     outlets: bool,
+    /// Its BMCs belong to an agent of their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    bmcs_outside: bool,
     /// The number of the first of two machines whose outlets are taken for each other's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     swapped: Option<usize>,
@@ -131,7 +140,22 @@ impl Drawn {
         let service = Dice::of(seed, "services");
         let kdump = service.in_a_million(KDUMP);
         let restarted = (1..=bearing).filter(|_| service.in_a_million(RESTARTED)).collect();
-        Drawn { bearing, spares, over_ipmi, method, firmware, temper, one_rack, outlets, swapped, local_disks, restarted, kdump }
+        let bmcs_outside = Dice::of(seed, "bmcs").in_a_million(BMCS_OUTSIDE);
+        Drawn {
+            bearing,
+            spares,
+            over_ipmi,
+            method,
+            firmware,
+            temper,
+            one_rack,
+            outlets,
+            bmcs_outside,
+            swapped,
+            local_disks,
+            restarted,
+            kdump,
+        }
     }
 
     /// All machines.
@@ -142,6 +166,11 @@ impl Drawn {
     /// Its outlets can be switched by the controller.
     pub fn outlets(&self) -> bool {
         self.outlets
+    }
+
+    /// Its BMCs belong to an agent of their own.
+    pub fn bmcs_outside(&self) -> bool {
+        self.bmcs_outside
     }
 
     /// The numbers of the machines that stand in one rack.
@@ -162,6 +191,7 @@ impl From<&Drawn> for Hall {
             over_ipmi,
             one_rack,
             outlets,
+            bmcs_outside: drawn.bmcs_outside,
             swapped,
             local_disks,
             restarted,
@@ -215,6 +245,7 @@ impl Hall {
             settings,
             address_lease: None,
             outlets: false,
+            bmcs_outside: false,
             swapped: None,
             local_disks: BTreeSet::new(),
             one_rack: BTreeSet::new(),
@@ -263,6 +294,9 @@ impl Hall {
             let pdu = Pdu { site: id("hall")?, driver: "snmp".into(), agent: agent(place) };
             estate.pdus.insert(id(name)?, pdu);
         }
+        if self.bmcs_outside {
+            estate.bmc_agents.insert(id(BMCS)?, BmcAgent { site: id("hall")?, agent: agent(9) });
+        }
         let kernel = self.method == BootMethod::Kernel;
         let image = Image {
             method: self.method,
@@ -304,6 +338,7 @@ impl Hall {
                 address: SocketAddr::from((address(254, number), port)),
                 user: "controller".into(),
                 password: SecretReference("env:BMC".into()),
+                agent: if self.bmcs_outside { Some(id(BMCS)?) } else { None },
                 certificate: "enrol".into(),
                 access: BmcAccess::Command,
                 ipmi: None,

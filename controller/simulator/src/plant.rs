@@ -3,7 +3,7 @@
 
 use crate::agents::{self, AgentHost, Fault, Passport};
 use crate::fabric::{BOOT, Fabric, GATEWAY, STORE, Volume};
-use crate::hall::{self, PDUS, SWITCH, VLANS};
+use crate::hall::{self, BMCS, PDUS, SWITCH, VLANS};
 use crate::host::Board;
 use crate::life::Life;
 use crate::limits::CHANGES_KEPT;
@@ -16,7 +16,8 @@ use storage::tgt::{Export, TgtConfig};
 use tokio::sync::broadcast;
 use vocabulary::boot::Firmware;
 use vocabulary::estate::{self, Estate};
-use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, PduId, Span, VolumeName};
+use vocabulary::power::Identity;
+use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, PduId, Secret, Span, VolumeName};
 use world::bmc::{self as sim, Bmc, Ports, Secrets, Surroundings};
 use world::bridge::{Bridge, Setting};
 use world::machine::{BootDevice, Build, Mac, Machine, Root, Times};
@@ -81,6 +82,8 @@ pub struct Plant {
     /// The power distribution units.
     units: [Unit; 2],
     boot: boot::Config,
+    /// The ways to the BMCs that an agent of their own owns.
+    doors: BTreeMap<MachineId, ::bmc::Door>,
 }
 
 /// The object behind a volume.
@@ -104,7 +107,9 @@ impl Plant {
             stands.insert(id.clone(), stand);
         }
         let boot = boot_config(estate, around.address_lease)?;
-        Ok(Plant { bridge, target, fabric, stands, machines: Arc::new(machines), exports, units, boot })
+        let outside = estate.machines.iter().filter(|(_, machine)| machine.bmc.agent.is_some());
+        let doors = outside.map(|(id, machine)| (id.clone(), door(machine, None))).collect();
+        Ok(Plant { bridge, target, fabric, stands, machines: Arc::new(machines), exports, units, boot, doors })
     }
 
     /// The target of the volume in each object.
@@ -121,6 +126,7 @@ impl Plant {
                 let config = TgtConfig { tgtadm: "tgtadm".into(), control_port: 0, environment, volumes };
                 agents::start_storage(host, &self.target, config, around.wall).await
             }
+            BMCS => agents::start_bmcs(host, &self.doors, around.bmcs).await,
             name if PDUS.contains(&name) => {
                 let unit = self.units.iter().find(|unit| unit.name() == name).ok_or("no such unit")?;
                 agents::start_outlets(host, unit, around.wall).await
@@ -134,6 +140,12 @@ impl Plant {
     }
 }
 
+/// The way to a machine's BMC; with a pin, if its certificate is known.
+pub fn door(machine: &estate::Machine, pin: Option<String>) -> ::bmc::Door {
+    let identity = Identity { uuid: machine.uuid.clone(), serial: machine.serial.clone() };
+    ::bmc::Door::new(machine.bmc.clone(), identity, Secret::new(PASSWORD), pin)
+}
+
 /// What agents are started with.
 pub struct Crew<'a> {
     /// Of all chance.
@@ -142,6 +154,8 @@ pub struct Crew<'a> {
     pub wall: &'a Wall,
     /// What the switch's agent looks with, in the life of its process.
     pub eyes: &'a (dyn Fn(Life) -> Arc<dyn Vantage> + Sync),
+    /// What the drivers of BMCs have from outside, in the life of their agent's process.
+    pub bmcs: &'a (dyn Fn(&Life) -> ::bmc::Outside + Sync),
 }
 
 /// The hosts of all agents, without processes.
@@ -151,7 +165,8 @@ pub fn hosts(
     (estate, lineage): (&EstateUuid, &Lineage),
 ) -> Result<BTreeMap<AgentId, AgentHost>, Fault> {
     let mut hosts = BTreeMap::new();
-    for name in [BOOT.0, STORE.0, SWITCH].into_iter().chain(documents.pdus.keys().map(PduId::as_str)) {
+    let (pdus, bmcs) = (documents.pdus.keys().map(PduId::as_str), documents.bmc_agents.keys().map(AgentId::as_str));
+    for name in [BOOT.0, STORE.0, SWITCH].into_iter().chain(pdus).chain(bmcs) {
         let agent: AgentId = name.parse()?;
         let passport = Passport { agent: agent.clone(), estate: estate.clone(), lineage: lineage.clone() };
         hosts.insert(agent, AgentHost::new(passport, Dice::of(seed, &format!("way to {name}")), 1_000_000));

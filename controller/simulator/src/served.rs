@@ -203,11 +203,12 @@ impl Served {
     pub async fn start_agents(&mut self) -> Result<(), Fault> {
         let wall = Wall::of_the_machine();
         let eyes = |_: Life| -> Arc<dyn Vantage> { Arc::new(Checker::default()) };
+        let bmcs = |_: &Life| ::bmc::Outside::of_the_machine();
         for (name, path) in self.bundles() {
             let bundle = bundle(&path).await?;
             let mut hosts = plant::hosts(self.seed, &self.estate, (&bundle.estate, &bundle.lineage))?;
             let mut host = hosts.remove(&bundle.agent).ok_or_else(|| format!("{} is no agent of this hall", bundle.agent))?;
-            self.plant.start_agent(&mut host, &Crew { seed: self.seed, wall: &wall, eyes: &eyes }).await?;
+            self.plant.start_agent(&mut host, &Crew { seed: self.seed, wall: &wall, eyes: &eyes, bmcs: &bmcs }).await?;
             let client = host.client().ok_or("an agent does not run")?;
             let address = self.address_of(&name).ok_or("an agent has no address")?;
             let listener = TcpListener::bind(address).await?;

@@ -4,11 +4,11 @@
 use crate::agents::{AgentHost, Fault};
 use crate::eyes::Eyes;
 use crate::fabric::{Fabric, STORE};
-use crate::hall::{Hall, PDUS, SWITCH};
+use crate::hall::{BMCS, Hall, PDUS, SWITCH};
 use crate::judge::{Door, Judge, Witness, roster};
 use crate::life::Life;
 use crate::management::Management;
-use crate::plant::{self, Around, Crew, PASSWORD, Plant, object};
+use crate::plant::{self, Around, Crew, Plant, object};
 use crate::store::{Copy, Platter};
 use contract::agent::Client;
 use contract::check::Vantage;
@@ -29,8 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::task::JoinHandle;
 use vocabulary::estate::Estate;
-use vocabulary::power::Identity;
-use vocabulary::{AgentId, EstateUuid, Lineage, MachineId, Secret, WallTime};
+use vocabulary::{AgentId, ControllerLife, EstateUuid, Lineage, MachineId, Secret, WallTime};
 use world::bmc::Ports;
 use world::bridge::Bridge;
 use world::disk::{Disk, Lock};
@@ -194,7 +193,9 @@ impl Site {
     pub async fn start_agent(&mut self, name: &AgentId) -> Result<(), Fault> {
         let (fabric, machines) = (self.fabric.clone(), self.plant.machines.clone());
         let eyes = move |life| -> Arc<dyn Vantage> { Arc::new(Eyes::new(fabric.clone(), machines.clone(), life)) };
-        let crew = Crew { seed: self.seed, wall: &self.wall, eyes: &eyes };
+        let (management, wall) = (self.management.clone(), self.wall.clone());
+        let bmcs = move |life: &Life| management.outside(life, &wall);
+        let crew = Crew { seed: self.seed, wall: &self.wall, eyes: &eyes, bmcs: &bmcs };
         let Some(host) = self.hosts.get_mut(name) else { return Ok(()) };
         self.plant.start_agent(host, &crew).await
     }
@@ -205,7 +206,10 @@ impl Site {
         let mut other = host.again(copied, Dice::of(self.seed, &format!("way to another {name}")));
         let (fabric, machines) = (self.fabric.clone(), self.plant.machines.clone());
         let eyes = move |life| -> Arc<dyn Vantage> { Arc::new(Eyes::new(fabric.clone(), machines.clone(), life)) };
-        self.plant.start_agent(&mut other, &Crew { seed: self.seed, wall: &self.wall, eyes: &eyes }).await?;
+        let (management, wall) = (self.management.clone(), self.wall.clone());
+        let bmcs = move |life: &Life| management.outside(life, &wall);
+        let crew = Crew { seed: self.seed, wall: &self.wall, eyes: &eyes, bmcs: &bmcs };
+        self.plant.start_agent(&mut other, &crew).await?;
         Ok(other)
     }
 
@@ -243,6 +247,13 @@ impl Site {
         Ok(())
     }
 
+    /// The store and all that lies with it are copied as they lie: the next controller runs on the copy, and whoever has the first one keeps it.
+    pub fn copy_beside(&mut self) {
+        let store = Platter::from(&self.store.copy());
+        self.judge.follows(store.clone(), store.copy().len());
+        (self.store, self.disk) = (store, self.disk.copy());
+    }
+
     /// Starts another one beside it, on a copy of its store and of all that lies with it: a restored backup, a cloned machine.
     pub fn double_controller(&mut self) -> Result<Controller, Fault> {
         self.start_on(&Platter::from(&self.store.copy()), &self.disk.copy(), None)
@@ -277,7 +288,8 @@ impl Site {
             estate: self.documents.clone(),
             clock: Clock::with(shown),
             chance: Chance::of(chance),
-            agents: |state: &State, ear| self.agents((state, ear), (store, disk), &life, &eyes),
+            controller: ControllerLife(format!("controller life {}", self.lives)),
+            agents: |state: &State, ear, introduction| self.agents((state, ear, introduction), (store, disk), &life, &eyes),
             authority: self.authority.clone(),
             canary,
             crash: crash_after.map(|after| {
@@ -297,7 +309,7 @@ impl Site {
 
     fn agents(
         &self,
-        (state, ear): (&State, engine::agents::Ear),
+        (state, ear, introduction): (&State, engine::agents::Ear, engine::agents::Introduction),
         (store, disk): (&Platter, &Disk),
         life: &Life,
         eyes: &Eyes,
@@ -305,12 +317,10 @@ impl Site {
         let odd = |error: String| vocabulary::Fault::new(1002, error, "look at the simulator");
         let meta = journal::Store::meta(store);
         let fleet = Arc::new(::bmc::Fleet::within(self.management.outside(life, &self.wall)));
-        for (id, machine) in &self.documents.machines {
-            let identity = Identity { uuid: machine.uuid.clone(), serial: machine.serial.clone() };
+        for (id, machine) in self.documents.machines.iter().filter(|(_, machine)| machine.bmc.agent.is_none()) {
             let enrolled = state.ledger.machines.get(id).and_then(|row| row.enrolled.as_ref());
             let pin = enrolled.and_then(|enrolled| enrolled.certificate.clone());
-            let door = ::bmc::Door::new(machine.bmc.clone(), identity, Secret::new(PASSWORD), pin);
-            fleet.admit(id.clone(), &door).map_err(|error| odd(error.to_string()))?;
+            fleet.admit(id.clone(), &plant::door(machine, pin)).map_err(|error| odd(error.to_string()))?;
         }
         let name: AgentId = BMC_AGENT.parse().map_err(|_| odd("a name".into()))?;
         let bmc = name.clone();
@@ -326,10 +336,11 @@ impl Site {
         let inner: Arc<dyn Client> = Arc::new(gate.clone());
         let way: Arc<dyn Client> =
             if of_ours { Arc::new(Witness { agent: bmc, inner, judge: self.judge.clone() }) } else { inner };
-        ways.insert(Agent::Bmc, (way, None));
+        ways.insert(Agent::Bmc(None), (way, None));
         for (name, host) in &self.hosts {
             let address = Some(std::net::SocketAddr::from(([10, 99, 0, 9], 7443)));
             let key = match name.as_str() {
+                BMCS => Agent::Bmc(Some(name.clone())),
                 SWITCH => Agent::Switch(SWITCH.parse().map_err(|_| odd("a name".into()))?),
                 name if PDUS.contains(&name) => Agent::Outlets(name.parse().map_err(|_| odd("a name".into()))?),
                 name if name == STORE.0 => Agent::Storage(name.parse().map_err(|_| odd("a name".into()))?),
@@ -338,6 +349,6 @@ impl Site {
             ways.insert(key, (host.way.client(life.clone()), address));
         }
         let vantage = Arc::new(eyes.clone());
-        Ok(Agents::new(meta.estate.clone(), meta.lineage.clone(), ways, gate, vantage, ear))
+        Ok(Agents::new((meta.estate.clone(), meta.lineage.clone()), &self.documents, ways, gate, vantage, ear, introduction))
     }
 }

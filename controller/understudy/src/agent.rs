@@ -1,6 +1,8 @@
 //! `understudy agent`: device agents: their enrolment, their state, their memory. A bundle holds a key: it goes into a file of its
 //! owner alone or into a pipe, never onto a screen.
 
+mod config;
+
 use crate::cli::Agent;
 use crate::confirm;
 use crate::exit::{Exit, Failure};
@@ -18,6 +20,7 @@ use vocabulary::{AgentId, Fault};
 pub async fn run(session: &Session, verb: Agent) -> Result<(), Failure> {
     match verb {
         Agent::Enroll { agent, out } => enroll(session, &agent, out.as_deref()).await,
+        Agent::Config { agent, estate } => config::config(&agent, &estate),
         Agent::List => {
             let seen = session.slow_view::<Vec<AgentStateView>>("/v1/agents", limits::AGENTS_ANSWER).await?;
             session.show(&seen, |agents| text(agents, session.look))

@@ -109,7 +109,7 @@ pub enum Command {
     /// Reports
     #[command(subcommand)]
     Report(Report),
-    /// Device agents of switches, storage targets and boot services
+    /// Device agents of BMCs, switches, storage targets, outlets and boot services
     #[command(subcommand)]
     Agent(Agent),
     /// Programs of yours that drive equipment
@@ -390,7 +390,7 @@ pub enum Plan {
 /// `agent ...`.
 #[derive(Debug, Subcommand)]
 pub enum Agent {
-    /// Make the bundle that turns a process into the agent of a switch, a storage target or a boot service
+    /// Make the bundle that turns a process into the agent of a device, or of machines' BMCs
     #[command(after_help = "Examples:
   understudy agent enroll sw1 --out sw1.json     readable by you alone: it holds a key
   understudy agent enroll sw1 | ssh sw1 'umask 077; cat > /etc/understudy/agent.json'")]
@@ -401,6 +401,19 @@ pub enum Agent {
         /// Write the bundle to this file, readable by its owner alone; without it, to standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Write the configuration of an agent that owns BMCs, from the estate's files
+    #[command(after_help = "Examples:
+  understudy agent config rack1 --estate ./estate > agent.json
+
+Every machine whose document says `bmc: {agent: rack1, ...}` is in it. References to secrets stay references: the agent looks them up where
+it runs. Paths of files become absolute. No controller is asked.")]
+    Config {
+        /// The name of a `bmc-agent:` document
+        agent: AgentId,
+        /// Folder of the estate's files
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        estate: PathBuf,
     },
     /// All agents, asked now
     List,

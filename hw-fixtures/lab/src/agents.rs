@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::bmc::password_file;
 use crate::names::{
-    self, BMC_USER, BOOT_SERVICE, IMAGE, Machine, PDU, PDU_ADDRESS, PDU_SERIAL, PORTAL, ROLES, Role, SERVERS, STORAGE_AGENT,
-    SWITCH_AGENT, TGT_CONTROL, volume,
+    self, BMC_USER, BMCS, BOOT_SERVICE, IMAGE, Machine, PDU, PDU_ADDRESS, PDU_SERIAL, PORTAL, ROLES, Role, SERVERS,
+    STORAGE_AGENT, SWITCH_AGENT, TGT_CONTROL, volume,
 };
 use crate::packages::{PackageError, Packages};
 use crate::services::{Ready, Service};
@@ -22,6 +22,8 @@ pub const STORAGE_LISTEN: &str = "127.0.0.1:7444";
 pub const BOOT_LISTEN: &str = "127.0.0.1:7445";
 /// Where the agent of the power distribution unit listens.
 pub const PDU_LISTEN: &str = "127.0.0.1:7447";
+/// Where the agent of the BMCs listens.
+pub const BMCS_LISTEN: &str = "127.0.0.1:7448";
 /// Where the switch's agent listens.
 pub const SWITCH_LISTEN: &str = "10.255.0.2:7443";
 /// The switch's own interface and address in the production network, from which it checks services.
@@ -115,6 +117,7 @@ pub fn services(run: &Path, bin_dir: &Path) -> Vec<Service> {
         (STORAGE_AGENT, "understudy-agent", STORAGE_LISTEN),
         (BOOT_SERVICE, "understudy-boot", BOOT_LISTEN),
         (PDU, "understudy-agent", PDU_LISTEN),
+        (BMCS, "understudy-agent", BMCS_LISTEN),
     ];
     agents
         .iter()

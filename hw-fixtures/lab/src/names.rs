@@ -28,6 +28,8 @@ pub const STORAGE_AGENT: &str = "store1";
 pub const BOOT_SERVICE: &str = "boot1";
 /// The power distribution unit's name in the estate, and that of its agent in the process table.
 pub const PDU: &str = "pdu1";
+/// The agent of the BMCs, where they are not driven from inside the controller.
+pub const BMCS: &str = "bmcs1";
 /// Its serial number.
 pub const PDU_SERIAL: &str = "LABPDU1";
 /// Where it speaks SNMP.

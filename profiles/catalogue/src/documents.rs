@@ -44,6 +44,8 @@ kinds! {
     Group = "group" in groups,
     /// A set of spares.
     Pool = "pool" in pools,
+    /// An agent that owns BMCs.
+    BmcAgent = "bmc-agent" in bmc_agents,
     /// A switch.
     Switch = "switch" in switches,
     /// A storage target.

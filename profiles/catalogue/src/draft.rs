@@ -14,7 +14,7 @@ use vocabulary::boot::Firmware;
 use vocabulary::estate::{Bmc, BmcAccess, BmcProtocol, Hardware, IpmiAccess, Machine, Nic, SecretReference};
 use vocabulary::network::Mac;
 use vocabulary::quantity::{Bytes, Speed};
-use vocabulary::{Fault, FeedId, MachineId, OutletId, PortName, RackId, Role, SiteId, SwitchId};
+use vocabulary::{AgentId, Fault, FeedId, MachineId, OutletId, PortName, RackId, Role, SiteId, SwitchId};
 
 /// A field: its value, or a gap; and a remark for whoever reads the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,6 +87,8 @@ pub struct BmcDraft {
     pub password: Part<SecretReference>,
     /// See [`Bmc::certificate`]. `None` leaves it out: it is pinned at enrolment.
     pub certificate: Option<Part<String>>,
+    /// See [`Bmc::agent`].
+    pub agent: Option<AgentId>,
     /// See [`Bmc::ipmi`].
     pub ipmi: Option<IpmiAccess>,
     /// See [`Bmc::access`].
@@ -131,7 +133,7 @@ pub struct HardwareDraft {
 impl From<(MachineId, Machine)> for Draft {
     fn from((name, machine): (MachineId, Machine)) -> Draft {
         let Machine { serial, uuid, site, rack, feeds, bmc, nics, outlets, hardware } = machine;
-        let Bmc { protocol, address, user, password, certificate, ipmi, access } = bmc;
+        let Bmc { protocol, address, user, password, agent, certificate, ipmi, access } = bmc;
         let Hardware { architecture, level, memory, threads, firmware, unrevocable_storage } = hardware;
         let nics = nics.into_iter().map(|nic| {
             let Nic { role, mac, switch, port, speed } = nic;
@@ -152,6 +154,7 @@ impl From<(MachineId, Machine)> for Draft {
                 user: Part::of(user),
                 password: Part::of(password),
                 certificate: Some(Part::of(certificate)),
+                agent,
                 ipmi,
                 access,
             },
@@ -228,6 +231,9 @@ impl BmcDraft {
         page.line("  ", "password", "bmc.password", &self.password);
         if let Some(certificate) = &self.certificate {
             page.line("  ", "certificate", "bmc.certificate", certificate);
+        }
+        if let Some(agent) = &self.agent {
+            page.line("  ", "agent", "bmc.agent", &Part::of(agent));
         }
         if let Some(ipmi) = &self.ipmi {
             page.line("  ", "ipmi", "bmc.ipmi", &Part::of(ipmi));
@@ -362,6 +368,7 @@ pub(crate) fn reread(name: MachineId, tree: &Node, whole: bool) -> Draft {
             user: told(tree, &bmc("user")),
             password: told(tree, &bmc("password")),
             certificate: told(tree, &bmc("certificate")).value.map(Part::of),
+            agent: told(tree, &bmc("agent")).value,
             ipmi: told(tree, &bmc("ipmi")).value,
             access: told(tree, &bmc("access")).value.unwrap_or_default(),
         },

@@ -46,6 +46,7 @@ fn root(kind: Kind, generator: &mut SchemaGenerator) -> Value {
         Kind::Tier => generator.root_schema_for::<estate::Tier>(),
         Kind::Group => generator.root_schema_for::<estate::Group>(),
         Kind::Pool => generator.root_schema_for::<estate::Pool>(),
+        Kind::BmcAgent => generator.root_schema_for::<estate::BmcAgent>(),
         Kind::Switch => generator.root_schema_for::<estate::Switch>(),
         Kind::Storage => generator.root_schema_for::<estate::Storage>(),
         Kind::Boot => generator.root_schema_for::<estate::BootService>(),

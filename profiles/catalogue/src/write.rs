@@ -38,7 +38,7 @@ pub fn estate_to_yaml(estate: &Estate) -> Result<BTreeMap<String, String>, Fault
         )+};
     }
     each! {
-        Site in sites, Tier in tiers, Group in groups, Pool in pools, Switch in switches, Storage in storages,
+        Site in sites, Tier in tiers, Group in groups, Pool in pools, BmcAgent in bmc_agents, Switch in switches, Storage in storages,
         Boot in boot_services, Pdu in pdus, Image in images, Machine in machines, Server in servers,
     }
     Ok(files)

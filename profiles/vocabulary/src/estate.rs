@@ -29,6 +29,9 @@ pub struct Estate {
     pub groups: BTreeMap<GroupId, Group>,
     /// Pools.
     pub pools: BTreeMap<PoolId, Pool>,
+    /// Agents that own BMCs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bmc_agents: BTreeMap<AgentId, BmcAgent>,
     /// Switches.
     pub switches: BTreeMap<SwitchId, Switch>,
     /// Storage targets.
@@ -199,8 +202,11 @@ pub struct Bmc {
     pub address: SocketAddr,
     /// The account.
     pub user: String,
-    /// `file:PATH`, `env:NAME` or `credential:NAME`.
+    /// `file:PATH`, `env:NAME` or `credential:NAME`, where its agent runs.
     pub password: SecretReference,
+    /// The agent that owns it. `None`: it is driven from inside `serve`, which is for a single controller only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
     /// SHA-256 of the pinned certificate in hex, or `enrol` to pin what is found at `machine enroll`.
     #[serde(default = "pin_at_enrolment")]
     pub certificate: String,
@@ -544,6 +550,11 @@ impl Estate {
     pub fn tier_of(&self, server: &ServerId) -> Option<(&TierId, &Tier)> {
         let group = self.groups.get(&self.servers.get(server)?.group)?;
         self.tiers.get_key_value(&group.tier)
+    }
+
+    /// The agent outside `serve` that owns a machine's BMC; `None` where it is driven from inside, and of a machine that is not there.
+    pub fn bmc_agent_of(&self, machine: &MachineId) -> Option<&AgentId> {
+        self.machines.get(machine)?.bmc.agent.as_ref()
     }
 
     /// Boot services that serve any of a machine's possible provisioning VLANs: all of the machine's site.

@@ -225,6 +225,15 @@ token! {
     Lineage,
     /// An agent process's life: random, made anew at each start.
     AgentBootId,
+    /// A controller process's life: random, made anew at each start, and recorded before any agent hears of it.
+    ControllerLife,
+}
+
+/// Nobody: what an older program says, which names no process.
+impl Default for ControllerLife {
+    fn default() -> ControllerLife {
+        ControllerLife(String::new())
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod check;
 pub mod estate;
 pub mod fault;
+pub mod findings;
 pub mod ids;
 pub mod lack;
 pub mod light;
@@ -16,6 +17,7 @@ pub mod quantity;
 pub mod request;
 pub mod secret;
 pub mod storage;
+pub mod survey;
 pub mod time;
 
 pub use fault::Fault;

@@ -2,13 +2,16 @@
 
 use crate::boot::{BootContact, Permit, PermitReading};
 use crate::check::{Check, CheckOutcome};
+use crate::findings::Findings;
 use crate::light::{Light, LightReading};
 use crate::network::{PortReading, PortSetting};
 use crate::outlet::OutletReading;
 use crate::power::{BootTarget, MachineReading};
 use crate::storage::{InitiatorName, VolumeReading};
+use crate::survey::{Scope, Survey};
 use crate::{
-    AgentBootId, Epoch, EstateUuid, Lineage, MachineId, OpId, OutletId, PlanId, PortId, Secret, ServerId, VlanId, VolumeId,
+    AgentBootId, ControllerLife, Epoch, EstateUuid, Fault, Lineage, MachineId, OpId, OutletId, PlanId, PortId, Secret, ServerId,
+    VlanId, VolumeId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +62,9 @@ pub struct Token {
     pub estate: EstateUuid,
     /// The store's lineage.
     pub lineage: Lineage,
+    /// The process that sends it.
+    #[serde(default)]
+    pub controller: ControllerLife,
     /// The plan.
     pub plan: PlanId,
     /// The step within the plan, for people.
@@ -89,9 +95,20 @@ pub enum Action {
     // -- observe --
     /// The agent's boot id, tick and what its gate keeps.
     Hello,
+    /// A process of a controller says who it is, and is told what `Hello` is told. From then on the gate obeys it alone, if it obeyed nobody
+    /// yet or one of those that this store knows to have come `before`. Otherwise another process, on a copy of the store or on a newer one,
+    /// has taken the place: then nothing is changed, and the answer says whom the gate obeys.
+    Introduce { estate: EstateUuid, lineage: Lineage, controller: ControllerLife, before: Vec<ControllerLife> },
     /// A controller has compared what this life of the agent said with what it had confirmed. Until one did, the agent puts nothing back
     /// by itself; `current: false` says that its memory is an older copy, or lost: then it goes on waiting. Changes nothing durable.
-    Vouch { boot: AgentBootId, estate: EstateUuid, lineage: Lineage, current: bool },
+    Vouch {
+        boot: AgentBootId,
+        estate: EstateUuid,
+        lineage: Lineage,
+        #[serde(default)]
+        controller: ControllerLife,
+        current: bool,
+    },
     /// One machine through its BMC, fresh.
     ReadMachine { machine: MachineId },
     /// A routine look at one machine: who answers may have been asked up to a minute ago. Not for plans.
@@ -109,6 +126,10 @@ pub enum Action {
     ReadOutlet { outlet: OutletId },
     /// How many power supplies the machine's BMC counts.
     CountSupplies { machine: MachineId },
+    /// What was found out of the machine's BMC so far; asks it nothing.
+    ReadFindings { machine: MachineId },
+    /// What the machine's BMC tells beyond its readings: many questions to it. For people, never for plans.
+    Survey { machine: MachineId, scope: Scope },
     /// Boot contacts after a sequence number; waits up to some seconds if there is none.
     ReadContacts { after: u64 },
     /// Runs a health check from this vantage point.
@@ -159,6 +180,7 @@ impl Action {
         matches!(
             self,
             Action::Hello
+                | Action::Introduce { .. }
                 | Action::Vouch { .. }
                 | Action::ReadMachine { .. }
                 | Action::WatchMachine { .. }
@@ -168,9 +190,25 @@ impl Action {
                 | Action::ReadPermit { .. }
                 | Action::ReadOutlet { .. }
                 | Action::CountSupplies { .. }
+                | Action::ReadFindings { .. }
+                | Action::Survey { .. }
                 | Action::ReadContacts { .. }
                 | Action::RunCheck { .. }
                 | Action::Identify { .. }
+        )
+    }
+
+    /// True for a look that the detection takes again and again, and for what only people ask: no plan waits for its answer, and it must
+    /// never keep one waiting.
+    pub fn is_routine(&self) -> bool {
+        matches!(
+            self,
+            Action::WatchMachine { .. }
+                | Action::AwaitChange { .. }
+                | Action::ReadFindings { .. }
+                | Action::Survey { .. }
+                | Action::ReadContacts { .. }
+                | Action::RunCheck { .. }
         )
     }
 
@@ -197,15 +235,18 @@ impl Action {
         }
     }
 
-    /// The resources that the action touches; empty for `Hello`, `Vouch`, contacts and checks.
+    /// The resources that the action touches; empty for `Hello`, `Introduce`, `Vouch`, contacts and checks.
     pub fn resources(&self) -> Vec<Resource> {
         match self {
-            Action::Hello | Action::Vouch { .. } | Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
+            Action::Hello | Action::Introduce { .. } | Action::Vouch { .. } => Vec::new(),
+            Action::ReadContacts { .. } | Action::RunCheck { .. } => Vec::new(),
             Action::ReadMachine { machine }
             | Action::WatchMachine { machine }
             | Action::AwaitChange { machine }
             | Action::Identify { machine, .. }
             | Action::CountSupplies { machine }
+            | Action::ReadFindings { machine }
+            | Action::Survey { machine, .. }
             | Action::PowerOff { machine }
             | Action::SetBootTarget { machine, .. }
             | Action::PowerOn { machine }
@@ -258,6 +299,9 @@ pub struct AgentHello {
     pub estate: Option<EstateUuid>,
     /// The store's lineage it knows.
     pub lineage: Option<Lineage>,
+    /// The process of a controller that it obeys; `None` before the first has introduced itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obeys: Option<ControllerLife>,
     /// False if its memory is empty, older or copied: then it may only observe and revoke, and nothing it says counts in a proof.
     pub trusted: bool,
     /// What its gate keeps.
@@ -268,7 +312,7 @@ pub struct AgentHello {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Answer {
-    /// To `Hello`.
+    /// To `Hello` and `Introduce`.
     Hello(AgentHello),
     /// To `ReadMachine`, `WatchMachine` and after every power, boot target and restore policy action: what was read back.
     Machine(MachineReading),
@@ -284,6 +328,10 @@ pub enum Answer {
     Outlet(OutletReading),
     /// To `CountSupplies`; `None` where the BMC does not tell.
     Supplies { count: Option<u32> },
+    /// To `ReadFindings`; `None` while the BMC was not read.
+    Findings { findings: Option<Findings> },
+    /// To `Survey`; what went wrong changed nothing.
+    Survey { told: Result<Survey, Fault> },
     /// To `ReadContacts`.
     Contacts { contacts: Vec<BootContact> },
     /// To `RunCheck`.

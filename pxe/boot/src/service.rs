@@ -177,6 +177,7 @@ mod tests {
             let token = Token {
                 estate: estate.clone(),
                 lineage: Lineage(lineage.into()),
+                controller: vocabulary::ControllerLife::default(),
                 plan: PlanId(epoch),
                 step: "test".into(),
                 epoch,

@@ -46,6 +46,7 @@ async fn the_recorded_bmc_of_this_repository_reads_as_it_says() {
         address,
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
+        agent: None,
         certificate: "enrol".into(),
         access: BmcAccess::Command,
         ipmi: None,

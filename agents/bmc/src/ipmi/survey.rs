@@ -17,13 +17,13 @@ impl Ipmi {
         let seen = self.see().await?;
         let on = seen.session;
         let mut survey = Survey { at: Some(seen.read_at), ..Survey::default() };
-        survey.add("inventory", self.inventory_facts(on).await)?;
-        survey.add("sensors", self.sensor_facts(on).await)?;
-        survey.add("power drawn", self.power_facts(on).await)?;
-        survey.add("watchdog", self.watchdog_facts(on).await)?;
+        add(&mut survey, "inventory", self.inventory_facts(on).await)?;
+        add(&mut survey, "sensors", self.sensor_facts(on).await)?;
+        add(&mut survey, "power drawn", self.power_facts(on).await)?;
+        add(&mut survey, "watchdog", self.watchdog_facts(on).await)?;
         if scope == Scope::FactsAndLog {
             let mut log = Vec::new();
-            survey.add("event log", self.log_facts(on, &mut log).await)?;
+            add(&mut survey, "event log", self.log_facts(on, &mut log).await)?;
             survey.log = log;
         }
         Ok(survey)
@@ -49,7 +49,7 @@ impl Ipmi {
             at: entry.at.map(|seconds| WallTime(u64::from(seconds) * 1000)),
             kind: entry.kind.clone(),
             what: entry.what.clone(),
-            severity: entry.severity.word(),
+            severity: entry.severity.word().to_owned(),
         }));
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = known;
         let lost = "cleared or wrapped since it was last read: entries may be missing";
@@ -71,14 +71,12 @@ fn is_only_this(trouble: &Trouble) -> bool {
     matches!(trouble, Trouble::Answer(_) | Trouble::Rights(_) | Trouble::Fault(Fault::Nonsense(_)))
 }
 
-impl Survey {
-    /// Takes what a part tells; a part that fails by itself is told as such.
-    fn add(&mut self, part: &'static str, told: Result<Vec<Fact>, Trouble>) -> Result<(), Trouble> {
-        match told {
-            Ok(facts) => self.facts.extend(facts),
-            Err(trouble) if is_only_this(&trouble) => self.facts.push(Fact::new(part, format!("not told: {trouble}"))),
-            Err(trouble) => return Err(trouble),
-        }
-        Ok(())
+/// Takes what a part tells into the survey; a part that fails by itself is told as such.
+fn add(survey: &mut Survey, part: &'static str, told: Result<Vec<Fact>, Trouble>) -> Result<(), Trouble> {
+    match told {
+        Ok(facts) => survey.facts.extend(facts),
+        Err(trouble) if is_only_this(&trouble) => survey.facts.push(Fact::new(part, format!("not told: {trouble}"))),
+        Err(trouble) => return Err(trouble),
     }
+    Ok(())
 }

@@ -133,7 +133,7 @@ fn logged(page: &Value) -> bool {
     for told in entries.iter().map(log::entry) {
         assert!(whole(&told.id, limits::TEXT_MAX) && whole(&told.kind, limits::TEXT_MAX + 16));
         assert!(!told.what.is_empty() && whole(&told.what, limits::EXPLANATION_MAX + 16));
-        assert!(["OK", "Warning", "Critical", "unknown"].contains(&told.severity));
+        assert!(["OK", "Warning", "Critical", "unknown"].contains(&told.severity.as_str()));
     }
     let next = view::next_page(page);
     assert!(next.as_ref().is_none_or(|next| view::path(next.split('?').next().unwrap_or_default()).is_some()), "{next:?}");

@@ -165,7 +165,7 @@ pub fn entry(told: &Value) -> LogEntry {
         at: seconds(told).and_then(|seconds| u64::try_from(seconds).ok()).map(|seconds| WallTime(seconds.saturating_mul(1000))),
         kind: sensor.map_or_else(|| kind.clone(), |sensor| format!("{kind}, sensor {sensor:#04x}")),
         what: if ended { format!("ended: {what}") } else { what },
-        severity,
+        severity: severity.to_owned(),
     }
 }
 

@@ -230,6 +230,7 @@ pub fn door(address: SocketAddr) -> Door {
         address,
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
+        agent: None,
         certificate: "enrol".into(),
         access: vocabulary::estate::BmcAccess::Command,
         ipmi: Some(IpmiAccess::default()),

@@ -21,6 +21,7 @@ pub fn door(address: SocketAddr, pin: Option<String>) -> Door {
         address,
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
+        agent: None,
         certificate: "enrol".into(),
         access: vocabulary::estate::BmcAccess::Command,
         ipmi: None,

@@ -58,6 +58,7 @@ impl Suite<'_> {
         Token {
             estate: self.estate.clone(),
             lineage: self.lineage.clone(),
+            controller: vocabulary::ControllerLife::default(),
             plan: PlanId(epoch),
             step: "conformance".to_owned(),
             epoch,

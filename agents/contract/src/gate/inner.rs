@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use vocabulary::request::{Action, AgentError, Answer, Holder, Resource, Token};
-use vocabulary::{AgentBootId, Epoch, OpId, Secret};
+use vocabulary::{AgentBootId, ControllerLife, Epoch, EstateUuid, Lineage, OpId, Secret};
 
 /// How a command ended; `None` while it runs.
 pub(crate) type Ended = watch::Receiver<Option<Result<Answer, AgentError>>>;
@@ -325,6 +325,19 @@ impl<D: Device> Inner<D> {
         }
     }
 
+    /// A process of a controller takes the place of one that its store knows to have come before it; of nobody else.
+    pub fn introduce(&self, (estate, lineage): (&EstateUuid, &Lineage), controller: &ControllerLife, before: &[ControllerLife]) {
+        let mut live = self.live();
+        let memory = &mut live.memory;
+        let ours = *estate == memory.estate && *lineage == memory.lineage && !controller.0.is_empty();
+        let follows = memory.controller.as_ref().is_none_or(|obeyed| obeyed != controller && before.contains(obeyed));
+        if ours && follows {
+            tracing::info!(%controller, "obeys this process of the controller from here on");
+            memory.controller = Some(controller.clone());
+            memory.serial += 1;
+        }
+    }
+
     /// Takes the estate's ledger into memory. Never lowers an epoch, never drops a bar.
     pub fn readopt(&self, seed: Readopt) -> Result<u64, AgentError> {
         let mut live = self.live();
@@ -359,6 +372,7 @@ impl<D: Device> Inner<D> {
         seed.ports.into_iter().for_each(|port| memory.adopt_port(port));
         memory.floor = seed.floor;
         memory.lineage = seed.lineage;
+        memory.controller = seed.controller;
         memory.trusted = true;
         memory.serial += 1;
         Ok(memory.serial)

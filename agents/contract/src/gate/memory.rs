@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use vocabulary::request::{Action, AgentError, Answer, GateEntry, Holder, Resource};
-use vocabulary::{AgentId, Epoch, EstateUuid, Lineage, OpId, PlanId};
+use vocabulary::{AgentId, ControllerLife, Epoch, EstateUuid, Lineage, OpId, PlanId};
 
 /// Version of the file's form.
 pub const FORMAT_VERSION: u32 = 1;
@@ -21,6 +21,9 @@ pub(crate) struct Memory {
     pub estate: EstateUuid,
     /// The store's lineage it obeys.
     pub lineage: Lineage,
+    /// The process on that store that it obeys. `None`: nobody has introduced himself yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<ControllerLife>,
     /// False: observe and revoke only.
     pub trusted: bool,
     /// True between the first file and the mark that the enrolment was used: nothing was served yet.
@@ -119,6 +122,7 @@ impl Memory {
             agent,
             estate,
             lineage,
+            controller: None,
             trusted: false,
             seeding: false,
             home: None,

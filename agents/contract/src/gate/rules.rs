@@ -6,7 +6,7 @@
 use super::memory::{Kept, Memory, OpRecord};
 use crate::limits;
 use vocabulary::request::{Action, AgentError, Answer, Holder, Resource, Token};
-use vocabulary::{AgentBootId, Epoch, EstateUuid, Lineage};
+use vocabulary::{AgentBootId, ControllerLife, Epoch, EstateUuid, Lineage};
 
 /// A refusal in words for people; callers branch on the kind only.
 pub(crate) fn refused(reason: impl Into<String>) -> AgentError {
@@ -43,6 +43,7 @@ pub(crate) fn addressed(memory: &Memory, boot: &AgentBootId, tick: u64, token: &
     if token.agent_boot != *boot {
         return Err(refused("another life of the agent: it restarted since this command was made; say Hello and make it anew"));
     }
+    obeyed(memory, &token.controller)?;
     if tick > token.expires_tick {
         return Err(refused(format!("expired: valid until tick {}, it is {tick}", token.expires_tick)));
     }
@@ -55,20 +56,31 @@ pub(crate) fn addressed(memory: &Memory, boot: &AgentBootId, tick: u64, token: &
     Ok(())
 }
 
+/// Is this the process that is obeyed? In this life of the agent it has introduced itself. Whoever obeys nobody in particular has not heard of
+/// processes with names yet.
+fn obeyed(memory: &Memory, controller: &ControllerLife) -> Result<(), AgentError> {
+    match &memory.controller {
+        Some(obeyed) if obeyed != controller => {
+            Err(foreign("another controller: a process on another copy of this store has taken its place here"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Does this word on the memory come from a controller of this estate and store, about this life?
 pub(crate) fn vouched(
     memory: &Memory,
     boot: &AgentBootId,
-    said: (&AgentBootId, &EstateUuid, &Lineage),
+    said: (&AgentBootId, &EstateUuid, &Lineage, &ControllerLife),
 ) -> Result<(), AgentError> {
-    let (of, estate, lineage) = said;
+    let (of, estate, lineage, controller) = said;
     if *estate != memory.estate || *lineage != memory.lineage {
         return Err(foreign("foreign: another estate's or another store's controller says nothing of this memory"));
     }
     if of != boot {
         return Err(refused("another life of the agent: it restarted since it was heard; say Hello anew"));
     }
-    Ok(())
+    obeyed(memory, controller)
 }
 
 /// Is the plan's epoch the highest ever seen on this resource, and this plan's own?

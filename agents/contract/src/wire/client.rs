@@ -1,4 +1,5 @@
-//! The controller's side of the wire: one kept connection to one agent. A request goes out at most once; a lost or unclear reply is
+//! The controller's side of the wire: two kept connections to one agent, so that looks at equipment that answers nobody never stand in
+//! the way of a plan. A request goes out at most once; a lost or unclear reply is
 //! `Unreachable`, and only a request that provably never left is tried on a second connection.
 
 use super::credentials::{Renewal, Renewed};
@@ -35,14 +36,23 @@ pub struct WireClient {
     agent: AgentId,
     name: ServerName<'static>,
     connector: TlsConnector,
-    connection: Mutex<Connection>,
-    /// Attempts to connect that have ended.
-    attempts: AtomicU64,
+    /// For plans and people.
+    plans: Lane,
+    /// For what the detection asks again and again.
+    routine: Lane,
     /// When the certificate ends that the agent showed last, in milliseconds since 1970; zero before the first.
     until_ms: AtomicU64,
 }
 
-/// The kept connection. Each has its own number, so that a request which failed on an old one does not drop its successor.
+/// One kept connection, made when it is needed.
+#[derive(Default)]
+struct Lane {
+    connection: Mutex<Connection>,
+    /// Attempts to connect that have ended.
+    attempts: AtomicU64,
+}
+
+/// A kept connection. Each has its own number, so that a request which failed on an old one does not drop its successor.
 #[derive(Default)]
 struct Connection {
     number: u64,
@@ -66,8 +76,8 @@ impl WireClient {
             agent: agent.clone(),
             name,
             connector,
-            connection: Mutex::default(),
-            attempts: AtomicU64::new(0),
+            plans: Lane::default(),
+            routine: Lane::default(),
             until_ms: AtomicU64::new(0),
         })
     }
@@ -77,7 +87,7 @@ impl WireClient {
         &self.agent
     }
 
-    async fn exchange<Q, A>(&self, path: &str, request: &Q, most: usize, deadline: Duration) -> Result<A, AgentError>
+    async fn exchange<Q, A>(&self, lane: &Lane, path: &str, request: &Q, most: usize, deadline: Duration) -> Result<A, AgentError>
     where
         Q: Serialize + Sync,
         A: DeserializeOwned,
@@ -89,26 +99,32 @@ impl WireClient {
             return Err(AgentError::Refused { reason: format!("the request has {has} bytes, an agent takes {most}; split it") });
         }
         let mut used = None;
-        match timeout(deadline, self.exchange_bytes(path, Bytes::from(body), &mut used)).await {
+        match timeout(deadline, self.exchange_bytes(lane, path, Bytes::from(body), &mut used)).await {
             Ok(Ok((status, bytes))) => self.understand(status, &bytes),
             Ok(Err(reason)) => {
-                self.abandon(used).await;
+                lane.abandon(used).await;
                 Err(unreachable(format!("agent {} at {}: {reason}", self.agent, self.address)))
             }
             Err(_) => {
-                self.abandon(used).await;
+                lane.abandon(used).await;
                 let waited = deadline.as_secs_f32();
                 Err(unreachable(format!("agent {} at {} did not answer within {waited} s", self.agent, self.address)))
             }
         }
     }
 
-    async fn exchange_bytes(&self, path: &str, body: Bytes, used: &mut Option<u64>) -> Result<(StatusCode, Bytes), String> {
-        let mut response = self.send(path, &body, used).await;
+    async fn exchange_bytes(
+        &self,
+        lane: &Lane,
+        path: &str,
+        body: Bytes,
+        used: &mut Option<u64>,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let mut response = self.send(lane, path, &body, used).await;
         if matches!(response, Err(Unsent::Stale(_))) {
             // Provably never sent (the kept connection had just ended): once more, on a new one.
-            self.abandon(*used).await;
-            response = self.send(path, &body, used).await;
+            lane.abandon(*used).await;
+            response = self.send(lane, path, &body, used).await;
         }
         let response = response.map_err(|unsent| match unsent {
             Unsent::Stale(reason) | Unsent::Failed(reason) => reason,
@@ -121,8 +137,8 @@ impl WireClient {
         Ok((status, bytes.to_bytes()))
     }
 
-    async fn send(&self, path: &str, body: &Bytes, used: &mut Option<u64>) -> Result<Response<Incoming>, Unsent> {
-        let (number, mut sender) = self.sender().await.map_err(Unsent::Failed)?;
+    async fn send(&self, lane: &Lane, path: &str, body: &Bytes, used: &mut Option<u64>) -> Result<Response<Incoming>, Unsent> {
+        let (number, mut sender) = self.sender(lane).await.map_err(Unsent::Failed)?;
         *used = Some(number);
         sender.ready().await.map_err(|error| Unsent::Stale(error.to_string()))?;
         let request = Request::post(format!("https://{}{path}", agent_name(&self.agent)))
@@ -137,13 +153,13 @@ impl WireClient {
     }
 
     /// The kept connection, or a new one. Whoever needs it meanwhile waits for the same attempt and shares its failure.
-    async fn sender(&self) -> Result<(u64, Sender), String> {
-        let ended = self.attempts.load(Ordering::SeqCst);
-        let mut kept = self.connection.lock().await;
+    async fn sender(&self, lane: &Lane) -> Result<(u64, Sender), String> {
+        let ended = lane.attempts.load(Ordering::SeqCst);
+        let mut kept = lane.connection.lock().await;
         if let Some(sender) = kept.sender.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok((kept.number, sender.clone()));
         }
-        if self.attempts.load(Ordering::SeqCst) != ended && !kept.failure.is_empty() {
+        if lane.attempts.load(Ordering::SeqCst) != ended && !kept.failure.is_empty() {
             return Err(kept.failure.clone());
         }
         let dialled = timeout(limits::CONNECT, self.dial()).await;
@@ -151,7 +167,7 @@ impl WireClient {
         kept.number = kept.number.wrapping_add(1);
         kept.failure = dialled.as_ref().err().cloned().unwrap_or_default();
         kept.sender = dialled.as_ref().ok().cloned();
-        self.attempts.fetch_add(1, Ordering::SeqCst);
+        lane.attempts.fetch_add(1, Ordering::SeqCst);
         dialled.map(|sender| (kept.number, sender))
     }
 
@@ -194,15 +210,7 @@ impl WireClient {
     }
 
     async fn renewal(&self, asked: &Renewal) -> Result<Renewed, AgentError> {
-        self.exchange(CERTIFICATE_PATH, asked, limits::REQUEST_BYTES_MAX, limits::RENEWAL).await
-    }
-
-    /// Drops a connection that failed, unless somebody has replaced it already. Its other requests run to their end.
-    async fn abandon(&self, used: Option<u64>) {
-        let mut kept = self.connection.lock().await;
-        if used == Some(kept.number) {
-            kept.sender = None;
-        }
+        self.exchange(&self.plans, CERTIFICATE_PATH, asked, limits::REQUEST_BYTES_MAX, limits::RENEWAL).await
     }
 
     fn understand<A: DeserializeOwned>(&self, status: StatusCode, bytes: &[u8]) -> Result<A, AgentError> {
@@ -219,6 +227,16 @@ impl WireClient {
     }
 }
 
+impl Lane {
+    /// Drops a connection that failed, unless somebody has replaced it already. Its other requests run to their end.
+    async fn abandon(&self, used: Option<u64>) {
+        let mut kept = self.connection.lock().await;
+        if used == Some(kept.number) {
+            kept.sender = None;
+        }
+    }
+}
+
 /// Why a request has no response.
 enum Unsent {
     /// The kept connection had ended, and the request never left this process.
@@ -231,11 +249,12 @@ enum Unsent {
 impl Client for WireClient {
     async fn call(&self, request: vocabulary::request::Request) -> Result<Answer, AgentError> {
         let deadline = limits::deadline(&request.action);
-        self.exchange(REQUEST_PATH, &request, limits::REQUEST_BYTES_MAX, deadline).await
+        let lane = if request.action.is_routine() { &self.routine } else { &self.plans };
+        self.exchange(lane, REQUEST_PATH, &request, limits::REQUEST_BYTES_MAX, deadline).await
     }
 
     async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
-        self.exchange(READOPT_PATH, &seed, limits::ANSWER_BYTES_MAX, limits::READOPT).await
+        self.exchange(&self.plans, READOPT_PATH, &seed, limits::ANSWER_BYTES_MAX, limits::READOPT).await
     }
 
     fn certificate_until(&self) -> Option<WallTime> {
@@ -254,7 +273,9 @@ impl Client for WireClient {
         match self.renewal(&Renewal::Take { certificate_pem }).await? {
             // the next request is sent over a connection that shows the new one
             Renewed::Taken => {
-                self.connection.lock().await.sender = None;
+                for lane in [&self.plans, &self.routine] {
+                    lane.connection.lock().await.sender = None;
+                }
                 Ok(())
             }
             Renewed::Proposed { .. } => Err(unreachable("the agent answered something else")),

@@ -67,7 +67,10 @@ impl Stage {
         let clock = Clock::with(move || WallTime(*days.lock().unwrap() * DAY_MS));
         let ear = Ear { queue: mpsc::channel(1).0, clock };
         let vantage = Arc::new(check::Checker::default());
-        let agents = Agents::new(estate, lineage, ways, fleet, vantage, ear).renewed_by(authority);
+        let introduction = Arc::new(std::sync::OnceLock::from((vocabulary::ControllerLife("this one".into()), Vec::new())));
+        let agents =
+            Agents::new((estate, lineage), &vocabulary::estate::Estate::default(), ways, fleet, vantage, ear, introduction)
+                .renewed_by(authority);
         Stage { agents, agent, today, _folder: folder }
     }
 

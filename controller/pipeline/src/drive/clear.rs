@@ -61,18 +61,31 @@ fn send(state: &mut State, work: &mut Work, out: &mut Out) {
     for key in work.due(out.now) {
         let of_machine = Resource::Machine(machine.clone());
         let (agent, resource, stage, action) = match &key {
-            Key::Identity | Key::WaitOff | Key::Dark | Key::Back => {
-                (Agent::Bmc, of_machine, Stage::Verify, Action::ReadMachine { machine: machine.clone() })
+            Key::Identity | Key::WaitOff | Key::Dark | Key::Back => (
+                Agent::of_bmc(&state.estate, &machine),
+                of_machine,
+                Stage::Verify,
+                Action::ReadMachine { machine: machine.clone() },
+            ),
+            Key::RestorePolicy => (
+                Agent::of_bmc(&state.estate, &machine),
+                of_machine,
+                Stage::Verify,
+                Action::SetRestorePolicyOff { machine: machine.clone() },
+            ),
+            Key::ShutDown => {
+                (Agent::of_bmc(&state.estate, &machine), of_machine, Stage::Boot, Action::ShutDown { machine: machine.clone() })
             }
-            Key::RestorePolicy => {
-                (Agent::Bmc, of_machine, Stage::Verify, Action::SetRestorePolicyOff { machine: machine.clone() })
-            }
-            Key::ShutDown => (Agent::Bmc, of_machine, Stage::Boot, Action::ShutDown { machine: machine.clone() }),
             Key::Park(port) => {
                 let action = Action::ParkPort { port: port.clone(), parking };
                 (Agent::Switch(port.switch.clone()), Resource::Port(port.clone()), Stage::Return, action)
             }
-            Key::Supplies => (Agent::Bmc, of_machine, Stage::Verify, Action::CountSupplies { machine: machine.clone() }),
+            Key::Supplies => (
+                Agent::of_bmc(&state.estate, &machine),
+                of_machine,
+                Stage::Verify,
+                Action::CountSupplies { machine: machine.clone() },
+            ),
             Key::Load(outlet) => at_outlet(outlet, Action::ReadOutlet { outlet: outlet.clone() }),
             Key::Feed(outlet) => at_outlet(outlet, Action::FeedOutlet { outlet: outlet.clone() }),
             Key::Cut(_, outlet) => {
@@ -116,7 +129,7 @@ fn barred_at(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
             barred.entry(Agent::Outlets(outlet.pdu.clone())).or_default().push(Resource::Outlet(outlet));
         }
     }
-    barred.entry(Agent::Bmc).or_default().push(Resource::Machine(machine.clone()));
+    barred.entry(Agent::of_bmc(&state.estate, machine)).or_default().push(Resource::Machine(machine.clone()));
     for port in ports(state, machine) {
         barred.entry(Agent::Switch(port.switch.clone())).or_default().push(Resource::Port(port));
     }

@@ -54,7 +54,7 @@ fn scope(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
     let mut scope: BTreeMap<Agent, Vec<Resource>> = BTreeMap::new();
     if work.phase == Phase::Orders {
         // a later plan may have raised the rest of the old scope
-        let open = work.tasks.iter().filter(|(_, task)| !task.is_confirmed()).filter_map(|(key, _)| subject(key));
+        let open = work.tasks.iter().filter(|(_, task)| !task.is_confirmed()).filter_map(|(key, _)| subject(&state.estate, key));
         let given_back = outlets::to_give_back(state, work).into_iter();
         let given_back = given_back.flat_map(|(agent, all)| all.into_iter().map(move |outlet| (agent.clone(), outlet)));
         for (agent, resource) in open.chain(given_back).filter(|(_, resource)| !work.advanced.contains(resource)) {
@@ -64,7 +64,7 @@ fn scope(state: &State, work: &Work) -> BTreeMap<Agent, Vec<Resource>> {
     }
     let machines: BTreeSet<MachineId> = work.plan.body().fence.iter().chain([work.plan.target()]).cloned().collect();
     for machine in &machines {
-        scope.entry(Agent::Bmc).or_default().push(Resource::Machine(machine.clone()));
+        scope.entry(Agent::of_bmc(&state.estate, machine)).or_default().push(Resource::Machine(machine.clone()));
         for port in state.estate.machines.get(machine).map(|m| m.ports()).unwrap_or_default() {
             scope.entry(Agent::Switch(port.switch.clone())).or_default().push(Resource::Port(port));
         }
@@ -211,13 +211,13 @@ fn fencing_action(state: &State, work: &Work, key: &Key) -> Option<(Agent, Resou
         Key::Power(machine) => {
             let asked_off = work.tasks.get(key).is_some_and(|task| task.acted_at.is_some());
             let machine = machine.clone();
-            let resource = Resource::Machine(machine.clone());
+            let (bmc, resource) = (Agent::of_bmc(&state.estate, &machine), Resource::Machine(machine.clone()));
             let action = if asked_off { Action::ReadMachine { machine } } else { Action::PowerOff { machine } };
-            (Agent::Bmc, resource, action)
+            (bmc, resource, action)
         }
         Key::TargetPower => {
             let machine = work.plan.target().clone();
-            (Agent::Bmc, Resource::Machine(machine.clone()), Action::ReadMachine { machine })
+            (Agent::of_bmc(&state.estate, &machine), Resource::Machine(machine.clone()), Action::ReadMachine { machine })
         }
         Key::Port(_, port) => {
             let quarantine = state.estate.settings.vlans.quarantine;

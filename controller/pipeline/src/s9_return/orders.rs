@@ -36,7 +36,7 @@ pub fn tend(state: &mut State, work: &mut Work, out: &mut Out) {
     });
     let keys: Vec<Key> = work.tasks.keys().cloned().collect();
     for key in keys {
-        let Some((agent, resource)) = s3_fence::subject(&key) else { continue };
+        let Some((agent, resource)) = s3_fence::subject(&state.estate, &key) else { continue };
         let raised = state.ledger.confirmed.get(&(agent.to_string(), resource)).copied().unwrap_or_default();
         if raised > plan.0 {
             pass_on(state, work, out, &key, PlanId(raised));
@@ -46,7 +46,7 @@ pub fn tend(state: &mut State, work: &mut Work, out: &mut Out) {
 
 /// The gate knows a later plan of ours on something of this agent that the task is about: its orders pass to that plan.
 pub fn overtaken(state: &mut State, work: &mut Work, out: &mut Out, agent: &Agent, key: &Key, heir: PlanId) {
-    let of_agent = |other: &Key| s3_fence::subject(other).is_some_and(|(of, _)| of == *agent);
+    let of_agent = |other: &Key| s3_fence::subject(&state.estate, other).is_some_and(|(of, _)| of == *agent);
     let all = matches!(key, Key::Advance(_));
     let keys: Vec<Key> = work.tasks.keys().filter(|other| *other == key || all && of_agent(other)).cloned().collect();
     for key in keys {
@@ -90,7 +90,7 @@ fn work_of(state: &mut State, plan: PlanId, now: Instant) -> Option<&mut Work> {
 /// A machine in quarantine is to be forced off, under the plan whose epoch the gate takes.
 pub fn force_off(state: &mut State, out: &mut Out, machine: &MachineId, fenced_by: PlanId) {
     let key = Key::Power(machine.clone());
-    let Some((agent, resource)) = s3_fence::subject(&key) else { return };
+    let Some((agent, resource)) = s3_fence::subject(&state.estate, &key) else { return };
     let raised = state.ledger.confirmed.get(&(agent.to_string(), resource)).copied().unwrap_or_default();
     let Some(work) = work_of(state, fenced_by.max(PlanId(raised)), out.now) else { return };
     work.want(key.clone(), out.now);

@@ -6,7 +6,7 @@ use super::storage;
 use super::words::{Complaint, Words};
 use super::{Beside, Disturbance, Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
 use crate::limits::{BARRED_AGAIN, MOVED, POST_MAX, SCENARIO_BYTES_MAX, SEEN, SERVES};
-use lab::names::{BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGENT};
+use lab::names::{BMCS, BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGENT};
 use pipeline::record::Found;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         over_ipmi: BTreeSet::new(),
         address_lease: None,
         one_rack: BTreeSet::new(),
+        bmcs_outside: false,
         outlets: Outlets::Unnamed,
         local_disks: BTreeSet::new(),
         service_down: ServiceDown::Hold,
@@ -148,7 +149,7 @@ fn one(line: &str, setup: &mut Setup, heading: bool) -> Result<Option<Step>, Com
             words.word("serve")?;
             if words.take(&["beside"]) { Step::Rival(Beside::Restored) } else { Step::RestoreController }
         }
-        "stop" | "stale" | "second" => Step::Rival(rivals::beside(verb, &mut words)?),
+        "stop" | "stale" | "second" | "copy" => Step::Rival(rivals::beside(verb, &mut words)?),
         "adopt" => Step::Adopt,
         "reboot" => Step::Reboot(words.parsed("a server")?),
         "crash" => Step::Crash(words.parsed("a server")?),
@@ -168,9 +169,9 @@ fn start(words: &mut Words<'_>) -> Result<Step, Complaint> {
 }
 
 /// Agents whose processes a scenario can end: the switch's runs in the switch.
-const AGENTS: [&str; 3] = [STORAGE_AGENT, BOOT_SERVICE, PDU];
+const AGENTS: [&str; 4] = [STORAGE_AGENT, BOOT_SERVICE, PDU, BMCS];
 
-const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, supply, memory, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, stop, stale, second, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
+const STEPS: &str = "there are up, wait, kill, freeze, thaw, press, bmc, supply, memory, feed, start site, target, export, agent, readopt, release, hold, resume, maintenance, mode, approve, confirm, let go, restart, back up, restore, copy, stop, stale, second, adopt, reboot, crash, panic, switch, uplink, sight, push, by hand, expect";
 
 fn press(words: &mut Words<'_>) -> Result<Step, Complaint> {
     words.word("power")?;
@@ -243,7 +244,7 @@ fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
 }
 
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
-    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "outlets" | "disks" | "services" | "set")
+    matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "outlets" | "bmcs" | "disks" | "services" | "set")
         || (verb == "lease" && words.clone().take(&["addresses"]))
         || (verb == "post" && words.clone().take(&["takes"]))
         || (verb == "dumps" && words.clone().take(&["take"]))
@@ -282,6 +283,10 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
                 other => return Err(format!("outlets are named or swapped, not `{other}`")),
             }
         }
+        "bmcs" => {
+            words.word("outside")?;
+            setup.bmcs_outside = true;
+        }
         "disks" => {
             words.word("in")?;
             numbers(words, &mut setup.local_disks)?;
@@ -306,16 +311,18 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
             words.word("addresses")?;
             setup.address_lease = Some(words.time()?);
         }
-        _ => {
-            let path = words.need("a setting of the estate, such as fencing.proof")?;
-            let value = words.need("its value")?;
-            if path.split('.').count() != 2 {
-                return Err(format!("`{path}` is no setting: write a section and a key, such as fencing.proof"));
-            }
-            setup.settings.push((path.to_owned(), value.to_owned()));
-        }
+        _ => setup.settings.push(setting(words)?),
     }
     Ok(())
+}
+
+fn setting(words: &mut Words<'_>) -> Result<(String, String), Complaint> {
+    let path = words.need("a setting of the estate, such as fencing.proof")?;
+    let value = words.need("its value")?;
+    if path.split('.').count() != 2 {
+        return Err(format!("`{path}` is no setting: write a section and a key, such as fencing.proof"));
+    }
+    Ok((path.to_owned(), value.to_owned()))
 }
 
 fn post(words: &mut Words<'_>) -> Result<Duration, Complaint> {

@@ -3,10 +3,11 @@
 use super::words::{Complaint, Words};
 use super::{Beside, Rival};
 
-/// `stop serve`, `stale serve goes on`, `second serve in vain`, `second estate comes`.
+/// `stop serve`, `copy serve beside`, `stale serve goes on`, `second serve in vain`, `second estate comes`.
 pub fn beside(verb: &str, words: &mut Words<'_>) -> Result<Beside, Complaint> {
     let (rest, what): (&[&str], _) = match verb {
         "stop" => (&["serve"], Beside::Stops),
+        "copy" => (&["serve", "beside"], Beside::Copied),
         "stale" => (&["serve", "goes", "on"], Beside::GoesOn),
         "second" if words.take(&["serve"]) => (&["in", "vain"], Beside::SecondInVain),
         _ => (&["estate", "comes"], Beside::Comes),
@@ -31,12 +32,13 @@ mod tests {
 
     #[test]
     fn what_becomes_of_rivals_is_read() {
-        let text = "title T\nup\nstop serve\nrestore serve beside\nrestore serve\nstale serve goes on\nsecond serve in vain\n\
+        let text = "title T\nup\nstop serve\ncopy serve beside\nrestore serve beside\nrestore serve\nstale serve goes on\nsecond serve in vain\n\
                     second estate comes\n\
                     expect stale serve refused within 9s\nexpect second estate refused\n";
         let steps: Vec<Step> = read("x", text).unwrap().steps.into_iter().skip(1).map(|step| step.step).collect();
         let wanted = [
             Step::Rival(Beside::Stops),
+            Step::Rival(Beside::Copied),
             Step::Rival(Beside::Restored),
             Step::RestoreController,
             Step::Rival(Beside::GoesOn),

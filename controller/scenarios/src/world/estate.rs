@@ -22,6 +22,7 @@ pub fn hall(setup: &Setup) -> Done<Hall> {
     let mut hall = Hall::with(bearing, machines.saturating_sub(bearing));
     hall.over_ipmi = (1..=setup.machines).map(|number| setup.over_ipmi.contains(&number)).collect();
     hall.one_rack = setup.one_rack.iter().copied().map(usize::from).collect();
+    hall.bmcs_outside = setup.bmcs_outside;
     hall.outlets = setup.outlets != Outlets::Unnamed;
     hall.swapped = (setup.outlets == Outlets::Swapped).then_some(1);
     hall.local_disks = setup.local_disks.iter().copied().map(usize::from).collect();

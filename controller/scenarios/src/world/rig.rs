@@ -244,6 +244,13 @@ impl Rig {
         self.start_controller(None).await
     }
 
+    /// What lies in the folder of ours, which stands still, is copied as it lies, and the copy is ours from now on.
+    pub async fn copy_beside(&mut self) -> Done {
+        self.stale = self.controller.take();
+        self.site.copy_beside();
+        self.start_controller(None).await
+    }
+
     /// A person has the restored store adopted.
     pub async fn adopt(&self) -> Done {
         let handle = self.handle()?;

@@ -11,7 +11,7 @@ use vocabulary::AgentId;
 use vocabulary::estate::{Estate, Mode};
 
 use crate::limits::COMMAND;
-use crate::rivals::{HELD, HELLO, TAKEN_IN, is_refusal};
+use crate::rivals::{HELD, HELLO, TAKEN_IN, is_refusal, obeys_another};
 use crate::script::{Beside, Rival};
 use crate::trouble::{Done, Trouble};
 use crate::world::rig::{OPERATOR, Rig, not_up};
@@ -24,6 +24,7 @@ pub async fn befall(run: &mut Run, what: Beside) -> Done {
     match what {
         Beside::Stops => rig.stop_controller(),
         Beside::Restored => return rig.restore_beside().await,
+        Beside::Copied => return rig.copy_beside().await,
         Beside::GoesOn => {
             rig.refused_before = refusals(rig)?;
             let stale = rig.stale.as_ref().ok_or_else(|| Trouble::Wrong("no controller stands still".to_owned()))?;
@@ -97,7 +98,11 @@ pub async fn not_obeyed(run: &Run, rival: Rival, within: Duration) -> Done {
     let controller: &Controller = controller.as_ref().ok_or_else(|| Trouble::Wrong("there is no such controller".to_owned()))?;
     until("a refusal in both logs", within, async || {
         let refusals = refusals(&run.rig)?.saturating_sub(run.rig.refused_before);
-        let recorded = controller.store.entries().iter().any(|entry| is_refusal(rival, &api::story::tell(entry).text));
+        let told: Vec<String> = controller.store.entries().iter().map(|entry| api::story::tell(entry).text).collect();
+        if rival == Rival::Stale && told.iter().any(|text| obeys_another(text)) {
+            return Ok(Ok(()));
+        }
+        let recorded = told.iter().any(|text| is_refusal(rival, text));
         Ok(match (recorded, refusals) {
             (true, 1..) => Ok(()),
             (false, _) => Err("it has recorded none".to_owned()),

@@ -191,7 +191,13 @@ impl Service {
             asked: Mutex::new(Vec::new()),
         };
         service.restart().await;
-        let vouch = Action::Vouch { boot: service.hello().await.0, estate: estate(), lineage: lineage(), current: true };
+        let vouch = Action::Vouch {
+            boot: service.hello().await.0,
+            estate: estate(),
+            lineage: lineage(),
+            controller: vocabulary::ControllerLife::default(),
+            current: true,
+        };
         service.agent().call(Request { token: None, action: vouch }).await.unwrap();
         // it takes its permits up
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -260,6 +266,7 @@ impl Service {
         let token = Token {
             estate: estate(),
             lineage: lineage(),
+            controller: vocabulary::ControllerLife::default(),
             plan: PlanId(epoch),
             step: "test".to_owned(),
             epoch,
@@ -288,7 +295,8 @@ impl Service {
             holder: Some(Holder { server, machine, plan }),
             barred: None,
         };
-        let seed = Readopt { estate: estate(), lineage: lineage(), floor: epoch, entries: vec![entry], ports: vec![] };
+        let seed =
+            Readopt { estate: estate(), lineage: lineage(), controller: None, floor: epoch, entries: vec![entry], ports: vec![] };
         self.agent().readopt(seed).await.unwrap();
     }
 

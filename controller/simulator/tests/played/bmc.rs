@@ -94,6 +94,7 @@ fn bench(seed: u64, protocol: BmcProtocol) -> Bench {
         address: address(protocol),
         user: "controller".into(),
         password: SecretReference("env:X".into()),
+        agent: None,
         certificate: "enrol".into(),
         access: BmcAccess::Command,
         ipmi: None,

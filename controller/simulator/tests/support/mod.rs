@@ -97,6 +97,7 @@ impl<D: Device + 'static> Agent<D> {
         let token = Token {
             estate: EstateUuid("e".into()),
             lineage: Lineage("l".into()),
+            controller: vocabulary::ControllerLife::default(),
             plan: PlanId(Epoch(epoch)),
             step: "storm".into(),
             epoch: Epoch(epoch),

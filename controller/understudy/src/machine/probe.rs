@@ -52,6 +52,7 @@ pub async fn probe(session: &Session, asked: Probe) -> Result<(), Failure> {
         address,
         user: asked.user,
         password: reference,
+        agent: None,
         certificate: "enrol".to_owned(),
         access: BmcAccess::Command,
         ipmi: (protocol == BmcProtocol::Ipmi).then_some(ipmi),

@@ -100,3 +100,43 @@ fn a_controller_that_may_not_start_says_why() {
     let fault = ran.fault();
     assert!(fault["remedy"].as_str().unwrap().contains("understudy estate check"), "{fault}");
 }
+
+#[test]
+fn the_configuration_of_an_agent_of_bmcs_comes_from_the_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let estate = folder.path();
+    loopback_lab(estate);
+    let config = |agent: &str| run(understudy().args(["agent", "config", agent, "--estate"]).arg(estate));
+    let none = config("bmcs1").expect(4);
+    assert!(none.stderr.contains("F1003") && none.stderr.contains("it has none"), "{}", none.stderr);
+
+    std::fs::write(estate.join("bmcs.yaml"), "bmc-agent: bmcs1\nsite: lab\nagent: 127.0.0.1:7448\n").unwrap();
+    let machine = |name: &str, from: &str, to: &str| {
+        let path = estate.join(format!("machines/{name}.yaml"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    };
+    for name in ["m1", "m2"] {
+        machine(name, "bmc:", "bmc:\n  agent: bmcs1");
+    }
+    let pin = "5f".repeat(32);
+    machine("m1", "certificate: enrol", &format!("certificate: {pin}"));
+    let unpinned = config("bmcs1").expect(1);
+    assert!(unpinned.stderr.contains("F1020: the certificate of m2 is not pinned"), "{}", unpinned.stderr);
+
+    machine("m2", "certificate: enrol", &format!("certificate: {pin}"));
+    let made = config("bmcs1").expect(0).json();
+    let bmcs = made["devices"]["bmcs"].as_object().unwrap();
+    assert_eq!(
+        (bmcs.keys().map(String::as_str).collect::<Vec<_>>(), &made["listen"]),
+        (vec!["m1", "m2"], &"127.0.0.1:7448".into())
+    );
+    let password = bmcs["m1"]["bmc"]["password"].as_str().unwrap();
+    assert_eq!(password, format!("file:{}", estate.join("secrets/bmc").display()), "a path from the root");
+    assert!(bmcs["m1"]["serial"] == "LAB0001" && bmcs["m1"]["bmc"]["certificate"] == pin.as_str(), "{made}");
+
+    machine("m1", "agent: bmcs1", "agent: bmcs2");
+    let ran = run(understudy().args(["estate", "check", "--lab"]).arg(estate)).expect(1);
+    assert!(ran.stdout.contains("F0011") && ran.stdout.contains("bmcs2"), "{}", ran.stdout);
+}

@@ -54,6 +54,7 @@ pub fn door(sim: &Handle) -> Door {
         address: sim.ipmi_address_of(NAME).unwrap(),
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
+        agent: None,
         certificate: "enrol".into(),
         access: vocabulary::estate::BmcAccess::Command,
         ipmi: None,

@@ -59,6 +59,7 @@ fn door(n: usize) -> Door {
         address: address(n).parse().unwrap(),
         user: "controller".into(),
         password: SecretReference("file:unused".into()),
+        agent: None,
         certificate: "enrol".into(),
         access: vocabulary::estate::BmcAccess::Command,
         ipmi: None,

@@ -7,6 +7,7 @@ use crate::documents::Kind;
 use crate::places::Word;
 use crate::read::Step;
 use std::collections::BTreeMap;
+use vocabulary::estate::INSIDE;
 
 pub fn check(desk: &mut Desk<'_>) {
     nics(desk);
@@ -123,7 +124,12 @@ fn agents(desk: &mut Desk<'_>) {
     let pdus = estate.pdus.iter().map(|(name, it)| (Kind::Pdu, name.as_str(), it.agent));
     let mut addresses = BTreeMap::new();
     let mut names = BTreeMap::new();
-    for (kind, name, address) in switches.chain(storages).chain(services).chain(pdus).collect::<Vec<_>>() {
+    let bmcs = estate.bmc_agents.iter().map(|(name, it)| (Kind::BmcAgent, name.as_str(), it.agent));
+    for (kind, name, address) in switches.chain(storages).chain(services).chain(pdus).chain(bmcs).collect::<Vec<_>>() {
+        if name == INSIDE {
+            let message = format!("`{INSIDE}` is the name of the agent inside the controller");
+            desk.tell(kind, name, &[] as &[Step], Word::error(codes::AGENT_TWICE, message, "give it another name"));
+        }
         if let Some((other_kind, other)) = addresses.insert(address, (kind, name)) {
             let message = format!("the agent at {address} is {other_kind} {other}'s already");
             let remedy = "give each device an agent of its own: one device, one agent instance";

@@ -27,6 +27,9 @@ pub fn check(desk: &mut Desk<'_>) {
             need(desk, (Kind::Pool, name.as_str()), &path, (Kind::Machine, machine.as_str()));
         }
     }
+    for (name, agent) in &estate.bmc_agents {
+        need(desk, (Kind::BmcAgent, name.as_str()), &[field("site")], (Kind::Site, agent.site.as_str()));
+    }
     for (name, switch) in &estate.switches {
         need(desk, (Kind::Switch, name.as_str()), &[field("site")], (Kind::Site, switch.site.as_str()));
     }
@@ -42,6 +45,9 @@ pub fn check(desk: &mut Desk<'_>) {
     for (name, machine) in &estate.machines {
         let this = (Kind::Machine, name.as_str());
         need(desk, this, &[field("site")], (Kind::Site, machine.site.as_str()));
+        if let Some(agent) = &machine.bmc.agent {
+            need(desk, this, &[field("bmc"), field("agent")], (Kind::BmcAgent, agent.as_str()));
+        }
         for (index, nic) in machine.nics.iter().enumerate() {
             need(desk, this, &item("nics", index, "switch"), (Kind::Switch, nic.switch.as_str()));
         }

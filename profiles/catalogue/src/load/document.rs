@@ -53,6 +53,7 @@ pub fn take(file: &File, tree: Node, mut broken: bool, estate: &mut Estate, plac
         Kind::Tier => into!(tiers, estate::Tier),
         Kind::Group => into!(groups, estate::Group),
         Kind::Pool => into!(pools, estate::Pool),
+        Kind::BmcAgent => into!(bmc_agents, estate::BmcAgent),
         Kind::Switch => into!(switches, estate::Switch),
         Kind::Storage => into!(storages, estate::Storage),
         Kind::Boot => into!(boot_services, estate::BootService),

@@ -1,10 +1,23 @@
-//! Documents of the devices that agents own besides BMCs: switches, storage targets, boot services, power distribution units.
+//! Documents of the devices that agents own: BMCs, switches, storage targets, boot services, power distribution units.
 
 use crate::storage::Path;
 use crate::{SiteId, VlanId, VolumeName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+
+/// The name of the agent inside `serve`, which owns every BMC that names no other; no other agent bears it.
+pub const INSIDE: &str = "bmc";
+
+/// An agent that owns machines' BMCs: the machines name it. BMCs that name none are driven from inside `serve`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BmcAgent {
+    /// Its site.
+    pub site: SiteId,
+    /// Where it listens.
+    pub agent: SocketAddr,
+}
 
 /// A switch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]

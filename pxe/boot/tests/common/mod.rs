@@ -60,6 +60,7 @@ impl Controller {
         Token {
             estate: EstateUuid("e1".to_owned()),
             lineage: Lineage("l1".to_owned()),
+            controller: vocabulary::ControllerLife::default(),
             plan: PlanId(Epoch(epoch)),
             step: "test".to_owned(),
             epoch: Epoch(epoch),
@@ -107,7 +108,10 @@ impl Controller {
     /// The operator's `agent readopt` with this ledger.
     pub async fn readopt(&self, entries: Vec<GateEntry>) -> AgentHello {
         let (estate, lineage) = (EstateUuid("e1".to_owned()), Lineage("l1".to_owned()));
-        self.client.readopt(Readopt { estate, lineage, floor: Epoch(50), entries, ports: vec![] }).await.unwrap()
+        self.client
+            .readopt(Readopt { estate, lineage, controller: None, floor: Epoch(50), entries, ports: vec![] })
+            .await
+            .unwrap()
     }
 
     /// Waits until the service answers, and tells it that its memory is current, as every controller does.
@@ -118,7 +122,13 @@ impl Controller {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let (estate, lineage) = (EstateUuid("e1".to_owned()), Lineage("l1".to_owned()));
-        let vouch = Action::Vouch { boot: self.hello().await.boot, estate, lineage, current: true };
+        let vouch = Action::Vouch {
+            boot: self.hello().await.boot,
+            estate,
+            lineage,
+            controller: vocabulary::ControllerLife::default(),
+            current: true,
+        };
         self.read(vouch).await.unwrap();
         // a permit that is granted before those of an earlier life are served is granted again
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -43,7 +43,8 @@ async fn a_plans_life_for_the_corpus() {
     inputs.push(("gate-body".into(), file.splitn(3, |byte| *byte == b'\n').nth(1).unwrap().to_vec()));
     inputs.push(("gate-file".into(), file));
     let entries = bench.gate.entries();
-    let ledger = Readopt { estate: estate(), lineage: token.lineage, floor: Epoch(9), entries, ports: vec![bar_port()] };
+    let ledger =
+        Readopt { estate: estate(), lineage: token.lineage, controller: None, floor: Epoch(9), entries, ports: vec![bar_port()] };
     inputs.push(("ledger".into(), json(&ledger)));
     inputs.push(("ledger-answer".into(), reply(&bench.gate.readopt(ledger).await)));
     let inputs: Vec<(&str, Vec<u8>)> = inputs.iter().map(|(name, input)| (name.as_str(), input.clone())).collect();

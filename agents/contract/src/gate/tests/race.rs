@@ -52,6 +52,7 @@ fn request(boot: &AgentBootId, epoch: u64, number: u64, action: Action) -> Reque
     let token = Token {
         estate: estate(),
         lineage: lineage(),
+        controller: vocabulary::ControllerLife::default(),
         plan: PlanId(Epoch(epoch)),
         step: "race".into(),
         epoch: Epoch(epoch),

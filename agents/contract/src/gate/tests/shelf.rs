@@ -409,6 +409,7 @@ impl Bench {
         Token {
             estate: estate(),
             lineage: lineage(),
+            controller: vocabulary::ControllerLife::default(),
             plan: PlanId(Epoch(epoch)),
             step: "test".into(),
             epoch: Epoch(epoch),

@@ -220,7 +220,14 @@ proptest! {
 }
 
 fn ledger(floor: u64, entries: Vec<GateEntry>) -> Readopt {
-    Readopt { estate: estate(), lineage: Lineage("lineage-2".into()), floor: Epoch(floor), entries, ports: vec![] }
+    Readopt {
+        estate: estate(),
+        lineage: Lineage("lineage-2".into()),
+        controller: None,
+        floor: Epoch(floor),
+        entries,
+        ports: vec![],
+    }
 }
 
 #[tokio::test]
@@ -328,7 +335,7 @@ async fn is_cleared(bench: &Bench, within: Duration) -> bool {
 }
 
 async fn vouch(bench: &Bench, boot: AgentBootId, of: (EstateUuid, Lineage), current: bool) -> Result<Answer, AgentError> {
-    let action = Action::Vouch { boot, estate: of.0, lineage: of.1, current };
+    let action = Action::Vouch { boot, estate: of.0, lineage: of.1, controller: vocabulary::ControllerLife::default(), current };
     bench.gate.call(Request { token: None, action }).await
 }
 

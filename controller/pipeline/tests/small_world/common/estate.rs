@@ -88,6 +88,7 @@ fn machine(n: usize) -> Machine {
             address: format!("10.254.0.{}:443", 10 + n).parse().unwrap(),
             user: "controller".into(),
             password: SecretReference("env:X".into()),
+            agent: None,
             certificate: "enrol".into(),
             access: vocabulary::estate::BmcAccess::Command,
             ipmi: None,

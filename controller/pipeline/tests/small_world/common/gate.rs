@@ -276,7 +276,7 @@ impl World {
         let boot = AgentBootId(self.boots.get(agent).copied().unwrap_or_default().to_string());
         let lineage = Some(Lineage(self.gates.lineages.get(agent).copied().unwrap_or_default().to_string()));
         let trusted = !self.gates.untrusted.contains(agent);
-        let hello = AgentHello { boot, tick: self.now, estate: None, lineage, trusted, entries };
+        let hello = AgentHello { boot, tick: self.now, estate: None, lineage, obeys: None, trusted, entries };
         What::Observed(Observation::Hello { agent: agent.to_owned(), asked: Instant(self.now), hello })
     }
 

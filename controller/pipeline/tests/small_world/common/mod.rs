@@ -203,9 +203,13 @@ impl World {
         self.wake = None;
         self.lives.clear();
         self.tell(What::EstateLoaded(std::sync::Arc::new(self.estate.clone())));
-        self.tell(What::Started { key: Secret::new("0123456789abcdef"), lab: self.lab });
+        self.tell(What::Started {
+            key: Secret::new("0123456789abcdef"),
+            lab: self.lab,
+            controller: vocabulary::ControllerLife::default(),
+        });
         let pdus: Vec<Agent> = self.estate.pdus.keys().cloned().map(Agent::Outlets).collect();
-        let others = [Agent::Bmc, Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))];
+        let others = [Agent::Bmc(None), Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))];
         for agent in others.into_iter().chain(pdus) {
             if !self.dead_agents.contains(&agent) {
                 self.greet(&agent);
@@ -357,10 +361,13 @@ impl World {
             Action::RunCheck { check: Check::Exec(_) } => Ok(Answer::Check { outcome: self.plugin.clone() }),
             Action::RunCheck { check } => Ok(Answer::Check { outcome: self.look(&estate::checked(check)) }),
             // what it says of itself is told by `hello`
-            Action::Hello | Action::Vouch { .. } => Ok(Answer::Done),
-            Action::ReadContacts { .. } | Action::WatchMachine { .. } | Action::AwaitChange { .. } | Action::Identify { .. } => {
-                World::refused("not asked in these tests")
-            }
+            Action::Hello | Action::Introduce { .. } | Action::Vouch { .. } => Ok(Answer::Done),
+            Action::ReadContacts { .. }
+            | Action::ReadFindings { .. }
+            | Action::Survey { .. }
+            | Action::WatchMachine { .. }
+            | Action::AwaitChange { .. }
+            | Action::Identify { .. } => World::refused("not asked in these tests"),
         }
     }
 

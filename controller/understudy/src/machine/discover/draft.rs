@@ -135,6 +135,7 @@ fn bmc_draft(bmc: &Bmc, search: &Search, credential: Option<&Credential>) -> Bmc
             "a reference to its password: file:PATH, env:NAME or credential:NAME",
         ),
         certificate,
+        agent: None,
         ipmi: key.map(|key| IpmiAccess { key: Some(key), ..IpmiAccess::default() }),
         access: BmcAccess::default(),
     }
