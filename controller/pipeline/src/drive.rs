@@ -411,7 +411,9 @@ fn verify(state: &mut State, work: &mut Work, out: &mut Out) {
             for vantage in &vantages {
                 watch.observe(out.now, vantage.clone(), CheckOutcome::Healthy);
             }
-            let boot_ms = work.powered_on.map(|at| out.now.since(at).0);
+            // for a life of the controller that found it on, the boot began when nobody looked: remembered too short, the next one is a hang
+            let ours = work.tasks.get(&Key::PowerOn).is_some_and(|task| task.acted_at.is_some());
+            let boot_ms = work.powered_on.filter(|_| ours).map(|at| out.now.since(at).0);
             let text = format!("{server} serves on {machine}");
             out.record(&mut state.ledger, Fact::Heard { server, machine, last_reset, vantages, boot_ms });
             s9_return::close(state, work, out, Ok(text));

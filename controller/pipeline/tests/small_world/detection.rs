@@ -2,7 +2,7 @@
 
 use crate::common::{World, id};
 use pipeline::effect::Agent;
-use pipeline::event::What;
+use pipeline::event::{Intent, What};
 use pipeline::plan::Kind;
 use pipeline::record::Fact;
 use vocabulary::check::CheckOutcome;
@@ -237,4 +237,31 @@ fn what_a_blind_controller_did_not_hear_is_no_silence() {
     // what stays silent now is a standstill once the window is full
     world.run(10_000);
     assert!(sealed(&world), "{}", world.story());
+}
+
+#[test]
+fn a_life_that_found_the_machine_on_remembers_no_boot_time() {
+    let long = 15_000;
+    let mut world = World::new(3);
+    // its BMC counts no resets, and only tells of boots
+    let tells = |world: &mut World, of: &str| {
+        let (at, box_) = (world.now, world.machines.get_mut(&id::<MachineId>("m1")).unwrap());
+        (box_.boot_progress, box_.ready_at) = (Some(of.to_owned()), at + long);
+    };
+    world.intent(Intent::StartServer { server: id("web1") });
+    while world.machines[&id::<MachineId>("m1")].runs.is_none() {
+        world.run(10);
+    }
+    tells(&mut world, "OSRunning");
+    // the controller dies in the middle of its boot: the next one sees the last of it
+    world.run(long - 1_000);
+    world.boot_core();
+    world.run_until_served("web1", "m1", 20_000);
+    let remembered = world.state().ledger.machines[&id::<MachineId>("m1")].boot_ms;
+    world.run(10_000);
+    tells(&mut world, "MemoryInitializationStarted");
+    world.run(long + 10_000);
+    let moved = world.facts.iter().any(|fact| matches!(fact, Fact::Verdict { .. }));
+    assert!(!moved, "it was taken for hung, since a boot of {remembered:?} ms was remembered:\n{}", world.story());
+    assert_eq!(remembered, None);
 }
