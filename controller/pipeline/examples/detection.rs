@@ -287,7 +287,15 @@ impl Begun {
         let mut eyes = Eyes { state: Some(State::new()), now: 0, verdict: None };
         let server: ServerId = id("web1");
         let (machine, vantages) = (id::<MachineId>("m1"), vec![id("controller"), id("sw1")]);
-        let heard = Fact::Heard { server, machine, last_reset: Some("0".to_owned()), vantages, boot_ms: Some(usual) };
+        let heard = Fact::Heard {
+            server,
+            machine,
+            last_reset: Some("0".to_owned()),
+            vantages,
+            boot_ms: Some(usual),
+            post_ms: None,
+            stop_ms: None,
+        };
         let heard = Record { at: self.records.last().unwrap().at, fact: heard };
         for record in self.records.iter().chain([&heard]) {
             eyes.tell(What::Replayed(Box::new(record.clone())));

@@ -411,11 +411,10 @@ fn verify(state: &mut State, work: &mut Work, out: &mut Out) {
             for vantage in &vantages {
                 watch.observe(out.now, vantage.clone(), CheckOutcome::Healthy);
             }
-            // for a life of the controller that found it on, the boot began when nobody looked: remembered too short, the next one is a hang
-            let ours = work.tasks.get(&Key::PowerOn).is_some_and(|task| task.acted_at.is_some());
-            let boot_ms = work.powered_on.filter(|_| ours).map(|at| out.now.since(at).0);
+            let took = s8_verify::took(state, work, out.now);
             let text = format!("{server} serves on {machine}");
-            out.record(&mut state.ledger, Fact::Heard { server, machine, last_reset, vantages, boot_ms });
+            let [boot_ms, post_ms, stop_ms] = [took.whole, took.post, took.stop].map(|span| span.map(|span| span.0));
+            out.record(&mut state.ledger, Fact::Heard { server, machine, last_reset, vantages, boot_ms, post_ms, stop_ms });
             s9_return::close(state, work, out, Ok(text));
         }
         Verification::Waiting(_) => {

@@ -4,10 +4,13 @@ mod adopted;
 mod controllers;
 mod persons;
 mod sites;
+mod times;
 
 pub use sites::ColdStart;
+pub use times::{Start, Usual};
 
 use crate::basis::{Basis, MachineBasis, ServerBasis};
+use crate::ladder::Ladder;
 use crate::plan::{Body, Kind, Plan};
 use crate::record::{Consent, Ended, Fact, Ownership, Raised, Record, Subject};
 use crate::stage::Stage;
@@ -180,6 +183,8 @@ pub struct MachineRow {
     pub pool: Option<PoolId>,
     /// Its last recorded time from power on to service.
     pub boot_ms: Option<u64>,
+    /// Its last recorded times from power on to its first contact with a boot service, oldest first.
+    pub posts: VecDeque<Span>,
     /// The epoch at which its agents barred it by a plan that this store does not have, while it bears a server.
     pub cut: Option<Epoch>,
     /// The plan that has begun to cut its outlets, until they are fed again.
@@ -245,6 +250,8 @@ pub struct ServerRow {
     pub heard: Option<Heard>,
     /// When failovers were sealed.
     pub failovers: Vec<WallTime>,
+    /// Its last starts with their times, oldest first.
+    pub starts: VecDeque<Start>,
     /// Since when a symptom is suspected, and which.
     pub suspected: Option<(WallTime, String)>,
     /// The last verdict.
@@ -276,6 +283,8 @@ pub struct PlanRow {
     pub power_on_sent: bool,
     /// Who had agreed to it when it was sealed.
     pub agreed: BTreeSet<String>,
+    /// What was predicted when it was sealed.
+    pub ladder: Option<Box<Ladder>>,
     /// How it ended.
     pub closed: Option<Result<String, Ended>>,
     /// When it was sealed and closed.
@@ -355,7 +364,12 @@ impl Ledger {
                 self.ceilings.insert(tier.clone(), *mode);
             }
             Fact::Intent { plan, stage, op, what, .. } => self.apply_intent(plan, *stage, op.number, what),
-            Fact::Sealed { plan, basis, by_verdict } => self.apply_sealed(plan, basis, *by_verdict, record.at),
+            Fact::Sealed { plan, basis, by_verdict, ladder } => {
+                self.apply_sealed(plan, basis, *by_verdict, record.at);
+                if let Some(row) = self.plans.get_mut(&plan.id()) {
+                    row.ladder = ladder.clone();
+                }
+            }
             Fact::Entered { plan, stage } => {
                 if let Some(row) = self.plans.get_mut(plan) {
                     row.entered.push((*stage, record.at));
@@ -442,14 +456,7 @@ impl Ledger {
     fn apply_server(&mut self, fact: &Fact, at: WallTime) {
         match fact {
             Fact::Desired { server, running } => self.server(server).desired = *running,
-            Fact::Heard { server, machine, last_reset, vantages, boot_ms } => {
-                self.forget_off(machine);
-                let heard = Heard { machine: machine.clone(), last_reset: last_reset.clone(), vantages: vantages.clone() };
-                self.server(server).heard = Some(heard);
-                if boot_ms.is_some() {
-                    self.machine(machine).boot_ms = *boot_ms;
-                }
-            }
+            Fact::Heard { .. } => self.apply_heard(fact),
             Fact::Suspected { server, symptom, .. } => self.server(server).suspected = Some((at, symptom.clone())),
             Fact::Cleared { server } => {
                 let row = self.server(server);
@@ -528,6 +535,7 @@ impl Ledger {
             owned: false,
             power_on_sent: false,
             agreed,
+            ladder: None,
             closed: None,
             times: (at, None),
         };

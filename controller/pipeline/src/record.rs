@@ -3,6 +3,7 @@
 
 use crate::adoption::Adoption;
 use crate::basis::Basis;
+use crate::ladder::Ladder;
 use crate::plan::{Body, Plan};
 use crate::stage::Stage;
 use crate::start_order::StartOrder;
@@ -64,8 +65,19 @@ pub enum Fact {
     Maintenance { subject: Subject, until: WallTime, principal: String, reason: String },
     /// That is over: by whom, or since its time is over.
     MaintenanceEnded { subject: Subject, by: String },
-    /// A server was heard on its machine since that machine's last boot.
-    Heard { server: ServerId, machine: MachineId, last_reset: Option<String>, vantages: Vec<AgentId>, boot_ms: Option<u64> },
+    /// A server was heard on its machine since that machine's last boot. Where a plan has just started it: how long that took, `boot_ms` from power
+    /// on to the service, `post_ms` of it to the first contact with a boot service, and before it `stop_ms` from being asked to stop to Off.
+    Heard {
+        server: ServerId,
+        machine: MachineId,
+        last_reset: Option<String>,
+        vantages: Vec<AgentId>,
+        boot_ms: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        post_ms: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_ms: Option<u64>,
+    },
     /// A symptom began.
     Suspected { server: ServerId, machine: MachineId, symptom: String, evidence: Vec<String> },
     /// A symptom ended without action.
@@ -97,6 +109,9 @@ pub enum Fact {
         /// Nobody asked for it: a verdict did.
         #[serde(default, skip_serializing_if = "is_no")]
         by_verdict: bool,
+        /// What was predicted of it and of what was not done, where it brings a server back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ladder: Option<Box<Ladder>>,
     },
     /// A plan entered a stage.
     Entered { plan: PlanId, stage: Stage },

@@ -2,6 +2,7 @@
 //! whose own gateways are silent is blind and does nothing.
 
 pub mod guard;
+pub mod ladder;
 pub mod restart;
 
 use crate::brake;
@@ -92,6 +93,9 @@ pub fn decide(state: &State, server: &ServerId, now: Instant, wall: WallTime) ->
     }
 }
 
+/// As what a service is held that is ill on a machine that is not proven to be dead.
+pub const ILL: &str = "F0205";
+
 /// It does not answer as it should, and its machine is not proven to be dead: it is restarted where it is, or a person is asked.
 fn ill(state: &State, server: &ServerId, symptom: Symptom, missing: Option<String>, now: Instant, wall: WallTime) -> Decision {
     // what a rival store or a person explains is no service that is ill
@@ -99,7 +103,12 @@ fn ill(state: &State, server: &ServerId, symptom: Symptom, missing: Option<Strin
         return Decision::Held(symptom, hold);
     }
     let why_not = match restart::advice(state, server, &symptom, now, wall) {
-        Advice::Restart => return Decision::Restart(symptom),
+        Advice::Restart => {
+            return match ladder::skipped(state, server, &symptom, now, wall) {
+                Some(hold) => Decision::Held(symptom, hold),
+                None => Decision::Restart(symptom),
+            };
+        }
         Advice::Watch => return Decision::Suspect(symptom),
         Advice::NoCase => String::new(),
         Advice::Not(why) => format!("; it is not restarted by itself: {why}"),
@@ -109,7 +118,7 @@ fn ill(state: &State, server: &ServerId, symptom: Symptom, missing: Option<Strin
         missing.unwrap_or_default()
     );
     let ends = format!("`understudy server restart {server}`, or `understudy failover start {server}`");
-    Decision::Held(symptom, Hold::new("F0205", text, ends))
+    Decision::Held(symptom, Hold::new(ILL, text, ends))
 }
 
 /// Whether enough persons have agreed to this plan for the server.

@@ -3,6 +3,7 @@
 use crate::basis::Basis;
 use crate::effect::Agent;
 use crate::fit;
+use crate::ladder::Ladder;
 use crate::ledger::Placement;
 use crate::out::Out;
 use crate::plan::{Body, Kind, PassedOver, Plan, Step};
@@ -247,7 +248,19 @@ pub fn seal(state: &mut State, out: &mut Out, body: Body, by_verdict: bool) -> W
     let plan = Plan::seal(body, epoch);
     let machines = plan.body().fence.iter().chain([plan.target()]);
     let basis = Box::new(Basis::of(&state.estate, machines, plan.server()));
-    out.record(&mut state.ledger, Fact::Sealed { plan: Box::new(plan.clone()), basis, by_verdict });
+    let ladder = ladder(state, plan.body(), by_verdict, out).map(Box::new);
+    out.record(&mut state.ledger, Fact::Sealed { plan: Box::new(plan.clone()), basis, by_verdict, ladder });
     out.record(&mut state.ledger, Fact::Entered { plan: plan.id(), stage: Stage::Place });
     Work::new(plan, 1, by_verdict, out.now)
+}
+
+/// What is predicted of a plan that brings a server back, and of what is not done instead.
+fn ladder(state: &State, body: &Body, by_verdict: bool, out: &Out) -> Option<Ladder> {
+    let server = body.server.as_ref()?;
+    match body.kind {
+        Kind::Failover => Some(s2_decide::ladder::of(state, server, Some(&body.target), (out.now, out.wall))),
+        // a person's restart is no choice between two ways
+        Kind::Restart if by_verdict => Some(s2_decide::ladder::of(state, server, None, (out.now, out.wall))),
+        Kind::Restart | Kind::Enrol | Kind::FirstStart | Kind::Stop | Kind::Release => None,
+    }
 }

@@ -6,7 +6,7 @@ use crate::out::Out;
 use crate::stage::Stage;
 use crate::state::State;
 use crate::watch::vantages;
-use crate::work::{Key, Task, Work, limits};
+use crate::work::{Key, Progress, Task, Work, limits};
 use vocabulary::check::{Check, CheckOutcome};
 use vocabulary::request::{Action, AgentError, Answer};
 use vocabulary::{AgentId, Instant, ServerId, Span};
@@ -125,4 +125,30 @@ pub fn patience(state: &State, work: &Work) -> Span {
     let recorded = state.ledger.machines.get(work.plan.target()).and_then(|row| row.boot_ms).map(Span::ms);
     let usual = recorded.unwrap_or_default().max(state.estate.settings.detection.boot_time);
     Span::ms(usual.0.saturating_mul(BOOT_MARGIN_PERCENT) / 100)
+}
+
+/// How long a start took, as far as it was seen by one life of the controller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Took {
+    /// From power on to the service.
+    pub whole: Option<Span>,
+    /// From power on to the first contact with a boot service.
+    pub post: Option<Span>,
+    /// From being asked to stop to Off, where it was.
+    pub stop: Option<Span>,
+}
+
+/// How long the start took that is verified now. Only whoever has powered the target on knows: for one that found it on, as after a restart of
+/// the controller, it began at a time that nobody has seen, and a boot that is remembered too short makes a machine that boots look dead.
+pub fn took(state: &State, work: &Work, now: Instant) -> Took {
+    let sent = work.tasks.get(&Key::PowerOn).and_then(|task| task.acted_at);
+    let (Some(sent), Some(on)) = (sent, work.powered_on) else { return Took::default() };
+    let contacts = state.watch.machines.get(work.plan.target()).into_iter().flat_map(|watch| &watch.contacts);
+    let first = contacts.map(|(at, _)| *at).find(|at| *at >= sent);
+    let since = |key| match work.tasks.get(&key).map(|task| &task.progress) {
+        Some(Progress::Confirmed(at)) => Some(*at),
+        _ => None,
+    };
+    let stop = since(Key::ShutDown).zip(since(Key::WaitOff)).map(|(asked, off)| off.since(asked));
+    Took { whole: Some(now.since(on)), post: first.map(|at| at.since(on)), stop }
 }

@@ -191,7 +191,11 @@ fn heard(state: &mut State, out: &mut Out, server: &ServerId) {
     }
     let vantages =
         vantages(&state.estate).into_iter().filter(|vantage| healthy.contains(vantage) || known.contains(vantage)).collect();
-    out.record(&mut state.ledger, Fact::Heard { server: server.clone(), machine, last_reset, vantages, boot_ms: None });
+    let server = server.clone();
+    out.record(
+        &mut state.ledger,
+        Fact::Heard { server, machine, last_reset, vantages, boot_ms: None, post_ms: None, stop_ms: None },
+    );
 }
 
 /// Looks at one server and acts on what is concluded.
@@ -218,9 +222,12 @@ fn conclude(state: &mut State, out: &mut Out, server: &ServerId) {
     suspicion(state, out, server, symptom.as_ref().filter(|_| !open), open);
     match decision {
         Decision::Fine | Decision::Suspect(_) => {}
-        Decision::Held(symptom, hold) => {
+        Decision::Held(symptom, mut hold) => {
             if symptom.failed {
                 verdict(state, out, server, &symptom);
+            } else if hold.code == s2_decide::ILL && is_news(state, server, &hold) {
+                let proposal = s2_decide::ladder::proposal(state, server, &symptom, out.now);
+                hold.reason = format!("{}; {proposal}", hold.reason);
             }
             held(state, out, server, &hold);
         }
@@ -273,10 +280,14 @@ fn verdict(state: &mut State, out: &mut Out, server: &ServerId, symptom: &s1_det
     out.record(&mut state.ledger, fact);
 }
 
-fn held(state: &mut State, out: &mut Out, server: &ServerId, hold: &Hold) {
+/// The reason may count seconds: only another cause is another hold.
+fn is_news(state: &State, server: &ServerId, hold: &Hold) -> bool {
     let before = state.ledger.servers.get(server).and_then(|row| row.held.as_ref());
-    // the reason may count seconds: only another cause is another hold
-    if before.is_some_and(|(code, ..)| code == hold.code) {
+    before.is_none_or(|(code, ..)| code != hold.code)
+}
+
+fn held(state: &mut State, out: &mut Out, server: &ServerId, hold: &Hold) {
+    if !is_news(state, server, hold) {
         return;
     }
     let fact =

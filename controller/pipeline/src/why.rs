@@ -24,6 +24,8 @@ pub enum Link {
     Concluded,
     /// What stands against acting, or does not.
     Guarded,
+    /// How it could be brought back, and in what time.
+    Ladder,
     /// What is done.
     Decided,
     /// Where it would go.
@@ -38,6 +40,7 @@ impl Link {
             Link::Seen => "seen",
             Link::Concluded => "concluded",
             Link::Guarded => "guarded",
+            Link::Ladder => "ladder",
             Link::Decided => "decided",
             Link::Would => "would",
         }
@@ -182,6 +185,11 @@ fn concluded(state: &State, server: &ServerId, now: Instant, wall: WallTime, cha
     }
     if let Some((subject, maintenance)) = symptom.and_then(|symptom| brake::worked_on(&state.ledger, &symptom.machine)) {
         chain.push((Link::Guarded, format!("{subject} is in maintenance by {}: {}", maintenance.principal, maintenance.reason)));
+    }
+    let down = |symptom: &&s1_detect::Symptom| symptom.kind == s1_detect::Kind::ServiceDown;
+    if symptom.is_some_and(|symptom| symptom.failed || symptom.lacks.is_some() || down(&symptom)) {
+        let ladder = s2_decide::ladder::of(state, server, None, (now, wall));
+        chain.extend(ladder.sentences().into_iter().map(|text| (Link::Ladder, text)));
     }
     let mode = s2_decide::mode(state, server).word();
     let decided = match &decision {

@@ -116,7 +116,8 @@ pub struct Group {
     /// Groups that must run before this one at a cold start.
     #[serde(default)]
     pub after: Vec<GroupId>,
-    /// How long an outage may last.
+    /// How long an outage may last, from when the service was last seen well. A restart in place that would take longer, by recorded times, is left out
+    /// while a spare would not; nothing is done that would not be done without it.
     #[serde(default)]
     pub recovery_target: Option<Span>,
     /// Fewest servers that must stay active in planned work.

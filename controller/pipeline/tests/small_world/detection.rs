@@ -81,11 +81,11 @@ fn a_machine_that_one_domain_alone_calls_dead_is_told_with_what_is_missing() {
     let stopped = |world: &mut World| world.machines.get_mut(&id::<MachineId>("m1")).unwrap().frozen = true;
     let (code, reason) = told(stopped);
     assert_eq!(code, "F0205");
-    assert!(reason.ends_with("hung speaks alone, and no volume's counter bears it out"), "{reason}");
+    assert!(reason.contains("hung speaks alone, and no volume's counter bears it out; it could serve on m3"), "{reason}");
     // the service goes on, whatever its BMC says
     let (code, reason) = told(|world| world.machines.get_mut(&id::<MachineId>("m1")).unwrap().lies_off = true);
     assert_eq!(code, "F0205");
-    assert!(reason.ends_with("unexpected-off speaks alone, and something answers at the server's address"), "{reason}");
+    assert!(reason.contains("unexpected-off speaks alone, and something answers at the server's address"), "{reason}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod golden;
 mod growth;
 mod guard;
 mod human;
+mod ladder;
 #[path = "common/life.rs"]
 mod life;
 mod lives;

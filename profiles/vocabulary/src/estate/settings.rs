@@ -69,7 +69,7 @@ pub struct Detection {
     pub off_window: Span,
     /// How long every witness must be silent to be `Hung` or `PowerSuspected`.
     pub hung_window: Span,
-    /// How long a reboot may take where no boot of this machine was ever recorded.
+    /// How long a reboot may take where no boot of this machine was ever recorded; a start of which nothing is recorded is predicted to take that long.
     pub boot_time: Span,
 }
 

@@ -86,6 +86,8 @@ pub struct World {
     closely: (u64, BTreeMap<MachineId, bool>),
     /// Servers whose crashed kernels tell that they write their memory away.
     pub dumps: BTreeSet<ServerId>,
+    /// Machines whose firmware takes so long, and then asks a boot service; the others' is told by none, and takes no time.
+    pub posts: BTreeMap<MachineId, u64>,
     /// Systems run, and write nothing.
     pub idle: bool,
     /// Vantage points that look no more.
@@ -156,6 +158,7 @@ impl World {
             seen: None,
             closely: (0, BTreeMap::new()),
             dumps: BTreeSet::new(),
+            posts: BTreeMap::new(),
             idle: false,
             gone: BTreeSet::new(),
             replies: BTreeMap::new(),
@@ -464,11 +467,14 @@ impl World {
     /// The machine gets power, whoever did it: it boots what it may.
     pub fn power_on(&mut self, machine: &MachineId) {
         let may = self.permits.get(machine).cloned();
-        let ready_at = self.now + 2_000;
         let box_ = self.machines.get_mut(machine).unwrap();
         if box_.power == PowerState::On {
             return;
         }
+        let asks_at = self.posts.get(machine).map(|post| self.now + post);
+        let ready_at = asks_at.unwrap_or(self.now) + 2_000;
+        asks_at.into_iter().for_each(|at| self.asks(machine, at));
+        let box_ = self.machines.get_mut(machine).unwrap();
         box_.power = PowerState::On;
         box_.resets += 1;
         box_.ready_at = if box_.hangs { u64::MAX } else { ready_at };

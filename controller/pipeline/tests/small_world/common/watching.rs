@@ -3,10 +3,11 @@
 use super::{World, id};
 use pipeline::effect::Agent;
 use pipeline::event::{Observation, What};
+use vocabulary::boot::{BootContact, BootStep};
 use vocabulary::check::CheckOutcome;
 use vocabulary::power::PowerState;
 use vocabulary::request::Answer;
-use vocabulary::{MachineId, Span};
+use vocabulary::{MachineId, Span, WallTime};
 
 use super::Box_;
 
@@ -19,6 +20,12 @@ impl World {
     pub fn detect_with(&mut self, detection: vocabulary::estate::Detection) {
         self.estate.settings.detection = detection;
         self.tell(What::EstateLoaded(std::sync::Arc::new(self.estate.clone())));
+    }
+
+    /// A machine's firmware asks its boot service then.
+    pub(super) fn asks(&mut self, machine: &MachineId, at: u64) {
+        let contact = BootContact { sequence: at, machine: machine.clone(), step: BootStep::Dhcp, epoch: None, at: WallTime(at) };
+        self.later(at, What::Observed(Observation::Contact { service: id("boot1"), contact }));
     }
 
     pub(super) fn observe(&mut self) {
