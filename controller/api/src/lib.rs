@@ -7,6 +7,7 @@ mod answer;
 pub mod bmc;
 pub mod client;
 pub mod context;
+mod ladder;
 pub mod present;
 pub mod problem;
 mod report;

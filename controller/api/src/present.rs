@@ -1,5 +1,6 @@
 //! State into views: the one place. It reads, it never concludes: where the core has a word for something, that word is shown.
 
+use crate::ladder;
 use crate::view::*;
 use engine::polls::{Counted, LATE_MS};
 use pipeline::State;
@@ -191,7 +192,10 @@ pub fn guard(state: &State, now: Instant) -> GuardView {
 pub fn why(state: &State, id: &ServerId, now: Instant, wall: WallTime) -> Option<WhyView> {
     let chain = pipeline::why::why(state, id, now, wall)?;
     let link = |(link, text): (pipeline::why::Link, String)| WhyLinkView { link: link.name().to_owned(), text };
-    Some(WhyView { server: id.to_string(), chain: chain.into_iter().map(link).collect() })
+    // the chain tells it where it matters
+    let told = chain.iter().any(|(link, _)| *link == pipeline::why::Link::Ladder);
+    let ladder = told.then(|| ladder::view(&s2_decide::ladder::of(state, id, None, (now, wall))));
+    Some(WhyView { server: id.to_string(), chain: chain.into_iter().map(link).collect(), ladder })
 }
 
 /// For how long the server answers without a break, by the vantage point that has seen it for longest.
@@ -335,20 +339,21 @@ pub fn plan(state: &State, id: PlanId) -> Option<PlanView> {
         revisions: body.revisions.clone(),
         stages: row.entered.iter().map(|(stage, at)| (stage.to_string(), at.0)).collect(),
         waits,
+        ladder: row.ladder.as_deref().map(ladder::view),
     })
 }
 
 /// The plan that waits for persons to agree; `None` if there is none.
-pub fn proposed(state: &State, id: &ServerId) -> Option<PlanView> {
+pub fn proposed(state: &State, id: &ServerId, now: (Instant, WallTime)) -> Option<PlanView> {
     let proposal = state.ledger.servers.get(id)?.proposed.as_ref()?;
-    let mut view = dry_run(&proposal.body);
+    let mut view = dry_run(state, &proposal.body, now);
     "proposed".clone_into(&mut view.summary.id);
     "proposed".clone_into(&mut view.summary.state);
     Some(view)
 }
 
 /// A plan that was not sealed: a dry run. It has no id and no stage, and the hash that a sealed one would have.
-pub fn dry_run(body: &Body) -> PlanView {
+pub fn dry_run(state: &State, body: &Body, now: (Instant, WallTime)) -> PlanView {
     PlanView {
         summary: PlanSummary {
             id: "dry-run".to_owned(),
@@ -368,6 +373,7 @@ pub fn dry_run(body: &Body) -> PlanView {
         revisions: body.revisions.clone(),
         stages: Vec::new(),
         waits: Vec::new(),
+        ladder: body.server.as_ref().map(|id| ladder::view(&s2_decide::ladder::of(state, id, Some(&body.target), now))),
     }
 }
 

@@ -104,8 +104,9 @@ async fn server_why(Extension(context): Extension<Context>, Path(id): Path<Strin
 
 async fn proposal(Extension(context): Extension<Context>, Path(id): Path<String>) -> Answer<PlanView> {
     let id: ServerId = name(&id, "server")?;
-    let asked = id.clone();
-    let found = context.engine.query(move |state| (state.estate.servers.contains_key(&asked), present::proposed(state, &asked)));
+    let (asked, now) = (id.clone(), (context.now(), context.engine.clock().wall()));
+    let found =
+        context.engine.query(move |state| (state.estate.servers.contains_key(&asked), present::proposed(state, &asked, now)));
     match found.await? {
         (_, Some(view)) => Ok(Json(view)),
         (false, None) => Err(Problem(missing("server"))),
@@ -267,9 +268,12 @@ async fn start_failover(
     Json(request): Json<StartFailover>,
 ) -> Result<Response, Problem> {
     if request.dry_run {
-        let now = context.now();
-        let body = context.engine.query(move |state| s4_place::failover(state, &request.server, now)).await??;
-        return Ok(Json(present::dry_run(&body)).into_response());
+        let (now, wall) = (context.now(), context.engine.clock().wall());
+        let dry = move |state: &pipeline::State| {
+            let body = s4_place::failover(state, &request.server, now)?;
+            Ok::<_, Fault>(present::dry_run(state, &body, (now, wall)))
+        };
+        return Ok(Json(context.engine.query(dry).await??).into_response());
     }
     let intent = Intent::StartFailover { server: request.server, reason: request.reason, hash: request.hash };
     accept(&context, &peer, intent).await.map(IntoResponse::into_response)

@@ -1,10 +1,12 @@
 //! What the API shows. `--output json` prints exactly these. Fields are only ever added.
 
 mod adopt;
+mod ladder;
 mod report;
 mod site;
 
 pub use adopt::{AbsentView, AdoptedView, AdoptionView, BarredView, PlacedView, SeededView, UndecidedView};
+pub use ladder::{LadderView, RungView, ShareView};
 pub use report::{ChainView, EntryView, FailoverReportView, ObserveReportView, ObservedView, PredictionView, StageView};
 pub use site::{LeftOutView, SiteStartView, SiteView, StartedView, TurnView};
 
@@ -209,12 +211,15 @@ pub struct WhyView {
     pub server: String,
     /// From what is seen to what is done.
     pub chain: Vec<WhyLinkView>,
+    /// How it could be brought back, and in what time; `null` while nothing is wrong with it.
+    #[serde(default)]
+    pub ladder: Option<LadderView>,
 }
 
 /// One sentence of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhyLinkView {
-    /// `placed`, `seen`, `concluded`, `guarded`, `decided` or `would`.
+    /// `placed`, `seen`, `concluded`, `guarded`, `ladder`, `decided` or `would`.
     pub link: String,
     /// The sentence.
     pub text: String,
@@ -377,6 +382,9 @@ pub struct PlanView {
     pub stages: Vec<(String, u64)>,
     /// What each unconfirmed task waits for.
     pub waits: Vec<String>,
+    /// What was predicted when it was sealed, or would be now, where it brings a server back.
+    #[serde(default)]
+    pub ladder: Option<LadderView>,
 }
 
 /// A failover with its seconds.

@@ -4,7 +4,7 @@ use crate::cli::Plan;
 use crate::exit::Failure;
 use crate::render::{Look, length, offset, table, utc};
 use crate::session::Session;
-use api::view::PlanView;
+use api::view::{LadderView, PlanView};
 use console::Style;
 
 /// Runs a verb.
@@ -23,6 +23,13 @@ pub fn title(plan: &PlanView) -> String {
         (None, _) => summary.to.clone(),
     };
     format!("{} {} of {what}: {}", summary.id, summary.kind, summary.state)
+}
+
+/// How it could be brought back, and in what time.
+fn ladder_lines(ladder: &LadderView) -> Vec<String> {
+    let lasted = |lasted: u64| format!(", of which {} were over", length(lasted));
+    let target = |target: u64| format!("recovery target {}{}", length(target), ladder.lasted_ms.map(lasted).unwrap_or_default());
+    ladder.target_ms.map(target).into_iter().chain(ladder.rungs.iter().map(|rung| rung.text.clone())).collect()
 }
 
 /// A plan in full.
@@ -51,7 +58,39 @@ pub fn text(plan: &PlanView, look: Look) -> String {
     };
     list("Passed over", plan.passed_over.iter().map(|it| format!("{}: {}", it.machine, it.reason)).collect());
     let entered = |(stage, at): &(String, u64)| format!("{:>9} {stage}", offset(*at, summary.sealed));
+    list("Predicted", plan.ladder.iter().flat_map(ladder_lines).collect());
     list("Stages", plan.stages.iter().map(entered).collect());
     list("Waits for", plan.waits.clone());
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn what_was_predicted_is_told_with_the_target_it_was_held_to() {
+        let rung = |way: &str, text: &str| {
+            serde_json::json!({
+                "way": way, "machine": "m3", "stands": "first", "why": "", "needs_person": false, "predicted_ms": 1, "shares": [], "text": text
+            })
+        };
+        let view = |ladder: serde_json::Value| -> PlanView {
+            serde_json::from_value(serde_json::json!({
+                "id": "P7", "kind": "failover", "server": "web1", "from": ["m1"], "to": "m3", "stage": null, "state": "open", "result": null,
+                "sealed": 0, "closed": null, "hash": "abc", "steps": [], "passed_over": [], "revisions": {}, "stages": [], "waits": [],
+                "ladder": ladder,
+            }))
+            .unwrap()
+        };
+        let look = Look { colour: false, width: None };
+        let rungs = [rung("replace", "replace on m3 in 24s"), rung("restart", "restart on m1 in 95s")];
+        let told = text(&view(serde_json::json!({ "target_ms": 60_000, "lasted_ms": 12_000, "rungs": rungs })), look);
+        let wanted =
+            "Predicted\n  recovery target 1m 00s, of which 12.0 s were over\n  replace on m3 in 24s\n  restart on m1 in 95s";
+        assert!(told.contains(wanted), "{told}");
+        assert!(!text(&view(serde_json::Value::Null), look).contains("Predicted"));
+    }
 }

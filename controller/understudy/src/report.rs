@@ -60,9 +60,10 @@ fn told(outage: &ObservedView, look: Look) -> Vec<String> {
     lines.extend(outage.evidence.iter().map(|evidence| format!("  {evidence}")));
     match (&outage.to, &outage.prediction) {
         (Some(to), Some(predicted)) => {
-            let boot = if predicted.boot_recorded { "as recorded" } else { "by default, no boot is on record" };
+            let boot =
+                if predicted.boot_recorded { "as recorded" } else { "by `detection.boot_time`, as far as it is not on record" };
             lines.push(format!(
-                "  would have moved to {to} in about {}: detected in {}, cut off in at most {}, booted in {} ({boot})",
+                "  would have moved to {to} in about {}: detected in {}, cut off and the spare wired in {}, booted in {} ({boot})",
                 length(predicted.total_ms),
                 length(predicted.detect_ms),
                 length(predicted.fence_ms),

@@ -9,8 +9,9 @@ use crate::view::{ObserveReportView, ObservedView, PredictionView};
 use axum::Json;
 use axum::extract::{Query, State as Extension};
 use engine::history::History;
+use pipeline::ladder::{Part, Share};
 use pipeline::record::{Fact, Record};
-use pipeline::{State, s2_decide};
+use pipeline::{State, predict, s2_decide};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vocabulary::estate::Mode;
@@ -146,7 +147,7 @@ impl Report {
             .chain(open)
             .filter(|outage| observed.contains(&outage.server))
             .map(|outage| {
-                let prediction = outage.to.as_ref().map(|to| predicted(state, &outage, to));
+                let prediction = outage.to.as_ref().and_then(|to| predicted(state, &outage, to));
                 ObservedView { prediction, ..outage.view }
             })
             .collect();
@@ -176,16 +177,16 @@ impl Outage {
     }
 }
 
-/// How long it would have taken, by what is on record.
-fn predicted(state: &State, outage: &Outage, to: &MachineId) -> PredictionView {
-    let recorded = |machine: &MachineId| state.ledger.machines.get(machine).and_then(|row| row.boot_ms);
-    let boot = recorded(to).or_else(|| recorded(&outage.from));
-    let settings = &state.estate.settings;
+/// How long it would have taken, as a failover is predicted now. `None` where no proof could be had.
+fn predicted(state: &State, outage: &Outage, to: &MachineId) -> Option<PredictionView> {
+    let predicted = predict::replace(state, &outage.server, std::slice::from_ref(&outage.from), to).ok()?;
     let detect_ms = outage.view.concluded.saturating_sub(outage.view.suspected);
-    let fence_ms = settings.fencing.settle.0;
-    let boot_ms = boot.unwrap_or(settings.detection.boot_time.0);
-    let total_ms = detect_ms.saturating_add(fence_ms).saturating_add(boot_ms);
-    PredictionView { detect_ms, fence_ms, boot_ms, boot_recorded: boot.is_some(), total_ms }
+    let before = |share: &&Share| matches!(share.part, Part::Fence | Part::Rewire);
+    let fence_ms = predicted.shares.iter().filter(before).map(|share| share.lasts.0).fold(0, u64::saturating_add);
+    let all_ms = predicted.total().0;
+    let boot_ms = all_ms.saturating_sub(fence_ms);
+    let total_ms = detect_ms.saturating_add(all_ms);
+    Some(PredictionView { detect_ms, fence_ms, boot_ms, boot_recorded: predicted.is_recorded(), total_ms })
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ pub struct ObservedView {
     pub hash: Option<String>,
     /// Why nothing, or not at once: code and reason.
     pub held: Vec<String>,
-    /// How long it would have taken.
+    /// How long it would have taken; `null` as well where no proof that the machine was harmless could have been had.
     pub prediction: Option<PredictionView>,
 }
 
@@ -117,11 +117,12 @@ pub struct ObservedView {
 pub struct PredictionView {
     /// From the first suspicion to what was concluded, as it was.
     pub detect_ms: u64,
-    /// To the proof, at most, if the BMC answers.
+    /// From there to a spare that is wired: by the quickest proof that can be had, and the rewiring.
     pub fence_ms: u64,
     /// From power on to service.
     pub boot_ms: u64,
-    /// True if such a boot of the spare, or of the machine it was on, is on record; else it is the default.
+    /// True if it is on record how long this server takes on that spare, or the server anywhere and the spare with anything; else a part of it is by the
+    /// estate's `detection.boot_time`.
     pub boot_recorded: bool,
     /// Together.
     pub total_ms: u64,

@@ -136,9 +136,10 @@ async fn go_so_far(run: &Run, mode: Mode) -> Done {
 
 /// A person agrees to what waits for the server.
 async fn approve(run: &Run, server: &ServerId, in_vain: bool) -> Done {
-    let asked = server.clone();
-    let waiting = move |state: &pipeline::State| api::present::proposed(state, &asked).map(|plan| plan.hash);
-    let hash = run.rig.handle()?.query(waiting).await.map_err(|fault| Trouble::Api(fault.to_string()))?;
+    let (asked, handle) = (server.clone(), run.rig.handle()?);
+    let now = (handle.clock().now(), handle.clock().wall());
+    let waiting = move |state: &pipeline::State| api::present::proposed(state, &asked, now).map(|plan| plan.hash);
+    let hash = handle.query(waiting).await.map_err(|fault| Trouble::Api(fault.to_string()))?;
     // who agrees to what nobody has shown him is refused as well
     let hash = hash.unwrap_or_default();
     let intent = Intent::ApproveFailover { server: server.clone(), hash, reason: REASON.to_owned() };

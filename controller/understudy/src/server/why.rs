@@ -33,7 +33,7 @@ mod tests {
     fn a_link_is_named_once() {
         let link = |link: &str, text: &str| WhyLinkView { link: link.into(), text: text.into() };
         let chain = vec![link("placed", "web1 is on m1"), link("seen", "its BMC said On"), link("seen", "sw1 sees it healthy")];
-        let told = text(&WhyView { server: "web1".into(), chain });
+        let told = text(&WhyView { server: "web1".into(), chain, ladder: None });
         assert_eq!(told, "placed  web1 is on m1\nseen    its BMC said On\n        sw1 sees it healthy");
     }
 }
