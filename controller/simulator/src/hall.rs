@@ -44,6 +44,10 @@ const IN_ONE_RACK: [u32; 4] = [0, 0, 0, 700_000];
 const KDUMP: u32 = 300_000;
 /// Of a million servers so many are to be restarted where their service is down.
 const RESTARTED: u32 = 600_000;
+/// Of a million halls so many have a recovery target.
+const TARGETS: u32 = 500_000;
+/// It is between so many seconds: some starts miss it and some do not.
+const TARGET_S: (u64, u64) = (30, 150);
 
 /// What a hall has.
 #[derive(Clone, PartialEq, Debug)]
@@ -76,6 +80,8 @@ pub struct Hall {
     pub one_rack: BTreeSet<usize>,
     /// The numbers of the servers that are to be restarted where their service is down.
     pub restarted: BTreeSet<usize>,
+    /// How long an outage may last by the servers' group.
+    pub recovery_target: Option<Span>,
     /// How kernels that have crashed are waited for.
     pub kdump: Option<Kdump>,
     /// The checks of its servers ask for their page of health; otherwise a connection is enough for them.
@@ -113,6 +119,9 @@ pub struct Drawn {
     /// The numbers of the servers that are to be restarted where their service is down.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     restarted: BTreeSet<usize>,
+    /// How long an outage may last by the servers' group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recovery_target: Option<Span>,
     /// Kernels that have crashed are waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     kdump: bool,
@@ -141,6 +150,9 @@ impl Drawn {
         let kdump = service.in_a_million(KDUMP);
         let restarted = (1..=bearing).filter(|_| service.in_a_million(RESTARTED)).collect();
         let bmcs_outside = Dice::of(seed, "bmcs").in_a_million(BMCS_OUTSIDE);
+        // a chance of its own: what is drawn beside it stays as it was
+        let target = Dice::of(seed, "recovery target");
+        let recovery_target = target.in_a_million(TARGETS).then(|| Span::seconds(target.between(TARGET_S.0, TARGET_S.1)));
         Drawn {
             bearing,
             spares,
@@ -154,6 +166,7 @@ impl Drawn {
             swapped,
             local_disks,
             restarted,
+            recovery_target,
             kdump,
         }
     }
@@ -195,6 +208,7 @@ impl From<&Drawn> for Hall {
             swapped,
             local_disks,
             restarted,
+            recovery_target: drawn.recovery_target,
             kdump: drawn.kdump.then(Kdump::default),
             method: drawn.method,
             firmware: drawn.firmware,
@@ -250,6 +264,7 @@ impl Hall {
             local_disks: BTreeSet::new(),
             one_rack: BTreeSet::new(),
             restarted: BTreeSet::new(),
+            recovery_target: None,
             kdump: None,
             pages: false,
         }
@@ -266,7 +281,7 @@ impl Hall {
             owner: String::new(),
             contacts: Vec::new(),
             after: Vec::new(),
-            recovery_target: None,
+            recovery_target: self.recovery_target,
             minimum_active: 0,
         };
         estate.groups.insert(id("web")?, group);
