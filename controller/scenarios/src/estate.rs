@@ -79,6 +79,10 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
             }
         })?;
     }
+    if let Some(target) = setup.recovery_target {
+        let line = format!("recovery_target: {}s", target.as_secs());
+        change(&folder.join("group.yaml"), |text| text.replace("recovery_target: 2m", &line))?;
+    }
     change(&folder.join("estate.yaml"), |text| {
         let mut text = set(&text, "detection.boot_time", BOOT_TIME);
         for (path, value) in &setup.settings {

@@ -52,6 +52,7 @@ const FILES: &[(&str, &str)] = files![
     "partitioned",
     "panic-kdump",
     "guest-reboot-slow-post",
+    "slow-firmware",
     "storage-dark",
     "boot-dark",
     "storage-session-survives",

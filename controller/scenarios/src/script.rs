@@ -7,6 +7,7 @@ mod parts;
 mod read;
 mod rivals;
 mod storage;
+mod times;
 mod words;
 
 pub use read::{Fault, read};
@@ -60,6 +61,8 @@ pub struct Setup {
     pub service_down: ServiceDown,
     /// How long the machines' firmware tests itself longer than by itself.
     pub post: Duration,
+    /// How long an outage may last by the servers' group, if its document says anything else than the example's.
+    pub recovery_target: Option<Duration>,
     /// How long a kernel that panicked writes its memory away before the machine starts again.
     pub dump: Duration,
     /// The storage target is told by a step not to do what it is asked.

@@ -97,6 +97,7 @@ passes! {
     partitioned = "partitioned",
     panic_kdump = "panic-kdump",
     guest_reboot_slow_post = "guest-reboot-slow-post",
+    slow_firmware = "slow-firmware",
     storage_dark = "storage-dark",
     boot_dark = "boot-dark",
     storage_session_survives = "storage-session-survives",
@@ -340,6 +341,16 @@ fn a_dump_longer_than_a_hung_machine_is_given_ends_it() {
     fails("panic-kdump", &long, unchanged, ": expect web1 on m1", "it is running on m3");
     let dies = [("reboot web1\nexpect no failover", "kill m1\nexpect no failover")];
     fails("guest-reboot-slow-post", &dies, unchanged, "no failover for 20s", "a failover began");
+}
+
+#[test]
+fn a_restart_is_left_out_for_the_sake_of_a_target_alone_and_for_no_longer_than_that_helps() {
+    let no_target = [("recovery target 65s\n", "")];
+    fails("slow-firmware", &no_target, unchanged, "held F0217", "did not come within");
+    let slow_spare = [("set detection.boot_time 50s", "set detection.boot_time 90s")];
+    fails("slow-firmware", &slow_spare, unchanged, "held F0217", "did not come within");
+    let long = [("expect no failover for 3s\nexpect web1 restarted within 180s", "wait 12s\nexpect web1 held F0217 within 1s")];
+    fails("slow-firmware", &long, unchanged, "held F0217 within 1s", "it is restart");
 }
 
 #[test]

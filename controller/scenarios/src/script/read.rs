@@ -3,9 +3,10 @@
 use super::parts;
 use super::rivals;
 use super::storage;
+use super::times;
 use super::words::{Complaint, Words};
 use super::{Beside, Disturbance, Expectation, Manner, Mishap, Numbered, Outlets, Scenario, Setup, Step};
-use crate::limits::{BARRED_AGAIN, MOVED, POST_MAX, SCENARIO_BYTES_MAX, SEEN, SERVES};
+use crate::limits::{BARRED_AGAIN, MOVED, SCENARIO_BYTES_MAX, SEEN, SERVES};
 use lab::names::{BMCS, BOOT_SERVICE, MACHINES, MACHINES_MAX, Machine, PDU, STORAGE_AGENT};
 use pipeline::record::Found;
 use std::collections::BTreeSet;
@@ -45,6 +46,7 @@ pub fn read(name: &str, text: &str) -> Result<Scenario, Vec<Fault>> {
         local_disks: BTreeSet::new(),
         service_down: ServiceDown::Hold,
         post: Duration::ZERO,
+        recovery_target: None,
         dump: Duration::ZERO,
         headstrong: false,
     };
@@ -245,9 +247,7 @@ fn everything_or(words: &mut Words<'_>) -> Result<Option<ServerId>, Complaint> {
 
 fn is_heading(verb: &str, words: &Words<'_>) -> bool {
     matches!(verb, "firmware" | "method" | "machines" | "ipmi" | "rack" | "outlets" | "bmcs" | "disks" | "services" | "set")
-        || (verb == "lease" && words.clone().take(&["addresses"]))
-        || (verb == "post" && words.clone().take(&["takes"]))
-        || (verb == "dumps" && words.clone().take(&["take"]))
+        || times::is_one(verb, words)
 }
 
 fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Complaint> {
@@ -299,18 +299,7 @@ fn head(verb: &str, words: &mut Words<'_>, setup: &mut Setup) -> Result<(), Comp
             ["are", "restarted"].into_iter().try_for_each(|word| words.word(word))?;
             setup.service_down = ServiceDown::Restart;
         }
-        "post" => {
-            words.word("takes")?;
-            setup.post = post(words)?;
-        }
-        "dumps" => {
-            words.word("take")?;
-            setup.dump = words.time()?;
-        }
-        "lease" => {
-            words.word("addresses")?;
-            setup.address_lease = Some(words.time()?);
-        }
+        "post" | "dumps" | "recovery" | "lease" => times::take(verb, words, setup)?,
         _ => setup.settings.push(setting(words)?),
     }
     Ok(())
@@ -323,12 +312,6 @@ fn setting(words: &mut Words<'_>) -> Result<(String, String), Complaint> {
         return Err(format!("`{path}` is no setting: write a section and a key, such as fencing.proof"));
     }
     Ok((path.to_owned(), value.to_owned()))
-}
-
-fn post(words: &mut Words<'_>) -> Result<Duration, Complaint> {
-    let time = words.time()?;
-    let too_long = || format!("firmware can be told to take {} s longer, and no more", POST_MAX.as_secs());
-    (time <= POST_MAX).then_some(time).ok_or_else(too_long)
 }
 
 /// The machines to the end of the line.
@@ -533,10 +516,11 @@ mod tests {
 
     #[test]
     fn what_happens_to_networks_is_read() {
-        let text = "title T\ndumps take 10s\npost takes 20s\nup\nswitch restarts\nswitch unreachable\nuplink lost\nuplink back\nsight of web1 lost\n\
+        let text = "title T\ndumps take 10s\npost takes 20s\nrecovery target 60s\nup\nswitch restarts\nswitch unreachable\nuplink lost\nuplink back\nsight of web1 lost\n\
                     push opens m1\nexpect m1 is barred\nexpect alarm F0313 within 90s\n";
         let scenario = read("x", text).unwrap();
         assert_eq!((scenario.setup.dump, scenario.setup.post), (Duration::from_secs(10), Duration::from_secs(20)));
+        assert_eq!(scenario.setup.recovery_target, Some(Duration::from_secs(60)));
         let (web1, m1) = ("web1".parse().unwrap(), "m1".parse().unwrap());
         let net = [
             Disturbance::SwitchRestarts,

@@ -27,6 +27,7 @@ pub fn hall(setup: &Setup) -> Done<Hall> {
     hall.swapped = (setup.outlets == Outlets::Swapped).then_some(1);
     hall.local_disks = setup.local_disks.iter().copied().map(usize::from).collect();
     hall.restarted = (1..=bearing).filter(|_| setup.service_down == ServiceDown::Restart).collect();
+    hall.recovery_target = setup.recovery_target.map(|target| Span::seconds(target.as_secs()));
     hall.pages = true;
     hall.method = setup.method;
     hall.firmware = setup.firmware;
