@@ -88,6 +88,7 @@ impl Bench {
             plan: Some(PlanId(Epoch(1))),
             holder: None,
             barred: barred.then_some(Epoch(1)),
+            done: Some(0),
         };
         Ok(Standing { entry, action })
     }

@@ -150,7 +150,7 @@ fn core_that_knows(volume: &VolumeId) -> pipeline::State {
     };
     let mut estate = Estate::default();
     estate.storages.insert(volume.storage.clone(), storage);
-    let raised = Some(Raised { agent: "store1".into(), resources: vec![Resource::Volume(volume.clone())] });
+    let raised = Some(Raised { agent: "store1".into(), resources: vec![Resource::Volume(volume.clone())], done: true });
     let op = OpId { epoch: Epoch(3), number: 1 };
     let fact = Fact::Outcome { plan: PlanId(Epoch(3)), op, ok: true, read_back: String::new(), raised, took: Span(0) };
     let record = Record { at: WallTime(0), fact };

@@ -19,7 +19,7 @@ use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
 use vocabulary::request::Resource;
 use vocabulary::{
-    AgentId, ControllerLife, Epoch, MachineId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
+    AgentId, ControllerLife, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
 };
 
 /// Everything that survives a restart.
@@ -47,8 +47,8 @@ pub struct Ledger {
     open: BTreeSet<PlanId>,
     /// Parts of fences that are not confirmed yet, with the reason.
     pub orders: BTreeMap<(PlanId, MachineId, String), String>,
-    /// The highest epoch that an agent's gate ever confirmed to keep, by agent and resource.
-    pub confirmed: BTreeMap<(String, Resource), Epoch>,
+    /// The newest command that an agent's gate ever confirmed to keep, by agent and resource; number 0 where it is only its epoch.
+    pub confirmed: BTreeMap<(String, Resource), OpId>,
     /// Machines whose BMC tells of failures to come.
     pub foretold: BTreeMap<MachineId, Foretold>,
     /// Agents whose memory was found to be an older copy, with the evidence; until they are re-seeded.
@@ -336,7 +336,7 @@ impl Ledger {
         self.newest = self.newest.max(record.at);
         match &record.fact {
             Fact::Intended { .. } | Fact::Estate { .. } | Fact::Proven { .. } | Fact::Alarm { .. } => {}
-            Fact::Outcome { plan, raised, .. } => self.apply_raised(*plan, raised.as_ref()),
+            Fact::Outcome { op, raised, .. } => self.apply_raised(*op, raised.as_ref()),
             of_a_memory @ (Fact::OlderMemory { .. }
             | Fact::Readopted { .. }
             | Fact::Overruled { .. }
@@ -494,11 +494,11 @@ impl Ledger {
         }
     }
 
-    fn apply_raised(&mut self, plan: PlanId, raised: Option<&Raised>) {
-        let Some(Raised { agent, resources }) = raised else { return };
-        for resource in resources {
-            let epoch = self.confirmed.entry((agent.clone(), resource.clone())).or_default();
-            *epoch = plan.0.max(*epoch);
+    fn apply_raised(&mut self, op: OpId, raised: Option<&Raised>) {
+        let Some(raised) = raised else { return };
+        for resource in &raised.resources {
+            let known = self.confirmed.entry((raised.agent.clone(), resource.clone())).or_default();
+            *known = raised.mark(op).max(*known);
         }
     }
 

@@ -8,11 +8,11 @@ use crate::overrule;
 use crate::record::Fact;
 use crate::reseed;
 use crate::state::State;
-use crate::watch::{Gate, Kept, Rise, Watch};
+use crate::watch::{Gate, Kept, Life, Rise, Watch};
 use std::collections::BTreeMap;
 use vocabulary::estate::Estate;
 use vocabulary::request::{AgentHello, GateEntry, Holder, Resource};
-use vocabulary::{Epoch, Instant, PlanId, ServerId, Span};
+use vocabulary::{Epoch, Instant, OpId, PlanId, ServerId, Span};
 
 /// How many forgotten resources an alarm names.
 const NAMED: usize = 3;
@@ -39,27 +39,36 @@ fn belongs(estate: &Estate, agent: &str, resource: &Resource) -> bool {
     }
 }
 
-/// The epochs that an agent's gate must know: those it has confirmed, for what the estate gives it.
-pub fn known(state: &State, agent: &str) -> BTreeMap<Resource, Epoch> {
+/// What an agent's gate must know: the newest commands and epochs that it has confirmed, for what the estate gives it.
+pub fn known(state: &State, agent: &str) -> BTreeMap<Resource, OpId> {
     let of_agent =
         state.ledger.confirmed.iter().filter(|((of, resource), _)| of == agent && belongs(&state.estate, agent, resource));
-    of_agent.map(|((_, resource), epoch)| (resource.clone(), *epoch)).collect()
+    of_agent.map(|((_, resource), op)| (resource.clone(), *op)).collect()
 }
 
-/// What a hello that was asked for at `asked` has forgotten, in sentences; empty if nothing. What was confirmed since it was asked for
-/// may be missing: the two may have crossed.
-fn forgotten(state: &State, agent: &str, asked: Instant, hello: &AgentHello) -> Vec<String> {
-    let says: BTreeMap<&Resource, Epoch> = hello.entries.iter().map(|entry| (&entry.resource, entry.epoch)).collect();
+/// What a hello that was asked for at `asked` has forgotten, in sentences; empty if nothing. What its life has confirmed since it was asked
+/// for may be missing: the two may have crossed. What an earlier life has confirmed may not.
+fn forgotten(state: &State, agent: &str, asked: Instant, life: Life, hello: &AgentHello) -> Vec<String> {
+    if life == Life::Former {
+        return Vec::new();
+    }
+    let says: BTreeMap<&Resource, &GateEntry> = hello.entries.iter().map(|entry| (&entry.resource, entry)).collect();
     let mut found = Vec::new();
     for (resource, confirmed) in known(state, agent) {
-        let rises = state.watch.rises.get(&(agent.to_owned(), resource.clone()));
+        let rises = state.watch.rises.get(&(agent.to_owned(), resource.clone())).filter(|_| life == Life::Present);
         let since = rises.into_iter().flatten().find(|rise| rise.at >= asked);
         let must = since.map_or(confirmed, |rise| rise.before);
         match says.get(&resource) {
-            _ if must == Epoch::default() => {}
-            Some(epoch) if *epoch >= must => {}
-            Some(epoch) => found.push(format!("{resource} is at {epoch} there, and was confirmed at {must}")),
-            None => found.push(format!("{resource} is missing there, and was confirmed at {must}")),
+            _ if must.epoch == Epoch::default() => {}
+            // an agent of before it told that is held to its epochs alone
+            Some(GateEntry { epoch, done, .. }) if OpId { epoch: *epoch, number: done.unwrap_or(u64::MAX) } >= must => {}
+            Some(GateEntry { epoch, .. }) if *epoch == must.epoch => {
+                found.push(format!("{resource} is at {epoch} there without command {}, which was confirmed", must.number));
+            }
+            Some(GateEntry { epoch, .. }) => {
+                found.push(format!("{resource} is at {epoch} there, and was confirmed at {}", must.epoch));
+            }
+            None => found.push(format!("{resource} is missing there, and was confirmed at {}", must.epoch)),
         }
     }
     found
@@ -67,7 +76,8 @@ fn forgotten(state: &State, agent: &str, asked: Instant, hello: &AgentHello) -> 
 
 /// Folds a hello in. One that has forgotten something is recorded once, and stands until the agent is seeded anew.
 pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hello: &AgentHello) {
-    remember(state, agent, asked, hello);
+    let life = state.watch.hears(agent, &hello.boot, out.now);
+    remember(state, agent, asked, life, hello);
     if state.ledger.restored.is_some() {
         // who knows better than a backup is no rival: it is asked what happened since
         return;
@@ -81,7 +91,7 @@ pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hell
     if seeded || !hello.trusted || state.ledger.older.contains_key(agent) {
         return;
     }
-    let mut evidence = forgotten(state, agent, asked, hello);
+    let mut evidence = forgotten(state, agent, asked, life, hello);
     if evidence.is_empty() {
         return;
     }
@@ -98,13 +108,13 @@ fn seeded_since(state: &State, agent: &str, asked: Instant) -> bool {
 }
 
 /// Keeps what an agent said while there is something to adopt. What was asked for earlier, and comes later, is older.
-fn remember(state: &mut State, agent: &str, asked: Instant, hello: &AgentHello) {
+fn remember(state: &mut State, agent: &str, asked: Instant, life: Life, hello: &AgentHello) {
     if !state.ledger.has_to_adopt() {
         return state.watch.gates.clear();
     }
     let late = state.watch.gates.get(agent).is_some_and(|gate| gate.asked > asked);
     if !late && !seeded_since(state, agent, asked) {
-        let forgotten = forgotten(state, agent, asked, hello);
+        let forgotten = forgotten(state, agent, asked, life, hello);
         state.watch.gates.insert(agent.to_owned(), Gate { asked, hello: hello.clone(), forgotten });
     }
 }
@@ -119,11 +129,16 @@ pub fn readopted(state: &mut State, out: &mut Out, agent: String, principal: Str
 /// What the ledger knows of one agent's resources, to seed its memory with: the estate's counter, and an entry for each resource. Bars
 /// first: what is not certain is barred.
 pub fn seed(state: &State, agent: &str) -> (Epoch, Vec<GateEntry>) {
-    let counter = state.ledger.epoch;
+    let (counter, known) = (state.ledger.epoch, known(state, agent));
+    // the counter's epoch is one plan's alone, there as well
+    let plan = Some(PlanId(counter));
+    // what the newest plan has done there already stands in the entry: it is not to be found missing
+    let done = |resource: &Resource| Some(known.get(resource).filter(|op| op.epoch == counter).map_or(0, |op| op.number));
     let mut entries = Vec::new();
     let mut add = |resource: Resource, holder: Option<Holder>, barred: Option<Epoch>| {
         if belongs(&state.estate, agent, &resource) {
-            entries.push(GateEntry { resource, epoch: counter, plan: None, holder, barred });
+            let done = done(&resource);
+            entries.push(GateEntry { resource, epoch: counter, plan, holder, barred, done });
         }
     };
     for (id, machine) in &state.estate.machines {
@@ -146,16 +161,17 @@ pub fn seed(state: &State, agent: &str) -> (Epoch, Vec<GateEntry>) {
         add(Resource::Volume(volume.clone()), Some(holder), None);
     }
     // whatever else it has confirmed, so that it is not found older again for want of it
-    for resource in known(state, agent).into_keys() {
-        if entries.iter().all(|entry| entry.resource != resource) {
-            entries.push(GateEntry { resource, epoch: counter, plan: None, holder: None, barred: None });
+    for resource in known.keys() {
+        if entries.iter().all(|entry| entry.resource != *resource) {
+            let (resource, done) = (resource.clone(), done(resource));
+            entries.push(GateEntry { resource, epoch: counter, plan, holder: None, barred: None, done });
         }
     }
     (counter, entries)
 }
 
 /// Remembers when something was confirmed, so that a hello asked for before it is not held to it.
-pub(crate) fn note(watch: &mut Watch, now: Instant, before: Vec<(Kept, Epoch)>) {
+pub(crate) fn note(watch: &mut Watch, now: Instant, before: Vec<(Kept, OpId)>) {
     for (kept, before) in before {
         let rises = watch.rises.entry(kept).or_default();
         rises.retain(|rise| now.since(rise.at) < HELLO_UNDER_WAY);

@@ -117,7 +117,8 @@ pub enum Fact {
     Entered { plan: PlanId, stage: Stage },
     /// A command is about to be sent.
     Intent { plan: PlanId, stage: Stage, op: OpId, agent: String, what: String },
-    /// Its outcome, with what was read back, and how long the agent took from request to reply. `raised` is set where the agent's gate has thereby confirmed an epoch that it had not before.
+    /// Its outcome, with what was read back, and how long the agent took from request to reply. `raised` is set where the agent's gate has thereby
+    /// confirmed more than it had before.
     Outcome {
         plan: PlanId,
         op: OpId,
@@ -168,13 +169,23 @@ pub enum Fact {
     Alarm { subject: String, code: String, text: String },
 }
 
-/// What an agent's gate keeps durably at the epoch of the plan, from that answer on.
+/// What an agent's gate keeps durably from that answer on: the epoch of the plan, and the command, unless it only raised the epoch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Raised {
     /// The agent.
     pub agent: String,
     /// The resources.
     pub resources: Vec<Resource>,
+    /// True if the gate keeps the command as well.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub done: bool,
+}
+
+impl Raised {
+    /// What each of the resources is confirmed to be at; number 0 where only the epoch was raised.
+    pub fn mark(&self, op: OpId) -> OpId {
+        OpId { number: if self.done { op.number } else { 0 }, ..op }
+    }
 }
 
 /// How a plan ended without its goal.

@@ -6,15 +6,18 @@ use crate::ledger::Ledger;
 use crate::record::Raised;
 use crate::watch::Watch;
 use vocabulary::request::{Action, AgentError, Answer, Resource};
-use vocabulary::{Epoch, Instant};
+use vocabulary::{Instant, OpId};
 
-/// What an outcome has confirmed beyond what the ledger knows: the gate makes the epoch of every resource durable before it answers.
-pub(crate) fn raised(ledger: &Ledger, agent: &Agent, resources: &[Resource], epoch: Epoch) -> Option<Raised> {
-    let agent = agent.to_string();
-    let new =
-        |resource: &&Resource| ledger.confirmed.get(&(agent.clone(), (*resource).clone())).is_none_or(|known| *known < epoch);
-    let resources: Vec<Resource> = resources.iter().filter(new).cloned().collect();
-    (!resources.is_empty()).then_some(Raised { agent, resources })
+/// What an outcome has confirmed beyond what the ledger knows: the gate makes the epoch of every resource durable before it answers, and what
+/// became of the command, unless that was to raise the epoch alone.
+pub(crate) fn raised(ledger: &Ledger, agent: &Agent, resources: &[Resource], op: OpId, done: bool) -> Option<Raised> {
+    let mut raised = Raised { agent: agent.to_string(), resources: Vec::new(), done };
+    let mark = raised.mark(op);
+    let new = |resource: &&Resource| {
+        ledger.confirmed.get(&(raised.agent.clone(), (*resource).clone())).is_none_or(|known| *known < mark)
+    };
+    raised.resources = resources.iter().filter(new).cloned().collect();
+    (!raised.resources.is_empty()).then_some(raised)
 }
 
 /// Why an action may not be asked of an agent now; `None` if it may.
@@ -43,7 +46,8 @@ pub fn vouches(ledger: &Ledger, agent: &Agent) -> Option<bool> {
 }
 
 /// What the outcome of something that was asked for at `asked` is worth. An agent with an older memory confirms nothing; and one that was
-/// seeded since may have spoken from the memory it had before, so that neither its yes nor its no says anything: it is asked again.
+/// seeded since may have spoken from the memory it had before, so that neither its yes nor its no says anything: it is asked again. Nor does
+/// the yes of a life that is over: whoever lives now may not remember it.
 pub(crate) fn worth(
     ledger: &Ledger,
     watch: &Watch,
@@ -54,6 +58,10 @@ pub(crate) fn worth(
     let name = agent.to_string();
     if rests_on_memory(agent) && watch.readopted.get(&name).is_some_and(|at| *at >= asked) {
         return Err(AgentError::Unconfirmed { reason: format!("agent {name} was seeded while this was under way") });
+    }
+    let over = watch.lives.get(&name).and_then(|lives| lives.since).is_some_and(|since| since >= asked);
+    if outcome.is_ok() && over && rests_on_memory(agent) {
+        return Err(AgentError::Unconfirmed { reason: format!("agent {name} began another life while this was under way") });
     }
     match (outcome, doubt(ledger, agent)) {
         (Ok(_), Some(reason)) => Err(AgentError::Unconfirmed { reason }),
@@ -84,6 +92,7 @@ fn doubt(ledger: &Ledger, agent: &Agent) -> Option<String> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use vocabulary::AgentBootId;
 
     #[test]
     fn what_was_asked_before_a_seeding_counts_for_nothing_unless_it_rests_on_no_memory() {
@@ -100,5 +109,22 @@ mod tests {
             assert_eq!(&worth(&vantage, 4, outcome), outcome);
             assert_eq!(&worth(&Agent::Switch("sw2".parse().unwrap()), 4, outcome), outcome);
         }
+    }
+
+    #[test]
+    fn a_yes_of_a_life_that_is_over_counts_for_nothing() {
+        let (ledger, mut watch) = (Ledger::default(), Watch::default());
+        let switch = Agent::Switch("sw1".parse().unwrap());
+        let (yes, no) = (Ok(Answer::Done), Err(AgentError::Rejected { reason: "the device said no".to_owned() }));
+        watch.hears("sw1", &AgentBootId("first".to_owned()), Instant(3));
+        assert_eq!(worth(&ledger, &watch, &switch, Instant(2), &yes), yes, "the first that is heard is over for nobody");
+        watch.hears("sw1", &AgentBootId("second".to_owned()), Instant(5));
+        watch.hears("sw1", &AgentBootId("second".to_owned()), Instant(7));
+        for asked in [4, 5] {
+            let worth = |outcome| worth(&ledger, &watch, &switch, Instant(asked), outcome);
+            assert!(matches!(worth(&yes), Err(AgentError::Unconfirmed { .. })));
+            assert_eq!(worth(&no), no);
+        }
+        assert_eq!(worth(&ledger, &watch, &switch, Instant(6), &yes), yes);
     }
 }

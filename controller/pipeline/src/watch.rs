@@ -9,7 +9,9 @@ use vocabulary::estate::Estate;
 use vocabulary::network::PortReading;
 use vocabulary::power::MachineReading;
 use vocabulary::request::{AgentHello, Resource};
-use vocabulary::{AgentId, Epoch, Instant, MachineId, PortId, ServerId, SiteId, Span, SwitchId, VolumeId, WallTime};
+use vocabulary::{
+    AgentBootId, AgentId, Epoch, Instant, MachineId, OpId, PortId, ServerId, SiteId, Span, SwitchId, VolumeId, WallTime,
+};
 
 /// How many boot contacts are kept per machine.
 pub const CONTACTS_MAX: usize = 32;
@@ -27,13 +29,38 @@ pub const CONTROLLER: &str = "controller";
 /// Resources by agent, as `Ledger::confirmed` keeps them.
 pub type Kept = (String, Resource);
 
-/// An agent's confirmation of a higher epoch: how high it stood before, and when it came.
+/// An agent's confirmation of a newer command: what it stood at before, and when it came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rise {
-    /// The epoch before.
-    pub before: Epoch,
+    /// The one before.
+    pub before: OpId,
     /// When.
     pub at: Instant,
+}
+
+/// So many former lives of an agent are told apart from new ones.
+pub const FORMER_LIVES: usize = 8;
+
+/// The lives of one agent, as its hellos have told them to this life of the controller.
+#[derive(Debug)]
+pub struct Lives {
+    /// The present one.
+    pub now: AgentBootId,
+    /// When it was first heard, if another was heard before it.
+    pub since: Option<Instant>,
+    /// Those before it, oldest first.
+    former: VecDeque<AgentBootId>,
+}
+
+/// Which of an agent's lives has said something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// One that was not heard before: from now on it is the present one.
+    New,
+    /// The present one.
+    Present,
+    /// One that is over.
+    Former,
 }
 
 /// All that is being watched.
@@ -53,6 +80,8 @@ pub struct Watch {
     pub drawn_before: Epoch,
     /// Which store each agent obeys, by its last hello; empty until its first one in this life.
     pub stores: BTreeMap<String, String>,
+    /// Each agent's lives.
+    pub lives: BTreeMap<String, Lives>,
     /// What each agent said last, while it is to be adopted.
     pub gates: BTreeMap<String, Gate>,
     /// When agents were seeded from the ledger in this life.
@@ -104,6 +133,27 @@ impl Watch {
         for since in failing.filter(|since| doubtful(since)) {
             *since = now;
         }
+    }
+
+    /// Takes in that this life of an agent has said something.
+    pub fn hears(&mut self, agent: &str, boot: &AgentBootId, now: Instant) -> Life {
+        let Some(lives) = self.lives.get_mut(agent) else {
+            let lives = Lives { now: boot.clone(), since: None, former: VecDeque::new() };
+            self.lives.insert(agent.to_owned(), lives);
+            return Life::New;
+        };
+        if lives.now == *boot {
+            return Life::Present;
+        }
+        if lives.former.contains(boot) {
+            return Life::Former;
+        }
+        if lives.former.len() == FORMER_LIVES {
+            lives.former.pop_front();
+        }
+        lives.former.push_back(std::mem::replace(&mut lives.now, boot.clone()));
+        lives.since = Some(now);
+        Life::New
     }
 
     /// True if one more change of a server's suspicion may be told now; it is counted.

@@ -384,8 +384,8 @@ pub struct Taken {
     pub asked: Instant,
     /// What it is worth.
     pub outcome: Result<Answer, AgentError>,
-    /// Epochs that it has confirmed, as they stood before.
-    pub rose: Vec<(Kept, Epoch)>,
+    /// What it has confirmed, as it stood before.
+    pub rose: Vec<(Kept, OpId)>,
 }
 
 /// One plan's execution.
@@ -542,7 +542,8 @@ impl Work {
                 Ok(answer) => (true, answer_words(answer)),
                 Err(error) => (false, error.to_string()),
             };
-            let raised = trust::raised(ledger, &agent, &changes, self.epoch()).filter(|_| ok);
+            let done = !matches!(key, Key::Advance(_));
+            let raised = trust::raised(ledger, &agent, &changes, op, done).filter(|_| ok);
             for resource in raised.iter().flat_map(|raised| &raised.resources) {
                 let kept = (agent.to_string(), resource.clone());
                 let before = ledger.confirmed.get(&kept).copied().unwrap_or_default();

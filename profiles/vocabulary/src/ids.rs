@@ -192,7 +192,7 @@ impl<'de> Deserialize<'de> for PlanId {
 
 /// One command of one plan: unique in the estate for ever, since it is numbered within its plan and the plan's epoch is.
 /// A retry of the same command bears the same id; a recorded outcome answers it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, Debug)]
 pub struct OpId {
     /// The plan's epoch; 0 for observations, which belong to no plan.
     pub epoch: Epoch,

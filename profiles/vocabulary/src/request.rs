@@ -286,6 +286,9 @@ pub struct GateEntry {
     pub holder: Option<Holder>,
     /// The epoch at which it was barred, while it is.
     pub barred: Option<Epoch>,
+    /// The highest number among the commands of this epoch that were confirmed; 0 if none was. `None` of an agent that does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
 }
 
 /// An agent's answer to `Hello`.

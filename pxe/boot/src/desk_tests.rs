@@ -181,7 +181,10 @@ async fn after_a_restart_the_gate_is_right() {
     let holder = |p: &Permit| Holder { server: p.server.clone(), machine: p.machine.clone(), plan: p.plan };
     let entry = |n: u8, holder, barred| {
         let resource = Resource::Permit(machine(n));
-        Standing { entry: GateEntry { resource, epoch: Epoch(9), plan: Some(PlanId(Epoch(9))), holder, barred }, action: None }
+        Standing {
+            entry: GateEntry { resource, epoch: Epoch(9), plan: Some(PlanId(Epoch(9))), holder, barred, done: Some(0) },
+            action: None,
+        }
     };
     let known = [entry(1, Some(holder(&permit(1, "web1", 5))), None), entry(2, Some(holder(&permit(2, "web2", 6))), None)];
     device.restore(&known).await.unwrap();

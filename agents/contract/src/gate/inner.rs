@@ -186,9 +186,10 @@ impl<D: Device> Inner<D> {
                 Recorded::New => {}
             }
         }
-        if !live.memory.trusted && !action.takes_away() {
+        let older = *self.word.borrow() == Some(false);
+        if (!live.memory.trusted || older) && !action.takes_away() {
             return Err(refused(
-                "untrusted: this agent's memory is empty or was lost, it only observes and revokes until `agent readopt`",
+                "untrusted: this agent's memory is empty, lost or an older copy, it only observes and revokes until `agent readopt`",
             ));
         }
         for resource in &resources {
@@ -482,6 +483,9 @@ impl Live {
                 record.outcome = Some(outcome.clone());
             }
             if outcome.is_ok() {
+                if op.epoch == kept.epoch {
+                    kept.done = kept.done.map(|number| number.max(op.number));
+                }
                 if rules::frees(action) {
                     kept.holder = None;
                 }

@@ -54,6 +54,9 @@ pub(crate) struct Kept {
     pub ops: Vec<OpRecord>,
     /// The highest number among the commands of this epoch that were dropped from `ops`.
     pub forgotten: Option<u64>,
+    /// The highest number among the commands of this epoch that were confirmed, 0 if none was; `None` in a file of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
 }
 
 /// One command.
@@ -77,6 +80,7 @@ impl Kept {
             standing: None,
             ops: Vec::new(),
             forgotten: None,
+            done: Some(0),
         }
     }
 
@@ -87,6 +91,7 @@ impl Kept {
             plan: self.plan,
             holder: self.holder.clone(),
             barred: self.barred,
+            done: self.done,
         }
     }
 
@@ -97,6 +102,7 @@ impl Kept {
             self.epoch = epoch;
             self.ops.retain(|record| record.outcome.is_none());
             self.forgotten = None;
+            self.done = Some(0);
             self.plan = Some(plan);
         } else if epoch == self.epoch && self.plan.is_none() {
             self.plan = Some(plan);
@@ -149,7 +155,8 @@ impl Memory {
         standing
     }
 
-    /// Takes an entry of the estate's ledger in. Never lowers an epoch, never drops a bar.
+    /// Takes an entry of the estate's ledger in. Never lowers an epoch, never drops a bar. What the ledger knows to be done is done by then:
+    /// the entry tells what became of it.
     pub fn adopt(&mut self, entry: GateEntry) {
         let kept = self.kept_mut(&entry.resource);
         if entry.epoch > kept.epoch {
@@ -157,6 +164,11 @@ impl Memory {
             kept.plan = entry.plan;
             kept.ops.clear();
             kept.forgotten = None;
+            kept.done = Some(0);
+        }
+        if entry.epoch == kept.epoch {
+            kept.plan = kept.plan.or(entry.plan);
+            kept.done = kept.done.max(entry.done);
         }
         kept.barred = kept.barred.max(entry.barred);
         let is_holder =

@@ -4,6 +4,7 @@ mod by_example;
 mod controllers;
 mod corpus;
 mod crash;
+mod done;
 mod model;
 mod pairs;
 mod race;

@@ -448,6 +448,7 @@ async fn restart(bench: &mut Bench) -> Verdict {
         plan: Some(PlanId(Epoch(1))),
         holder: None,
         barred: Some(Epoch(1)),
+        done: Some(0),
     };
     let _ = device.restore(&[Standing { entry: barred, action: Some(Bench::bar(&other)?) }]).await;
     let (unknown, barred) = (bench.read(&one).await?, bench.read(&other).await?);

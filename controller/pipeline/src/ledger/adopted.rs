@@ -3,7 +3,7 @@
 use super::{Ledger, Overruled, Placement, Restored, Standing};
 use crate::adoption::{Adoption, Barred, Kept, Placed};
 use crate::record::Consent;
-use vocabulary::{MachineId, PlanId, ServerId, WallTime};
+use vocabulary::{MachineId, OpId, PlanId, ServerId, WallTime};
 
 impl Ledger {
     /// From here on it is a backup.
@@ -74,7 +74,7 @@ impl Ledger {
         }
         for Kept { agent, resource, epoch } in &adoption.kept {
             let known = self.confirmed.entry((agent.clone(), resource.clone())).or_default();
-            *known = (*known).max(*epoch);
+            *known = (*known).max(OpId { epoch: *epoch, number: 0 });
         }
         let heard = adoption
             .heard

@@ -37,7 +37,7 @@ pub fn tend(state: &mut State, work: &mut Work, out: &mut Out) {
     let keys: Vec<Key> = work.tasks.keys().cloned().collect();
     for key in keys {
         let Some((agent, resource)) = s3_fence::subject(&state.estate, &key) else { continue };
-        let raised = state.ledger.confirmed.get(&(agent.to_string(), resource)).copied().unwrap_or_default();
+        let raised = state.ledger.confirmed.get(&(agent.to_string(), resource)).map(|op| op.epoch).unwrap_or_default();
         if raised > plan.0 {
             pass_on(state, work, out, &key, PlanId(raised));
         }
@@ -91,7 +91,7 @@ fn work_of(state: &mut State, plan: PlanId, now: Instant) -> Option<&mut Work> {
 pub fn force_off(state: &mut State, out: &mut Out, machine: &MachineId, fenced_by: PlanId) {
     let key = Key::Power(machine.clone());
     let Some((agent, resource)) = s3_fence::subject(&state.estate, &key) else { return };
-    let raised = state.ledger.confirmed.get(&(agent.to_string(), resource)).copied().unwrap_or_default();
+    let raised = state.ledger.confirmed.get(&(agent.to_string(), resource)).map(|op| op.epoch).unwrap_or_default();
     let Some(work) = work_of(state, fenced_by.max(PlanId(raised)), out.now) else { return };
     work.want(key.clone(), out.now);
     if let Some(task) = work.tasks.get_mut(&key)

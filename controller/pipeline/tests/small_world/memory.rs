@@ -2,7 +2,7 @@
 //! nothing until it is seeded anew.
 
 use crate::common::{World, id};
-use pipeline::event::Intent;
+use pipeline::event::{Intent, Observation, What};
 use pipeline::record::Fact;
 use vocabulary::*;
 
@@ -87,6 +87,76 @@ fn it_stays_found_although_our_own_epochs_fill_the_gap_and_over_a_restart() {
     world.boot_core();
     say(&mut world, "sw1");
     assert_eq!(older(&world, "sw1"), None, "the readopt is durable as well");
+}
+
+#[test]
+fn an_older_copy_of_the_same_epoch_is_found() {
+    let mut same_epochs = 0;
+    for (agent, at) in ["sw1", "store1", "boot1"].into_iter().flat_map(|agent| (0..60).map(move |at| (agent, at))) {
+        let mut world = up();
+        world.power_off(&id("m1"));
+        let epoch = world.state().ledger.epoch;
+        while !world.epochs.iter().any(|((of, _), raised)| of == agent && *raised > epoch) {
+            world.run(1);
+            assert!(world.now < 60_000, "{}", world.story());
+        }
+        world.run(at);
+        world.copy_gate(agent);
+        world.run_until_served("web1", "m3", 20_000);
+        let epochs = world.epochs.clone();
+        world.restore_gate(agent);
+        let lost = world.forgetful.contains(agent);
+        same_epochs += u32::from(lost && world.epochs == epochs);
+        say(&mut world, agent);
+        assert_eq!(older(&world, agent).is_some(), lost, "{agent}, copied {at} ms on: {}", world.story());
+        if lost {
+            world.readopt(agent);
+            // as durable as every seeding, and over another start of the agent on what it was seeded with
+            world.boot_core();
+            world.restart_agent(agent);
+            say(&mut world, agent);
+            assert_eq!(older(&world, agent), None);
+        }
+    }
+    assert!(same_epochs > 3, "{same_epochs}");
+}
+
+#[test]
+fn an_agent_that_does_not_tell_its_commands_is_held_to_its_epochs_alone() {
+    let mut world = up();
+    let What::Observed(Observation::Hello { agent, asked, mut hello }) = world.hello("sw1") else { panic!() };
+    hello.entries.iter_mut().for_each(|entry| entry.done = None);
+    world.tell(What::Observed(Observation::Hello { agent, asked, hello }));
+    assert_eq!(alarms(&world), 0);
+}
+
+#[test]
+fn what_an_earlier_life_has_confirmed_is_missed_in_a_later_one_however_early_that_was_asked() {
+    let mut world = up();
+    say(&mut world, "sw1");
+    world.copy_gate("sw1");
+    let early = Instant(world.now);
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m3", 20_000);
+    world.restore_gate("sw1");
+    let What::Observed(Observation::Hello { agent, hello, .. }) = world.hello("sw1") else { panic!() };
+    world.tell(What::Observed(Observation::Hello { agent, asked: early, hello }));
+    assert!(older(&world, "sw1").is_some(), "no answer of that life can have crossed it: {}", world.story());
+}
+
+#[test]
+fn a_former_life_that_is_heard_late_raises_no_alarm() {
+    let mut world = up();
+    say(&mut world, "sw1");
+    let late = world.hello("sw1");
+    world.power_off(&id("m1"));
+    world.run_until_served("web1", "m3", 20_000);
+    world.restart_agent("sw1");
+    say(&mut world, "sw1");
+    let What::Observed(Observation::Hello { agent, hello, .. }) = late else { panic!() };
+    let asked = Instant(world.now);
+    world.tell(What::Observed(Observation::Hello { agent, asked, hello }));
+    assert_eq!(alarms(&world), 0, "{}", world.story());
 }
 
 #[test]

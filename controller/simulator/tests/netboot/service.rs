@@ -294,6 +294,7 @@ impl Service {
             plan: Some(plan),
             holder: Some(Holder { server, machine, plan }),
             barred: None,
+            done: Some(0),
         };
         let seed =
             Readopt { estate: estate(), lineage: lineage(), controller: None, floor: epoch, entries: vec![entry], ports: vec![] };

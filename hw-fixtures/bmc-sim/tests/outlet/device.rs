@@ -23,6 +23,7 @@ fn standing(outlet: u16, barred: bool) -> Standing {
         plan: None,
         holder: None,
         barred: barred.then_some(Epoch(4)),
+        done: Some(0),
     };
     Standing { entry, action: None }
 }

@@ -241,6 +241,7 @@ async fn readopt_gives_the_ledger_back_and_drops_nothing() {
         plan: None,
         holder: Some(holder("m1", 4)),
         barred: barred.map(Epoch),
+        done: Some(0),
     };
     let entries = vec![entry(port_1(), 5, Some(5)), entry(machine_1(), 4, None)];
     assert!(gate.readopt(Readopt { estate: EstateUuid("x".into()), ..ledger(9, vec![]) }).await.is_err());
@@ -268,7 +269,14 @@ async fn nothing_below_the_floor_is_taken_even_where_the_ledger_is_silent() {
 }
 
 fn port_entry(name: &str, holder: Option<Holder>, barred: Option<u64>) -> GateEntry {
-    GateEntry { resource: Resource::Port(port(name)), epoch: Epoch(9), plan: None, holder, barred: barred.map(Epoch) }
+    GateEntry {
+        resource: Resource::Port(port(name)),
+        epoch: Epoch(9),
+        plan: None,
+        holder,
+        barred: barred.map(Epoch),
+        done: Some(0),
+    }
 }
 
 #[tokio::test]
@@ -481,4 +489,16 @@ async fn what_a_crash_interrupted_is_unknown_and_busy_for_a_while() {
     assert!(bench.send(4, 2, power_off()).await.is_ok());
     let bench = bench.restart();
     assert_eq!(bench.send(5, 1, advance(&[machine_1()])).await.unwrap(), clear, "settled once and for all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_told_to_be_older_gives_nothing_more_until_it_is_seeded() {
+    let bench = Bench::new();
+    bench.send(3, 1, join_port(3)).await.unwrap();
+    let boot = bench.hello().await.boot;
+    vouch(&bench, boot, (estate(), lineage()), false).await.unwrap();
+    assert!(refused(&bench.send(3, 2, join_port(3)).await, "untrusted"));
+    assert!(bench.send(4, 1, bar_port()).await.is_ok());
+    bench.gate.readopt(Readopt { lineage: lineage(), ..ledger(9, vec![]) }).await.unwrap();
+    assert!(bench.send(10, 1, power_on()).await.is_ok());
 }

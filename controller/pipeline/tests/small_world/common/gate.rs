@@ -22,6 +22,7 @@ const OUTSIDE: [&str; 3] = ["sw1", "store1", "boot1"];
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     pub epochs: BTreeMap<Resource, Epoch>,
+    pub done: BTreeMap<Resource, u64>,
     pub barred: BTreeSet<Resource>,
     pub holders: BTreeMap<VolumeId, PlanId>,
     pub holds: BTreeMap<Resource, Holder>,
@@ -32,6 +33,8 @@ pub struct Memory {
 pub struct Gates {
     /// The plan of each resource's epoch.
     pub owners: BTreeMap<(String, Resource), PlanId>,
+    /// The newest command that was confirmed at each resource's epoch.
+    pub done: BTreeMap<(String, Resource), u64>,
     /// Who holds what, as told in a hello.
     pub holds: BTreeMap<Resource, Holder>,
     /// The epoch at which a bar was set.
@@ -108,11 +111,17 @@ impl World {
                 self.gates.bars.insert(resource.clone(), epoch);
             }
             let kept = (agent.to_owned(), resource);
-            self.epochs.insert(kept.clone(), epoch);
+            if self.epochs.insert(kept.clone(), epoch).is_none_or(|before| before < epoch) {
+                self.gates.done.remove(&kept);
+            }
             self.gates.owners.insert(kept, plan);
         }
         let outcome = self.act(&command.agent, action);
         for resource in action.resources().into_iter().filter(|_| outcome.is_ok()) {
+            if !advance {
+                let number = self.gates.done.entry((agent.to_owned(), resource.clone())).or_default();
+                *number = command.op.number.max(*number);
+            }
             if let Some(holder) = grants_to(action) {
                 self.gates.holds.insert(resource, holder);
             } else if frees(action) {
@@ -271,6 +280,7 @@ impl World {
             plan: self.gates.owners.get(&(of.clone(), resource.clone())).copied(),
             holder: self.gates.holds.get(resource).cloned(),
             barred: self.barred.contains(resource).then(|| self.gates.bars.get(resource).copied().unwrap_or(*epoch)),
+            done: Some(self.gates.done.get(&(of.clone(), resource.clone())).copied().unwrap_or_default()),
         };
         let entries = self.epochs.iter().filter(|((of, _), _)| of == agent).map(entry).collect();
         let boot = AgentBootId(self.boots.get(agent).copied().unwrap_or_default().to_string());
@@ -302,7 +312,8 @@ impl World {
         let holders = if agent == "store1" { self.holders.clone() } else { BTreeMap::new() };
         let holds = self.gates.holds.iter().filter(|(resource, _)| World::keeps(agent, resource));
         let holds = holds.map(|(resource, holder)| (resource.clone(), holder.clone())).collect();
-        Memory { epochs, barred, holders, holds }
+        let done = self.gates.done.iter().filter(|((of, _), _)| of == agent).map(|((_, r), n)| (r.clone(), *n)).collect();
+        Memory { epochs, done, barred, holders, holds }
     }
 
     fn put_back(&mut self, agent: &str, memory: Memory) {
@@ -310,6 +321,8 @@ impl World {
         self.gates.owners.retain(|(of, _), _| of != agent);
         self.gates.ended.retain(|(of, _), _| of != agent);
         self.gates.floors.remove(agent);
+        self.gates.done.retain(|(of, _), _| of != agent);
+        self.gates.done.extend(memory.done.into_iter().map(|(resource, number)| ((agent.to_owned(), resource), number)));
         for (resource, epoch) in memory.epochs {
             self.gates.owners.insert((agent.to_owned(), resource.clone()), PlanId(epoch));
             self.epochs.insert((agent.to_owned(), resource), epoch);
@@ -346,8 +359,12 @@ impl World {
     pub(super) fn find_forgetful(&mut self) {
         for agent in self.restored.clone() {
             let known = pipeline::memory::known(self.state(), &agent);
-            let kept = |resource: &Resource| self.epochs.get(&(agent.clone(), resource.clone())).copied().unwrap_or_default();
-            if known.iter().any(|(resource, epoch)| kept(resource) < *epoch) {
+            let kept = |resource: &Resource| {
+                let kept = (agent.clone(), resource.clone());
+                let epoch = self.epochs.get(&kept).copied().unwrap_or_default();
+                OpId { epoch, number: self.gates.done.get(&kept).copied().unwrap_or_default() }
+            };
+            if known.iter().any(|(resource, op)| kept(resource) < *op) {
                 self.forgetful.insert(agent);
             }
         }
@@ -365,7 +382,12 @@ impl World {
         self.gates.lineages.remove(agent);
         self.gates.untrusted.remove(agent);
         for entry in entries {
-            let epoch = self.epochs.entry((agent.to_owned(), entry.resource.clone())).or_default();
+            let kept = (agent.to_owned(), entry.resource.clone());
+            let epoch = self.epochs.entry(kept.clone()).or_default();
+            if entry.epoch >= *epoch {
+                let number = self.gates.done.entry(kept).or_default();
+                *number = entry.done.unwrap_or_default().max(if entry.epoch > *epoch { 0 } else { *number });
+            }
             *epoch = entry.epoch.max(*epoch);
             self.gates.owners.remove(&(agent.to_owned(), entry.resource.clone()));
             if entry.barred.is_some() {
