@@ -73,6 +73,8 @@ pub struct AgentHost {
     pub rate: u32,
     /// Who judges what it does.
     pub judge: Option<Judge>,
+    /// True once it was enrolled again: a memory that is not there is a lost one from then on.
+    enrolled_again: bool,
     lives: u32,
     process: Option<Process>,
 }
@@ -80,7 +82,16 @@ pub struct AgentHost {
 impl AgentHost {
     /// Without a process.
     pub fn new(passport: Passport, dice: Dice, rate: u32) -> AgentHost {
-        AgentHost { passport, disk: Disk::default(), way: Way::new(dice), rate, judge: None, lives: 0, process: None }
+        AgentHost {
+            passport,
+            disk: Disk::default(),
+            way: Way::new(dice),
+            rate,
+            judge: None,
+            enrolled_again: false,
+            lives: 0,
+            process: None,
+        }
     }
 
     /// Another place for the same program, which lies on the same disk or on a copy of it; it is not started, and nobody knows the way to it.
@@ -104,7 +115,7 @@ impl AgentHost {
     fn identity(&self) -> Identity {
         let Passport { agent, estate, lineage } = self.passport.clone();
         let enrolment = format!("{agent} {estate} {lineage}");
-        Identity { agent, estate, lineage, fresh: true, enrolment, mark: None }
+        Identity { agent, estate, lineage, fresh: !self.enrolled_again, enrolment, mark: None }
     }
 
     fn boot(&mut self) -> AgentBootId {
@@ -132,6 +143,12 @@ impl AgentHost {
         self.process.as_ref().map(|process| process.client.clone())
     }
 
+    /// Its disk is lost with all that it kept, and somebody has it enrolled again on an empty one.
+    pub fn forget(&mut self) {
+        self.disk.names().iter().for_each(|name| self.disk.lose(name));
+        self.enrolled_again = true;
+    }
+
     /// Ends its process as kill -9 would.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -143,7 +160,7 @@ impl AgentHost {
     fn began(&mut self, life: Life, client: Arc<dyn Client>, (tasks, lock): (JoinSet<()>, Lock)) {
         self.kill();
         let client = match self.judge.clone() {
-            Some(judge) => Arc::new(Witness { agent: self.passport.agent.clone(), inner: client, judge }),
+            Some(judge) => Arc::new(Witness::of(self.passport.agent.clone(), client, judge)),
             None => client,
         };
         self.way.serve(life.clone(), client.clone());
@@ -174,6 +191,10 @@ impl<D: Device> Device for Lived<D> {
     async fn restore(&self, standing: &[Standing]) -> Result<(), AgentError> {
         self.life.live(self.device.restore(standing)).await
     }
+
+    fn suspend(&self) {
+        self.device.suspend();
+    }
 }
 
 /// A switch's device beside a vantage point in its network.
@@ -197,6 +218,10 @@ impl Device for Watching {
 
     async fn restore(&self, standing: &[Standing]) -> Result<(), AgentError> {
         self.device.restore(standing).await
+    }
+
+    fn suspend(&self) {
+        self.device.suspend();
     }
 }
 

@@ -118,9 +118,9 @@ pub enum ToProcess {
     AskedAnew,
     /// Another estate wants of it what it did last, at an epoch far above all that it has seen.
     AskedFromElsewhere,
-    /// What its disk keeps is lost.
+    /// What its disk keeps is lost, and it is enrolled again.
     Forget,
-    /// What its disk keeps is what it was so many writes ago: a restored backup, a copied machine.
+    /// What its disk keeps is what it was so many writes ago: a restored backup, a snapshot of its machine.
     RollBack(u32),
     /// It dies of its so manieth write from now on: just before it is durable, or just after.
     KillAtWrite(u32, When),

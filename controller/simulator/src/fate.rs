@@ -2,9 +2,10 @@
 //! calm and some mad, and some know only one kind of misfortune. Must never draw what would suit the controller, nor what it cannot be
 //! held to yet: kinds that a later part of the product handles are named in [`LATER`] and never drawn.
 
+mod memories;
 mod mishaps;
 
-use crate::deed::{self, Deed};
+use crate::deed::{self, Deed, ToProcess};
 use crate::hall::{BMCS, Drawn, PDUS};
 use std::time::Duration;
 use vocabulary::{AgentId, MachineId, ServerId};
@@ -12,15 +13,11 @@ use world::Dice;
 
 /// Kinds of mishaps that the product cannot be held to yet, and what makes it able to. Those with a deed in quotation marks can be written
 /// into a world's file already; the others are not in the world yet, but for the first, which is two quirks at once.
-pub const LATER: [(&str, &str); 5] = [
+pub const LATER: [(&str, &str); 4] = [
     ("a BMC that reads Off on every reading while its machine runs", "contrary signs of life veto P (4 of 6)"),
     (
         "`serve doubled`, `serve rolled-back`: a second controller on a copy, an older store put back in silence",
         "one lineage twice (4 of 6)",
-    ),
-    (
-        "`agent A forgets`, `agent A rolled-back`: an agent's memory lost, copied or restored",
-        "`agent readopt` by two people, replacement of agents (4 of 6)",
     ),
     ("`operator edits-estate ...`: the estate edited in mid-plan", "reload (6 of 6): documents are read at a start only"),
     (
@@ -164,6 +161,8 @@ const KINDS: [Kind; 18] = [
     kind("isolation", mishaps::isolation, 800_000),
     kind(COLLEAGUE_LATER, mishaps::colleague_later, 850_000),
 ];
+/// Kinds that came later: whether one is there is drawn by dice of its own, so that the worlds without it are what they were.
+const ADDED: [Kind; 2] = [kind(MEMORY_LOST, memories::lost, 750_000), kind(MEMORY_OLDER, memories::older, 700_000)];
 /// The agents of every hall.
 const AGENTS: [&str; 3] = ["sw1", "store1", "boot1"];
 /// Where this colleague works, the switch's agent does: nobody else could end within seconds what he does.
@@ -171,7 +170,14 @@ const COLLEAGUE: &str = "colleague";
 /// The same, where that agent has been restarted before; it works again by then.
 const COLLEAGUE_LATER: &str = "colleague after restart";
 /// What can keep that agent from it.
-const KEEP_FROM_WORK: [&str; 2] = ["agent", "switch"];
+const KEEP_FROM_WORK: [&str; 4] = ["agent", "switch", MEMORY_LOST, MEMORY_OLDER];
+/// Where agents' memories are lost: they know that themselves.
+const MEMORY_LOST: &str = "agent memory lost";
+/// Where they are put back to what they were, nothing keeps the controller for long from telling them so: an agent that nobody tells anything
+/// for 30 s after its start puts back what it keeps (F1008).
+const MEMORY_OLDER: &str = "agent memory older";
+/// What could.
+const KEEP_SILENT: [&str; 5] = ["way to agent", "controller", "controller disk", "backup", "isolation"];
 /// The greatest weight of a kind that is there.
 const WEIGHT_MOST: u64 = 10;
 /// How many mishaps a world has.
@@ -231,6 +237,24 @@ impl Drawing<'_> {
     }
 }
 
+/// How much each kind weighs in a seed's world.
+fn weighed(seed: u64, dice: &Dice) -> Vec<(&'static Kind, u64)> {
+    let weigh = |dice: &Dice, kind: &Kind| if dice.in_a_million(kind.absent) { 0 } else { dice.between(1, WEIGHT_MOST) };
+    let first = KINDS.iter().map(|kind| (kind, weigh(dice, kind)));
+    let drawn: Vec<(&Kind, u64)> =
+        first.chain(ADDED.iter().map(|kind| (kind, weigh(&Dice::of(seed, kind.name), kind)))).collect();
+    let at_work = |name| drawn.iter().any(|(kind, weight)| kind.name == name && *weight > 0);
+    let (now, later) = (at_work(COLLEAGUE), at_work(COLLEAGUE_LATER));
+    let older = at_work(MEMORY_OLDER) && !now && !later;
+    let weight_of = |kind: &Kind, weight| match kind.name {
+        COLLEAGUE_LATER if now => 0,
+        name if (now || later) && KEEP_FROM_WORK.contains(&name) => 0,
+        name if older && KEEP_SILENT.contains(&name) => 0,
+        _ => weight,
+    };
+    drawn.iter().map(|(kind, weight)| (*kind, weight_of(kind, *weight))).collect()
+}
+
 impl Fate {
     /// That of this seed's hall.
     pub fn of(seed: u64, hall: &Drawn) -> Fate {
@@ -244,19 +268,8 @@ impl Fate {
                 .collect(),
             rack: hall.one_rack().iter().filter_map(|n| format!("m{n}").parse().ok()).collect(),
         };
-        let drawn: Vec<(&Kind, u64)> = KINDS
-            .iter()
-            .map(|kind| (kind, if dice.in_a_million(kind.absent) { 0 } else { dice.between(1, WEIGHT_MOST) }))
-            .collect();
-        let at_work = |name| drawn.iter().any(|(kind, weight)| kind.name == name && *weight > 0);
-        let (now, later) = (at_work(COLLEAGUE), at_work(COLLEAGUE_LATER));
-        let weight_of = |(kind, weight): &(&Kind, u64)| match kind.name {
-            COLLEAGUE_LATER if now => 0,
-            name if (now || later) && KEEP_FROM_WORK.contains(&name) => 0,
-            _ => *weight,
-        };
-        let weights: Vec<u64> = drawn.iter().map(weight_of).collect();
-        let all: u64 = weights.iter().sum();
+        let kinds = weighed(seed, &dice);
+        let all: u64 = kinds.iter().map(|(_, weight)| weight).sum();
         let span = dice.duration(SPAN.0, SPAN.1);
         let mut drawing = Drawing { dice: &dice, targets: &targets, deeds: Vec::new() };
         if all > 0 {
@@ -268,7 +281,7 @@ impl Fate {
                     false => dice.duration(Duration::ZERO, span),
                 };
                 let mut place = dice.between(1, all);
-                for (kind, weight) in KINDS.iter().zip(&weights) {
+                for (kind, weight) in &kinds {
                     if place <= *weight {
                         (kind.draw)(&mut drawing, at);
                         break;
@@ -278,6 +291,10 @@ impl Fate {
             }
         }
         let mut deeds = drawing.deeds;
+        if kinds.iter().any(|(kind, weight)| [MEMORY_LOST, MEMORY_OLDER].contains(&kind.name) && *weight > 0) {
+            // what refuses a plan that has drawn another one's epoch is the memory
+            deeds.retain(|timed| !matches!(timed.deed, Deed::Agent(_, ToProcess::AskedAnew)));
+        }
         // stable: what is drawn for one moment happens in the order in which it was drawn
         deeds.sort_by_key(|timed| timed.at);
         Fate { deeds, span }

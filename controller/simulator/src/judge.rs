@@ -110,6 +110,10 @@ struct Inner {
     highest: BTreeMap<ServerId, u64>,
     /// The highest epoch that each resource was acted on with, and whose.
     epochs: BTreeMap<Resource, (Epoch, PlanId)>,
+    /// Agents whose memory is lost or older, and that were not seeded since.
+    forgetful: BTreeSet<AgentId>,
+    /// What agents have done that had lost their memory: nothing that they say of it counts.
+    worthless: BTreeSet<OpId>,
     /// Commands whose intent is in the store.
     intents: BTreeSet<OpId>,
     /// Releases, and machines whose bars one of them has begun to lift.
@@ -421,6 +425,10 @@ impl Inner {
                         let of = self.releases.get(&plan).filter(|_| what.starts_with(LIFTS));
                         self.lifted.extend(of.cloned());
                         self.intents.insert(op);
+                    }
+                    Fact::Outcome { op, ok: true, .. } if self.worthless.contains(&op) => {
+                        let sentence = format!("the answer to {op} counts, and its agent had lost its memory");
+                        self.violated("I2", self.now_ns(), op.to_string(), sentence);
                     }
                     _ => {}
                 }

@@ -15,6 +15,7 @@ use crate::judge::Violation;
 use crate::site::{Controller, Site};
 use crate::store::Copy;
 use contract::wire::enrol::Authority;
+use engine::agents::AgentView;
 use pipeline::event::Intent;
 use pipeline::ledger::PlanRow;
 use pipeline::record::Subject;
@@ -263,15 +264,13 @@ impl Play {
                 break;
             }
         }
-        for agent in self.untrusted().await {
-            self.act(&Deed::Operator(Button::Readopt(agent))).await;
-        }
+        let mut wanting = self.have_seeded().await;
         for button in self.brakes().await.into_iter().chain([Button::SetMode(Mode::Auto)]) {
             self.act(&Deed::Operator(button)).await;
         }
         let until = world::clock::now() + REST;
         let mut since: Option<(Instant, BTreeMap<ServerId, Rest>)> = None;
-        let mut looked = None;
+        let (mut looked, mut asked) = (None, world::clock::now());
         loop {
             let rests = self.rests().await;
             let all = rests.values().all(|rest| !matches!(rest, Rest::Not(_))) && !self.cuts_off().await;
@@ -291,6 +290,10 @@ impl Play {
                 // what is still dead when all mishaps are over is dead indeed
                 looked = Some(now);
                 self.act(&Deed::Operator(Button::LetGo)).await;
+            }
+            if wanting && now - asked > LOOKS_AGAIN {
+                asked = now;
+                wanting = self.have_seeded().await;
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -328,11 +331,21 @@ impl Play {
         breaches
     }
 
-    /// Agents that want a person.
+    /// Somebody has the agents seeded that want it. False if none does.
+    async fn have_seeded(&mut self) -> bool {
+        let wanting = self.untrusted().await;
+        for agent in &wanting {
+            self.act(&Deed::Operator(Button::Readopt(agent.clone()))).await;
+        }
+        !wanting.is_empty()
+    }
+
+    /// Agents that want a person: those whose memory is an older copy, and those that know themselves that it is worth nothing.
     async fn untrusted(&self) -> Vec<AgentId> {
         let Some(controller) = &self.controller else { return Vec::new() };
         let views = controller.handle.agents().await;
-        let wants = views.into_iter().filter(|view| view.older.is_some());
+        let lost = |view: &AgentView| view.hello.as_ref().is_ok_and(|hello| !hello.trusted);
+        let wants = views.into_iter().filter(|view| view.older.is_some() || lost(view));
         wants.filter_map(|view| view.agent.parse().ok()).collect()
     }
 

@@ -334,8 +334,7 @@ impl Site {
         // what another estate's gate lets pass nobody here has asked for, and the judge is not told that somebody has
         let of_ours = meta.estate == journal::Store::meta(&self.store).estate;
         let inner: Arc<dyn Client> = Arc::new(gate.clone());
-        let way: Arc<dyn Client> =
-            if of_ours { Arc::new(Witness { agent: bmc, inner, judge: self.judge.clone() }) } else { inner };
+        let way: Arc<dyn Client> = if of_ours { Arc::new(Witness::of(bmc, inner, self.judge.clone())) } else { inner };
         ways.insert(Agent::Bmc(None), (way, None));
         for (name, host) in &self.hosts {
             let address = Some(std::net::SocketAddr::from(([10, 99, 0, 9], 7443)));

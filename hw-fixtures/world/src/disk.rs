@@ -1,5 +1,5 @@
-//! A small disk: things by name, each replaced whole, that can be lost or rolled back to an earlier content, and a disk that can be full.
-//! It must never give half a content, nor one that was never there.
+//! A small disk: things by name, each replaced whole, that can be lost, and a disk that can be full or put back whole to what it once was.
+//! It must never give half a content, nor one that was never there, nor contents together that never were.
 
 use crate::limits::VERSIONS_MAX;
 use std::collections::BTreeMap;
@@ -11,8 +11,12 @@ struct State {
     /// Empty for one that is no copy; else the name of what it was copied from, and which of its copies it is.
     name: String,
     copies: u32,
-    /// Contents, the present one last.
-    things: BTreeMap<String, Vec<Vec<u8>>>,
+    /// How many writes made it what it is.
+    writes: u64,
+    /// Contents with the numbers of their writes, the present one last.
+    things: BTreeMap<String, Vec<(u64, Vec<u8>)>>,
+    /// It can be put back no further than to this write: of what was before, not all is kept.
+    kept_since: u64,
     full: bool,
     broken: bool,
     replaced: u64,
@@ -70,7 +74,7 @@ impl Disk {
         if state.broken {
             return Err(io::Error::other("Input/output error (os error 5)"));
         }
-        Ok(state.things.get(name).and_then(|versions| versions.last().cloned()))
+        Ok(state.things.get(name).and_then(|versions| versions.last()).map(|(_, content)| content.clone()))
     }
 
     /// Takes a thing for oneself, be it there or not; `None` if somebody has it.
@@ -102,10 +106,14 @@ impl Disk {
             return Err(io::Error::other("nobody is there who could write"));
         }
         state.replaced += 1;
+        state.writes += 1;
+        let write = state.writes;
         let versions = state.things.entry(name.to_owned()).or_default();
-        versions.push(content.to_vec());
+        versions.push((write, content.to_vec()));
         if versions.len() > VERSIONS_MAX {
             versions.remove(0);
+            let oldest = versions.first().map_or(write, |(write, _)| *write);
+            state.kept_since = state.kept_since.max(oldest);
         }
         Ok(())
     }
@@ -135,16 +143,15 @@ impl Disk {
         self.state().things.remove(name);
     }
 
-    /// The thing is what it was so many contents ago; what was never there before is gone.
-    pub fn roll_back(&self, name: &str, contents: usize) {
+    /// The whole disk is what it was so many writes ago, or as long ago as is kept; what was never there before is gone.
+    pub fn rewind(&self, writes: u64) {
         let mut state = self.state();
-        if let Some(versions) = state.things.get_mut(name) {
-            let stays = versions.len().saturating_sub(contents);
-            versions.truncate(stays);
-            if versions.is_empty() {
-                state.things.remove(name);
-            }
-        }
+        let to = state.writes.saturating_sub(writes).max(state.kept_since);
+        state.writes = to.min(state.writes);
+        state.things.retain(|_, versions| {
+            versions.retain(|(write, _)| *write <= to);
+            !versions.is_empty()
+        });
     }
 
     /// Another disk with the same contents, as a restored backup or a cloned machine has.
@@ -152,7 +159,8 @@ impl Disk {
         let mut state = self.state();
         state.copies += 1;
         let (name, things) = (format!("{} copy {}", state.name, state.copies), state.things.clone());
-        Disk(Arc::new(Mutex::new(State { name, things, ..State::default() })))
+        let (writes, kept_since) = (state.writes, state.kept_since);
+        Disk(Arc::new(Mutex::new(State { name, writes, things, kept_since, ..State::default() })))
     }
 
     /// What no copy of it is called.
@@ -181,12 +189,12 @@ mod tests {
         let copy = disk.copy();
         let names: std::collections::BTreeSet<String> = [&disk, &copy, &disk.copy(), &copy.copy()].map(Disk::name).into();
         assert_eq!((names.len(), disk.name()), (4, disk.clone().name()));
-        disk.roll_back("a", 1);
+        disk.rewind(1);
         assert_eq!(read(&disk).as_deref(), Some("two"));
         disk.fill(true);
         assert_eq!(disk.replace("a", b"four").unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(read(&disk).as_deref(), Some("two"), "a full disk keeps what it has");
-        disk.roll_back("a", 9);
+        disk.rewind(9);
         assert_eq!(read(&disk), None);
         assert_eq!(read(&copy).as_deref(), Some("three"), "a copy goes its own way");
         let lock = disk.lock("a").unwrap();
@@ -198,6 +206,25 @@ mod tests {
         copy.break_down(false);
         copy.lose("a");
         assert_eq!((read(&copy), copy.replaced(), disk.replaced()), (None, 0, 3));
+    }
+
+    #[test]
+    fn what_it_is_put_back_to_was_there_together() {
+        let disk = Disk::default();
+        let write = |name: &str, content: usize| disk.replace(name, content.to_string().as_bytes()).unwrap();
+        let read = |name: &str| disk.read(name).unwrap().map(|bytes| String::from_utf8(bytes).unwrap().parse::<usize>().unwrap());
+        (1..=3).for_each(|n| write("a", n));
+        (4..=5).for_each(|n| write("b", n));
+        write("a", 6);
+        disk.rewind(2);
+        assert_eq!((read("a"), read("b")), (Some(3), Some(4)));
+        write("a", 7);
+        disk.rewind(1);
+        assert_eq!((read("a"), read("b")), (Some(3), Some(4)), "what was put back is the past of what comes after");
+        // no further than everything is kept
+        (8..8 + VERSIONS_MAX).for_each(|n| write("a", n));
+        disk.rewind(10 * VERSIONS_MAX as u64);
+        assert_eq!((read("a"), read("b")), (Some(8), Some(4)));
     }
 
     #[test]

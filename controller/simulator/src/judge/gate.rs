@@ -1,5 +1,5 @@
 //! A witness before an agent's gate, outside of it: what epoch each resource was acted on with, over all lives of the agent and whatever its
-//! disk forgets, and of one plan alone (I4); whether what is done was recorded before (I5, I12); that no power command reaches a BMC more often than it was asked for
+//! disk forgets, and of one plan alone (I4); whether what is done was recorded before (I5, I12); that no answer of an agent whose memory is lost counts (I2); that no power command reaches a BMC more often than it was asked for
 //! (I5); that nothing of a server is given while another machine is effective as it (I2); and that no reading is older than its question, and no Off the agent's own (I6). It lets everything pass as it is.
 
 use super::{Inner, Judge};
@@ -8,6 +8,7 @@ use contract::agent::{Client, Readopt};
 use journal::Entry;
 use pipeline::record::Fact;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use vocabulary::power::{MachineReading, PowerState};
 use vocabulary::request::{Action, AgentError, AgentHello, Answer, Request, Resource, Token};
@@ -16,12 +17,18 @@ use world::bmc::{Answered, Reset};
 
 /// See the module.
 pub struct Witness {
-    /// The agent.
-    pub agent: AgentId,
-    /// Its gate and all behind it.
-    pub inner: Arc<dyn Client>,
-    /// Who is told.
-    pub judge: Judge,
+    agent: AgentId,
+    inner: Arc<dyn Client>,
+    judge: Judge,
+    /// True while its last word was that its memory is lost.
+    is_lost: AtomicBool,
+}
+
+impl Witness {
+    /// Before an agent's gate and all behind it, in one life of it; the judge is told.
+    pub fn of(agent: AgentId, inner: Arc<dyn Client>, judge: Judge) -> Witness {
+        Witness { agent, inner, judge, is_lost: AtomicBool::new(false) }
+    }
 }
 
 #[async_trait]
@@ -32,6 +39,13 @@ impl Client for Witness {
             let answer = self.inner.call(request).await;
             if let Ok(Answer::Machine(reading)) = &answer {
                 self.judge.read(&machine, asked, reading);
+            }
+            return answer;
+        }
+        if let Action::Hello = &request.action {
+            let answer = self.inner.call(request).await;
+            if let Ok(Answer::Hello(hello)) = &answer {
+                self.is_lost.store(!hello.trusted, Ordering::Relaxed);
             }
             return answer;
         }
@@ -50,7 +64,10 @@ impl Client for Witness {
             Err(error) if error.is_refusal() => self.judge.refused(&self.agent, error, &token, power.as_ref()),
             Err(_) => self.judge.tried(&self.agent, &token, recorded),
             Ok(_) => {
-                self.judge.acted(&self.agent, &token, &resources, &before);
+                self.judge.acted(&self.agent, &done, &token, &before);
+                if self.is_lost.load(Ordering::Relaxed) {
+                    self.judge.inner().worthless.insert(token.op);
+                }
                 if let Some(sentence) = unproven {
                     self.judge.granted(&token, sentence);
                 }
@@ -66,6 +83,10 @@ impl Client for Witness {
 
     async fn readopt(&self, seed: Readopt) -> Result<AgentHello, AgentError> {
         let answer = self.inner.readopt(seed).await;
+        if answer.is_ok() {
+            self.is_lost.store(false, Ordering::Relaxed);
+            self.judge.inner().forgetful.remove(&self.agent);
+        }
         self.judge.look_at_permits();
         answer
     }
@@ -182,12 +203,19 @@ impl Judge {
         }
     }
 
+    /// What an agent keeps is lost, or older than it was: until it is seeded it may take away for whoever wants it, and nothing else.
+    pub fn forgets(&self, agent: &AgentId) {
+        self.inner().forgetful.insert(agent.clone());
+    }
+
     /// An agent has acted; `before` is what it had acted with when it was asked.
-    fn acted(&self, agent: &AgentId, token: &Token, resources: &[Resource], before: &[Highest]) {
+    fn acted(&self, agent: &AgentId, done: &Request, token: &Token, before: &[Highest]) {
         let mut inner = self.inner();
         let (at_ns, epoch) = (inner.now_ns(), token.epoch);
-        for (resource, before) in resources.iter().zip(before) {
-            if let Some((before, of)) = before.filter(|(before, of)| epoch < *before || (epoch == *before && token.plan != *of)) {
+        let may = inner.forgetful.contains(agent) && done.action.takes_away();
+        for (resource, before) in done.action.resources().iter().zip(before) {
+            let lower = |(before, of): &(Epoch, PlanId)| epoch < *before || (epoch == *before && token.plan != *of);
+            if let Some((before, of)) = before.filter(|before| !may && lower(before)) {
                 let now = format!("{agent} acted on {resource} at {epoch} of {}", token.plan);
                 inner.violated("I4", at_ns, resource.to_string(), format!("{now}, after it had acted on it at {before} of {of}"));
             }

@@ -86,6 +86,8 @@ impl Judge {
             acks: names.iter().map(|name| (name.clone(), Acks::default())).collect(),
             highest: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            forgetful: BTreeSet::new(),
+            worthless: BTreeSet::new(),
             intents: BTreeSet::new(),
             releases: BTreeMap::new(),
             lifted: BTreeSet::new(),

@@ -122,10 +122,13 @@ impl Play {
             }
             (ToProcess::Stop, Some(life)) => life.stop(),
             (ToProcess::GoOn, Some(life)) => life.go_on(),
-            (ToProcess::Forget, _) => host.disk.names().iter().for_each(|name| host.disk.lose(name)),
+            (ToProcess::Forget, _) => {
+                host.forget();
+                self.site.judge.forgets(agent);
+            }
             (ToProcess::RollBack(writes), _) => {
-                let writes = usize::try_from(writes).unwrap_or(usize::MAX);
-                host.disk.names().iter().for_each(|name| host.disk.roll_back(name, writes));
+                host.disk.rewind(u64::from(writes));
+                self.site.judge.forgets(agent);
             }
             (ToProcess::Full, _) => host.disk.fill(true),
             (ToProcess::Room, _) => host.disk.fill(false),
