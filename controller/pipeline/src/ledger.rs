@@ -2,17 +2,19 @@
 
 mod adopted;
 mod controllers;
+mod memories;
 mod persons;
 mod sites;
 mod times;
 
+pub use memories::Overruled;
 pub use sites::ColdStart;
 pub use times::{Start, Usual};
 
 use crate::basis::{Basis, MachineBasis, ServerBasis};
 use crate::ladder::Ladder;
 use crate::plan::{Body, Kind, Plan};
-use crate::record::{Consent, Ended, Fact, Ownership, Raised, Record, Subject};
+use crate::record::{Consent, Ended, Fact, Ownership, Record, Subject};
 use crate::stage::Stage;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vocabulary::estate::Mode;
@@ -78,19 +80,6 @@ pub struct Restored {
     pub entries: u64,
     /// When it was taken.
     pub taken: WallTime,
-}
-
-/// What an agent's gate knows more than this store.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Overruled {
-    /// The highest epoch that was ours there.
-    pub drawn: Epoch,
-    /// The store it obeys, where that is the cause.
-    pub store: Option<String>,
-    /// What it said.
-    pub evidence: String,
-    /// True if nothing that it says later ends this, but its being seeded.
-    pub until_seeded: bool,
 }
 
 /// A hold.
@@ -404,29 +393,6 @@ impl Ledger {
         }
     }
 
-    /// What agents were found to remember.
-    fn apply_memory(&mut self, fact: &Fact) {
-        match fact {
-            Fact::OlderMemory { agent, evidence } => {
-                self.older.insert(agent.clone(), evidence.clone());
-            }
-            Fact::Readopted { agent, .. } => {
-                self.older.remove(agent);
-                self.overruled.remove(agent);
-                self.seeded.insert(agent.clone(), self.epoch);
-            }
-            Fact::Overruled { agent, drawn, store, evidence } => {
-                let (drawn, store, evidence) = (*drawn, store.clone(), evidence.clone());
-                let row = Overruled { drawn, store, evidence, until_seeded: false };
-                self.overruled.insert(agent.clone(), row);
-            }
-            Fact::OverruledNoMore { agent } => {
-                self.overruled.remove(agent);
-            }
-            _ => {}
-        }
-    }
-
     fn apply_mains(&mut self, fact: &Fact) {
         match fact {
             Fact::OutletsCut { plan, machine } => self.machine(machine).outlets_cut = Some(*plan),
@@ -491,14 +457,6 @@ impl Ledger {
             let first = if row.plan.body().kind == Kind::Restart { Stage::Boot } else { Stage::Fence };
             row.begun |= stage == first && what != crate::words::ADVANCE;
             row.power_on_sent |= what == crate::words::POWER_ON;
-        }
-    }
-
-    fn apply_raised(&mut self, op: OpId, raised: Option<&Raised>) {
-        let Some(raised) = raised else { return };
-        for resource in &raised.resources {
-            let known = self.confirmed.entry((raised.agent.clone(), resource.clone())).or_default();
-            *known = raised.mark(op).max(*known);
         }
     }
 

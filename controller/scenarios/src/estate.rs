@@ -34,14 +34,7 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
             change(&path, own)?;
         }
         if setup.outlets != Outlets::Unnamed {
-            let hangs = match (setup.outlets, number) {
-                (Outlets::Swapped, 1) => 2,
-                (Outlets::Swapped, 2) => 1,
-                _ => number,
-            };
-            let outlets = lab::names::outlets(hangs).map(|outlet| format!("{{pdu: {}, outlet: {outlet}}}", lab::names::PDU));
-            let line = format!("outlets: [{}]\nhardware:", outlets.join(", "));
-            change(&path, |text| text.replace("hardware:", &line))?;
+            change(&path, |text| hung_up(&text, setup.outlets, number))?;
         }
         if setup.local_disks.contains(&number) {
             change(&path, |text| text.replace("hardware:", "hardware:\n  unrevocable_storage: true"))?;
@@ -90,6 +83,17 @@ pub fn adapt(folder: &Path, setup: &Setup) -> Done {
         }
         text
     })
+}
+
+/// A machine's document with the outlets at which it hangs, or at which it is taken to hang.
+fn hung_up(text: &str, outlets: Outlets, number: u8) -> String {
+    let hangs = match (outlets, number) {
+        (Outlets::Swapped, 1) => 2,
+        (Outlets::Swapped, 2) => 1,
+        _ => number,
+    };
+    let all = lab::names::outlets(hangs).map(|outlet| format!("{{pdu: {}, outlet: {outlet}}}", lab::names::PDU));
+    text.replace("hardware:", &format!("outlets: [{}]\nhardware:", all.join(", ")))
 }
 
 /// The BMCs belong to an agent of their own.

@@ -51,6 +51,7 @@ async fn a_seeding_tells_what_the_ledger_knows_to_be_done_at_that_very_epoch() {
         let seed = Readopt {
             estate: estate(),
             lineage: lineage(),
+            controller: None,
             floor: Epoch(floor),
             entries: vec![entry(floor, told)],
             ports: vec![],

@@ -1,0 +1,53 @@
+//! What is known of agents' memories, and how it is folded: what they have confirmed, and what they were found to have forgotten or to know
+//! better. Total, and decides nothing.
+
+use super::Ledger;
+use crate::record::{Fact, Raised};
+use vocabulary::{Epoch, OpId};
+
+/// What an agent's gate knows more than this store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Overruled {
+    /// The highest epoch that was ours there.
+    pub drawn: Epoch,
+    /// The store it obeys, where that is the cause.
+    pub store: Option<String>,
+    /// What it said.
+    pub evidence: String,
+    /// True if nothing that it says later ends this, but its being seeded.
+    pub until_seeded: bool,
+}
+
+impl Ledger {
+    /// What agents were found to remember.
+    pub(super) fn apply_memory(&mut self, fact: &Fact) {
+        match fact {
+            Fact::OlderMemory { agent, evidence } => {
+                self.older.insert(agent.clone(), evidence.clone());
+            }
+            Fact::Readopted { agent, .. } => {
+                self.older.remove(agent);
+                self.overruled.remove(agent);
+                self.seeded.insert(agent.clone(), self.epoch);
+            }
+            Fact::Overruled { agent, drawn, store, evidence } => {
+                let (drawn, store, evidence) = (*drawn, store.clone(), evidence.clone());
+                let row = Overruled { drawn, store, evidence, until_seeded: false };
+                self.overruled.insert(agent.clone(), row);
+            }
+            Fact::OverruledNoMore { agent } => {
+                self.overruled.remove(agent);
+            }
+            _ => {}
+        }
+    }
+
+    /// What an outcome has confirmed.
+    pub(super) fn apply_raised(&mut self, op: OpId, raised: Option<&Raised>) {
+        let Some(raised) = raised else { return };
+        for resource in &raised.resources {
+            let known = self.confirmed.entry((raised.agent.clone(), resource.clone())).or_default();
+            *known = raised.mark(op).max(*known);
+        }
+    }
+}
