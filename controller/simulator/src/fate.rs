@@ -16,8 +16,8 @@ use world::Dice;
 pub const LATER: [(&str, &str); 4] = [
     ("a BMC that reads Off on every reading while its machine runs", "contrary signs of life veto P (4 of 6)"),
     (
-        "`serve doubled`, `serve rolled-back`: a second controller on a copy, an older store put back in silence",
-        "one lineage twice (4 of 6)",
+        "`serve rolled-back`: an older store put back in silence",
+        "agents obey nobody of it any more, and nobody in the world adopts it (4 of 6)",
     ),
     ("`operator edits-estate ...`: the estate edited in mid-plan", "reload (6 of 6): documents are read at a start only"),
     (
@@ -162,7 +162,11 @@ const KINDS: [Kind; 18] = [
     kind(COLLEAGUE_LATER, mishaps::colleague_later, 850_000),
 ];
 /// Kinds that came later: whether one is there is drawn by dice of its own, so that the worlds without it are what they were.
-const ADDED: [Kind; 2] = [kind(MEMORY_LOST, memories::lost, 750_000), kind(MEMORY_OLDER, memories::older, 700_000)];
+const ADDED: [Kind; 3] = [
+    kind(MEMORY_LOST, memories::lost, 750_000),
+    kind(MEMORY_OLDER, memories::older, 700_000),
+    kind(COPIED, mishaps::controller_copied, 500_000),
+];
 /// The agents of every hall.
 const AGENTS: [&str; 3] = ["sw1", "store1", "boot1"];
 /// Where this colleague works, the switch's agent does: nobody else could end within seconds what he does.
@@ -177,7 +181,10 @@ const MEMORY_LOST: &str = "agent memory lost";
 /// for 30 s after its start puts back what it keeps (F1008).
 const MEMORY_OLDER: &str = "agent memory older";
 /// What could.
-const KEEP_SILENT: [&str; 5] = ["way to agent", "controller", "controller disk", "backup", "isolation"];
+const KEEP_SILENT: [&str; 6] = ["way to agent", "controller", "controller disk", "backup", "isolation", COPIED];
+/// Where a controller goes on beside one on a copy of all that it has. Its BMCs must have a gate of their own: what it has inside it obeys it
+/// for ever.
+const COPIED: &str = "controller copied";
 /// The greatest weight of a kind that is there.
 const WEIGHT_MOST: u64 = 10;
 /// How many mishaps a world has.
@@ -238,7 +245,7 @@ impl Drawing<'_> {
 }
 
 /// How much each kind weighs in a seed's world.
-fn weighed(seed: u64, dice: &Dice) -> Vec<(&'static Kind, u64)> {
+fn weighed(seed: u64, dice: &Dice, hall: &Drawn) -> Vec<(&'static Kind, u64)> {
     let weigh = |dice: &Dice, kind: &Kind| if dice.in_a_million(kind.absent) { 0 } else { dice.between(1, WEIGHT_MOST) };
     let first = KINDS.iter().map(|kind| (kind, weigh(dice, kind)));
     let drawn: Vec<(&Kind, u64)> =
@@ -248,6 +255,7 @@ fn weighed(seed: u64, dice: &Dice) -> Vec<(&'static Kind, u64)> {
     let older = at_work(MEMORY_OLDER) && !now && !later;
     let weight_of = |kind: &Kind, weight| match kind.name {
         COLLEAGUE_LATER if now => 0,
+        COPIED if !hall.bmcs_outside() => 0,
         name if (now || later) && KEEP_FROM_WORK.contains(&name) => 0,
         name if older && KEEP_SILENT.contains(&name) => 0,
         _ => weight,
@@ -268,7 +276,7 @@ impl Fate {
                 .collect(),
             rack: hall.one_rack().iter().filter_map(|n| format!("m{n}").parse().ok()).collect(),
         };
-        let kinds = weighed(seed, &dice);
+        let kinds = weighed(seed, &dice, hall);
         let all: u64 = kinds.iter().map(|(_, weight)| weight).sum();
         let span = dice.duration(SPAN.0, SPAN.1);
         let mut drawing = Drawing { dice: &dice, targets: &targets, deeds: Vec::new() };

@@ -254,11 +254,6 @@ impl Site {
         (self.store, self.disk) = (store, self.disk.copy());
     }
 
-    /// Starts another one beside it, on a copy of its store and of all that lies with it: a restored backup, a cloned machine.
-    pub fn double_controller(&mut self) -> Result<Controller, Fault> {
-        self.start_on(&Platter::from(&self.store.copy()), &self.disk.copy(), None)
-    }
-
     /// Starts the controller of another estate beside it: another UUID, lineage and store, nothing enrolled, and documents that name the same
     /// equipment.
     pub fn another_estate(&mut self) -> Result<Controller, Fault> {

@@ -411,3 +411,8 @@ pub(super) fn isolation(drawing: &mut Drawing<'_>, at: Duration) {
         drawing.add(at + lasts, Deed::Controller(ToController::RegainUplink));
     }
 }
+
+/// All that the controller has is copied as it lies, and one on the copy is ours from then on; the first one goes on beside it.
+pub(super) fn controller_copied(drawing: &mut Drawing<'_>, at: Duration) {
+    drawing.add(at, Deed::Controller(ToController::Double));
+}

@@ -42,7 +42,7 @@ impl Client for Witness {
             }
             return answer;
         }
-        if let Action::Hello = &request.action {
+        if let Action::Hello | Action::Introduce { .. } = &request.action {
             let answer = self.inner.call(request).await;
             if let Ok(Answer::Hello(hello)) = &answer {
                 self.is_lost.store(!hello.trusted, Ordering::Relaxed);

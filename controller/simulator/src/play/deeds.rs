@@ -152,13 +152,7 @@ impl Play {
         match what {
             ToController::Process(what) => return self.strike_process(what, life),
             ToController::LoseAnswer => self.site.store.set_mood(Mood::LosesAnAnswer),
-            ToController::Double => match self.site.double_controller() {
-                Ok(controller) => self.others.push(controller),
-                Err(fault) => {
-                    self.tell(format!("the second controller does not start: {fault}"));
-                    return false;
-                }
-            },
+            ToController::Double => return life.is_some() && self.copy_controller(),
             ToController::BackUp => self.backup = Some(self.site.store.copy()),
             ToController::Restore => return self.restore_controller(),
             ToController::AnotherEstate => return self.start_another_estate(),
@@ -172,6 +166,13 @@ impl Play {
             }
         }
         true
+    }
+
+    /// Ours is from then on the one that runs on a copy; the first one lives on beside it.
+    fn copy_controller(&mut self) -> bool {
+        self.others.extend(self.controller.take());
+        self.site.copy_beside();
+        self.start_controller()
     }
 
     pub(super) fn strike_process(&mut self, what: ToProcess, life: Option<crate::life::Life>) -> bool {
