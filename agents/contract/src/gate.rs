@@ -232,7 +232,13 @@ impl<D: Device + 'static> Gate<D> {
             return Err(rules::refused(format!("not mine: {} belongs to another agent", rules::name(foreign))));
         }
         match tokio::time::timeout(limits::READ_MAX, self.inner.device.perform(action)).await {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                if let Some(token) = token {
+                    // whose place was taken meanwhile is told nothing that he could rest on
+                    rules::obeyed(&self.inner.live().memory, &token.controller)?;
+                }
+                answer
+            }
             Err(_) => Err(AgentError::Unreachable { reason: "the device did not answer in time".to_owned() }),
         }
     }
@@ -267,8 +273,8 @@ impl<D: Device + 'static> Client for Gate<D> {
     async fn call(&self, request: Request) -> Result<Answer, AgentError> {
         match &request.action {
             Action::Hello => Ok(Answer::Hello(self.hello().await)),
-            Action::Introduce { estate, lineage, controller, before } => {
-                self.inner.introduce((estate, lineage), controller, before);
+            Action::Introduce { estate, lineage, controller, before, counter } => {
+                self.inner.introduce((estate, lineage), controller, (before, *counter));
                 // what is told is durable
                 Ok(Answer::Hello(self.hello().await))
             }

@@ -83,9 +83,9 @@ pub struct Agents {
     introduction: Introduction,
 }
 
-/// Who this process is, and who came before it: known once that it began is durable. Before that no agent hears of it, since one that
+/// Who this process is, who came before it, and how far its store had drawn by then: known once that it began is durable. Before that no agent hears of it, since one that
 /// obeyed a process which no store knows would obey none that comes after it.
-pub type Introduction = Arc<OnceLock<(ControllerLife, Vec<ControllerLife>)>>;
+pub type Introduction = Arc<OnceLock<(ControllerLife, Vec<ControllerLife>, Epoch)>>;
 
 /// The core, which is told what every agent says of itself before anything is asked of it.
 #[derive(Clone)]
@@ -213,7 +213,7 @@ impl Agents {
     }
 
     fn controller(&self) -> ControllerLife {
-        self.introduction.get().map(|(controller, _)| controller.clone()).unwrap_or_default()
+        self.introduction.get().map(|(controller, ..)| controller.clone()).unwrap_or_default()
     }
 
     /// The agent that owns a machine's BMC.
@@ -417,11 +417,11 @@ impl Agents {
         if let Some(life) = link.life.lock().await.clone().filter(|_| !anew) {
             return Ok(life);
         }
-        let Some((controller, before)) = self.introduction.get().cloned() else {
+        let Some((controller, before, counter)) = self.introduction.get().cloned() else {
             return Err(unreachable("the journal does not know this process yet: nothing was sent"));
         };
         let (estate, lineage) = (self.estate.clone(), self.lineage.clone());
-        let introduce = Action::Introduce { estate, lineage, controller, before };
+        let introduce = Action::Introduce { estate, lineage, controller, before, counter };
         let asked = self.ear.clock.now();
         // not held while asking: one dead agent must not queue up those who wait for it
         match call(link, Request { token: None, action: introduce }, deadline.min(limits::HELLO_DEADLINE)).await? {
@@ -448,6 +448,15 @@ impl Agents {
         let found = self.links.iter().find(|(key, _)| key.to_string() == agent.as_str());
         let (_, link) = found
             .ok_or_else(|| Fault::new(1003, format!("there is no agent `{agent}`"), "`understudy agent list` shows them"))?;
+        if self.introduction.get().is_none() {
+            // it would obey nobody who comes after
+            let reason = "the journal does not know this process yet";
+            return Err(Fault::new(
+                1005,
+                format!("agent {agent} was not given the ledger: {reason}"),
+                "look at the disk, then try again",
+            ));
+        }
         let (estate, lineage, controller) = (self.estate.clone(), self.lineage.clone(), Some(self.controller()));
         let seed = Readopt { estate, lineage, controller, floor, entries, ports };
         link.client.readopt(seed).await.map_err(|error| {

@@ -81,7 +81,11 @@ fn agents(folder: &Path, host: Host) -> (Agents, mpsc::Receiver<Message>) {
             vantage: Arc::new(Nowhere),
             ear,
             authority: None,
-            introduction: Arc::new(std::sync::OnceLock::from((vocabulary::ControllerLife("this one".into()), Vec::new()))),
+            introduction: Arc::new(std::sync::OnceLock::from((
+                vocabulary::ControllerLife("this one".into()),
+                Vec::new(),
+                Epoch::default(),
+            ))),
         },
         receiver,
     )

@@ -322,7 +322,7 @@ impl Core {
         if let Some((controller, before)) = state.ledger.controllers.iter().rev().cloned().collect::<Vec<_>>().split_first()
             && state.life.as_ref().is_some_and(|life| life.controller == *controller)
         {
-            self.introduction.get_or_init(|| (controller.clone(), before.to_vec()));
+            self.introduction.get_or_init(|| (controller.clone(), before.to_vec(), state.watch.drawn_before));
         }
     }
 

@@ -76,7 +76,7 @@ fn forgotten(state: &State, agent: &str, asked: Instant, life: Life, hello: &Age
 
 /// Folds a hello in. One that has forgotten something is recorded once, and stands until the agent is seeded anew.
 pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hello: &AgentHello) {
-    let life = state.watch.hears(agent, &hello.boot, out.now);
+    let life = state.watch.hears(agent, &hello.boot, asked, out.now);
     remember(state, agent, asked, life, hello);
     if state.ledger.restored.is_some() {
         // who knows better than a backup is no rival: it is asked what happened since

@@ -3,6 +3,7 @@
 
 use crate::basis::{MachineBasis, ServerBasis};
 use crate::ledger::{Ledger, Standing};
+use crate::reseed;
 use vocabulary::estate::Estate;
 use vocabulary::{Fault, MachineId, ServerId};
 
@@ -26,7 +27,8 @@ pub fn accept(ledger: &Ledger, estate: &Estate) -> Result<(), Fault> {
     let mut changes = Vec::new();
     for (id, row) in &ledger.machines {
         let Some(role) = machine_in_use(ledger, id) else { continue };
-        let barred = !matches!(row.standing, Standing::Bearing(_)) || ledger.open_plan_on(id).is_some();
+        let cut_off = reseed::bearing(ledger, id).1.is_some();
+        let barred = cut_off || !matches!(row.standing, Standing::Bearing(_)) || ledger.open_plan_on(id).is_some();
         let moved = match (MachineBasis::of(estate, id), &row.basis) {
             (None, _) => vec!["its document is gone".to_owned()],
             (Some(_), None) => Vec::new(),

@@ -116,10 +116,10 @@ mod tests {
         let (ledger, mut watch) = (Ledger::default(), Watch::default());
         let switch = Agent::Switch("sw1".parse().unwrap());
         let (yes, no) = (Ok(Answer::Done), Err(AgentError::Rejected { reason: "the device said no".to_owned() }));
-        watch.hears("sw1", &AgentBootId("first".to_owned()), Instant(3));
+        watch.hears("sw1", &AgentBootId("first".to_owned()), Instant(3), Instant(3));
         assert_eq!(worth(&ledger, &watch, &switch, Instant(2), &yes), yes, "the first that is heard is over for nobody");
-        watch.hears("sw1", &AgentBootId("second".to_owned()), Instant(5));
-        watch.hears("sw1", &AgentBootId("second".to_owned()), Instant(7));
+        watch.hears("sw1", &AgentBootId("second".to_owned()), Instant(5), Instant(5));
+        watch.hears("sw1", &AgentBootId("second".to_owned()), Instant(7), Instant(7));
         for asked in [4, 5] {
             let worth = |outcome| worth(&ledger, &watch, &switch, Instant(asked), outcome);
             assert!(matches!(worth(&yes), Err(AgentError::Unconfirmed { .. })));

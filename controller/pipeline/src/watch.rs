@@ -135,8 +135,9 @@ impl Watch {
         }
     }
 
-    /// Takes in that this life of an agent has said something.
-    pub fn hears(&mut self, agent: &str, boot: &AgentBootId, now: Instant) -> Life {
+    /// Takes in that this life of an agent has said something, on a question of `asked`. A life that answers what was asked after its successor was
+    /// heard has come back, as a virtual machine does that is put back to a snapshot of its memory: it is as good as new.
+    pub fn hears(&mut self, agent: &str, boot: &AgentBootId, asked: Instant, now: Instant) -> Life {
         let Some(lives) = self.lives.get_mut(agent) else {
             let lives = Lives { now: boot.clone(), since: None, former: VecDeque::new() };
             self.lives.insert(agent.to_owned(), lives);
@@ -145,9 +146,10 @@ impl Watch {
         if lives.now == *boot {
             return Life::Present;
         }
-        if lives.former.contains(boot) {
+        if lives.former.contains(boot) && lives.since.is_some_and(|since| asked < since) {
             return Life::Former;
         }
+        lives.former.retain(|former| former != boot);
         if lives.former.len() == FORMER_LIVES {
             lives.former.pop_front();
         }

@@ -96,9 +96,10 @@ pub enum Action {
     /// The agent's boot id, tick and what its gate keeps.
     Hello,
     /// A process of a controller says who it is, and is told what `Hello` is told. From then on the gate obeys it alone, if it obeyed nobody
-    /// yet or one of those that this store knows to have come `before`. Otherwise another process, on a copy of the store or on a newer one,
+    /// yet or one of those that this store knows to have come `before`, and knows no higher epoch than this store had drawn (`counter`) when that
+    /// process began: a store that is behind takes nobody's place. Otherwise another process, on a copy of the store or on a newer one,
     /// has taken the place: then nothing is changed, and the answer says whom the gate obeys.
-    Introduce { estate: EstateUuid, lineage: Lineage, controller: ControllerLife, before: Vec<ControllerLife> },
+    Introduce { estate: EstateUuid, lineage: Lineage, controller: ControllerLife, before: Vec<ControllerLife>, counter: Epoch },
     /// A controller has compared what this life of the agent said with what it had confirmed. Until one did, the agent puts nothing back
     /// by itself; `current: false` says that its memory is an older copy, or lost: then it goes on waiting. Changes nothing durable.
     Vouch {

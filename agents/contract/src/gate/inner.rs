@@ -326,13 +326,20 @@ impl<D: Device> Inner<D> {
         }
     }
 
-    /// A process of a controller takes the place of one that its store knows to have come before it; of nobody else.
-    pub fn introduce(&self, (estate, lineage): (&EstateUuid, &Lineage), controller: &ControllerLife, before: &[ControllerLife]) {
+    /// A process of a controller takes the place of one that its store knows to have come before it; of nobody else, and not where this gate
+    /// knows an epoch that its store had not drawn.
+    pub fn introduce(
+        &self,
+        (estate, lineage): (&EstateUuid, &Lineage),
+        controller: &ControllerLife,
+        (before, counter): (&[ControllerLife], Epoch),
+    ) {
         let mut live = self.live();
         let memory = &mut live.memory;
+        let highest = memory.kept.values().map(|kept| kept.epoch).max().unwrap_or_default().max(memory.floor);
         let ours = *estate == memory.estate && *lineage == memory.lineage && !controller.0.is_empty();
         let follows = memory.controller.as_ref().is_none_or(|obeyed| obeyed != controller && before.contains(obeyed));
-        if ours && follows {
+        if ours && follows && highest <= counter {
             tracing::info!(%controller, "obeys this process of the controller from here on");
             memory.controller = Some(controller.clone());
             memory.serial += 1;

@@ -58,7 +58,7 @@ pub(crate) fn addressed(memory: &Memory, boot: &AgentBootId, tick: u64, token: &
 
 /// Is this the process that is obeyed? In this life of the agent it has introduced itself. Whoever obeys nobody in particular has not heard of
 /// processes with names yet.
-fn obeyed(memory: &Memory, controller: &ControllerLife) -> Result<(), AgentError> {
+pub(crate) fn obeyed(memory: &Memory, controller: &ControllerLife) -> Result<(), AgentError> {
     match &memory.controller {
         Some(obeyed) if obeyed != controller => {
             Err(foreign("another controller: a process on another copy of this store has taken its place here"))

@@ -67,7 +67,11 @@ impl Stage {
         let clock = Clock::with(move || WallTime(*days.lock().unwrap() * DAY_MS));
         let ear = Ear { queue: mpsc::channel(1).0, clock };
         let vantage = Arc::new(check::Checker::default());
-        let introduction = Arc::new(std::sync::OnceLock::from((vocabulary::ControllerLife("this one".into()), Vec::new())));
+        let introduction = Arc::new(std::sync::OnceLock::from((
+            vocabulary::ControllerLife("this one".into()),
+            Vec::new(),
+            vocabulary::Epoch::default(),
+        )));
         let agents =
             Agents::new((estate, lineage), &vocabulary::estate::Estate::default(), ways, fleet, vantage, ear, introduction)
                 .renewed_by(authority);

@@ -145,7 +145,7 @@ fn what_an_earlier_life_has_confirmed_is_missed_in_a_later_one_however_early_tha
 }
 
 #[test]
-fn a_former_life_that_is_heard_late_raises_no_alarm() {
+fn a_former_life_that_is_heard_late_raises_no_alarm_and_one_that_comes_back_does() {
     let mut world = up();
     say(&mut world, "sw1");
     let late = world.hello("sw1");
@@ -153,10 +153,13 @@ fn a_former_life_that_is_heard_late_raises_no_alarm() {
     world.run_until_served("web1", "m3", 20_000);
     world.restart_agent("sw1");
     say(&mut world, "sw1");
-    let What::Observed(Observation::Hello { agent, hello, .. }) = late else { panic!() };
+    let What::Observed(Observation::Hello { agent, asked, hello }) = late else { panic!() };
+    world.tell(What::Observed(Observation::Hello { agent: agent.clone(), asked, hello: hello.clone() }));
+    assert_eq!(alarms(&world), 0, "{}", world.story());
+    // but one that answers what is asked now has come back, with the memory that it had
     let asked = Instant(world.now);
     world.tell(What::Observed(Observation::Hello { agent, asked, hello }));
-    assert_eq!(alarms(&world), 0, "{}", world.story());
+    assert!(older(&world, "sw1").is_some(), "{}", world.story());
 }
 
 #[test]

@@ -9,9 +9,9 @@ fn life(name: &str) -> ControllerLife {
     ControllerLife(name.into())
 }
 
-async fn introduce_to(bench: &Bench, lineage: Lineage, name: &str, before: &[&str]) -> AgentHello {
+async fn introduce_to(bench: &Bench, lineage: Lineage, name: &str, before: &[&str], counter: u64) -> AgentHello {
     let before = before.iter().map(|name| life(name)).collect();
-    let action = Action::Introduce { estate: estate(), lineage, controller: life(name), before };
+    let action = Action::Introduce { estate: estate(), lineage, controller: life(name), before, counter: Epoch(counter) };
     match bench.gate.call(Request { token: None, action }).await.unwrap() {
         Answer::Hello(hello) => hello,
         other => panic!("{other:?}"),
@@ -20,7 +20,7 @@ async fn introduce_to(bench: &Bench, lineage: Lineage, name: &str, before: &[&st
 
 /// Whom the gate obeys after a process introduced itself.
 async fn introduce(bench: &Bench, name: &str, before: &[&str]) -> String {
-    introduce_to(bench, lineage(), name, before).await.obeys.unwrap().0
+    introduce_to(bench, lineage(), name, before, 9).await.obeys.unwrap().0
 }
 
 async fn command(bench: &Bench, name: &str, epoch: u64, number: u64) -> Result<Answer, AgentError> {
@@ -79,7 +79,7 @@ async fn nobody_of_another_store_is_obeyed_unless_a_person_says_so() {
     let bench = Bench::new();
     introduce(&bench, "a", &[]).await;
     let other = Lineage("lineage-2".into());
-    assert_eq!(introduce_to(&bench, other.clone(), "c", &["a"]).await.obeys, Some(life("a")));
+    assert_eq!(introduce_to(&bench, other.clone(), "c", &["a"], 9).await.obeys, Some(life("a")));
     assert_eq!(introduce(&bench, "", &["a"]).await, "a", "nobody has no name");
     let seed = Readopt {
         estate: estate(),
@@ -96,7 +96,18 @@ async fn nobody_of_another_store_is_obeyed_unless_a_person_says_so() {
 async fn one_that_cannot_be_written_down_is_not_told_to_be_relied_on() {
     let bench = Bench::new();
     bench.disk.plan.lock().unwrap().fails_at = Some((1, false));
-    assert!(!introduce_to(&bench, lineage(), "a", &[]).await.trusted);
+    assert!(!introduce_to(&bench, lineage(), "a", &[], 9).await.trusted);
     let bench = bench.restart();
     assert_eq!(bench.hello().await.obeys, None);
+}
+
+#[tokio::test]
+async fn a_store_that_is_behind_takes_nobodys_place() {
+    let bench = Bench::new();
+    introduce(&bench, "a", &[]).await;
+    assert!(command(&bench, "a", 5, 1).await.is_ok());
+    let behind = introduce_to(&bench, lineage(), "b", &["a"], 4).await;
+    assert_eq!(behind.obeys, Some(life("a")), "its copy is of before plan 5");
+    assert!(command(&bench, "a", 5, 2).await.is_ok());
+    assert_eq!(introduce_to(&bench, lineage(), "b", &["a"], 5).await.obeys, Some(life("b")));
 }
