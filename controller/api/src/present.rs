@@ -20,6 +20,7 @@ pub fn status(state: &State, estate: &str, revision: u64, now: Instant) -> Statu
     StatusView {
         estate: estate.to_owned(),
         revision,
+        journal: journal(state),
         blind: state.watch.blind_since.is_some(),
         restored: state.ledger.unadopted(),
         unheard: state.ledger.overruled.iter().filter(|(_, row)| row.until_seeded).map(|(agent, _)| agent.clone()).collect(),
@@ -315,6 +316,17 @@ pub fn summary(row: &PlanRow) -> PlanSummary {
         result,
         sealed: row.times.0.0,
         closed: row.times.1.map(|at| at.0),
+    }
+}
+
+fn journal(state: &State) -> JournalView {
+    let retention = &state.estate.settings.retention;
+    let pruned = state.ledger.pruned.as_ref();
+    JournalView {
+        first: pruned.map_or(1, |pruned| pruned.entries + 1),
+        history_ms: retention.history.0,
+        at_least: retention.at_least,
+        removed_at: pruned.map(|pruned| pruned.at.0),
     }
 }
 

@@ -68,6 +68,8 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::Alarm { subject, .. } => (None, None, Some(subject.clone())),
         Fact::Hold { server, .. } | Fact::Resumed { server, .. } => (None, None, server.as_ref().map(ToString::to_string)),
         Fact::Maintenance { subject, .. } | Fact::MaintenanceEnded { subject, .. } => (None, None, Some(subject.to_string())),
-        Fact::Intended { .. } | Fact::Estate { .. } | Fact::Restored { .. } | Fact::Adopted { .. } => (None, None, None),
+        Fact::Intended { .. } | Fact::Estate { .. } | Fact::Restored { .. } | Fact::Adopted { .. } | Fact::Pruned { .. } => {
+            (None, None, None)
+        }
     }
 }

@@ -21,6 +21,9 @@ pub struct StatusView {
     pub estate: String,
     /// Number of the newest journal entry.
     pub revision: u64,
+    /// What is kept of the journal.
+    #[serde(default)]
+    pub journal: JournalView,
     /// True while no canary answers: nothing is done.
     pub blind: bool,
     /// Why this store only observes until `understudy adopt`: it came from a backup.
@@ -46,6 +49,20 @@ pub struct StatusView {
     /// Whether the watching of BMCs keeps up.
     #[serde(default)]
     pub polls: PollsView,
+}
+
+/// What is kept of the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalView {
+    /// Number of the oldest entry that is kept.
+    pub first: u64,
+    /// Entries that are older are removed, in milliseconds,
+    pub history_ms: u64,
+    /// but so many of the newest stay.
+    pub at_least: u64,
+    /// When entries were removed last, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<u64>,
 }
 
 /// Polls of all BMCs since the controller's start.

@@ -4,7 +4,7 @@
 use crate::handle::{Handle, Origin};
 use crate::history::History;
 use journal::backup::{Backup, Header};
-use journal::chain::{Head, Line};
+use journal::chain::{Base, Head, Line};
 use journal::{Error, Reader};
 use pipeline::State;
 use pipeline::adopt;
@@ -22,6 +22,10 @@ pub struct Seeded {
 }
 
 impl Reader for History {
+    fn base(&mut self) -> Result<Option<Base>, Error> {
+        self.with_reader(|reader| reader.base())
+    }
+
     fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error> {
         self.with_reader(|reader| reader.lines(after, limit))
     }
@@ -33,7 +37,8 @@ impl Handle {
         tracing::warn!(%principal, "a backup is being read: it holds the estate's keys");
         let Origin { meta, files } = &*self.origin;
         let header = Header::new(self.clock().wall(), meta.clone(), files.clone());
-        Backup::new(Box::new(self.history().clone()), self.revision(), header)
+        let handle = self.clone();
+        Backup::new(Box::new(self.history().clone()), Box::new(move || handle.revision()), header)
     }
 
     /// Asks every agent, then the core with what they said.

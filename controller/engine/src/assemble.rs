@@ -10,6 +10,7 @@ use crate::history::History;
 use crate::limits;
 use crate::message::Message;
 use crate::polls::Polls;
+use crate::retention::Keeper;
 use crate::watch::{self, Canary};
 use contract::wire::enrol::Authority;
 use journal::{Error, Held};
@@ -115,6 +116,7 @@ where
         next_ticket: 0,
         stuck: None,
         wake: None,
+        keeper: Keeper::default(),
     };
     core.first_records(&estate, first_life, &controller);
     core.event(What::EstateLoaded(estate.clone()));

@@ -7,6 +7,7 @@ use crate::history::History;
 use crate::limits;
 use crate::message::Message;
 use crate::perform::perform;
+use crate::retention::{Keeper, Known, Replacement, ledger_of};
 use journal::chain::Head;
 use journal::{Entry, Error, Held, Store};
 use pipeline::effect::Command;
@@ -64,6 +65,7 @@ pub struct Core {
     pub(crate) next_ticket: u64,
     pub(crate) stuck: Option<Stuck>,
     pub(crate) wake: Option<Instant>,
+    pub(crate) keeper: Keeper,
 }
 
 /// A journal that could not be written: what waits for it.
@@ -79,16 +81,28 @@ fn cannot_write() -> Fault {
     Fault::new(1104, "the journal cannot be written, so nothing is begun", remedy)
 }
 
-/// Folds a whole journal into a state. The head reached.
+/// Folds a whole journal into a state, from its base on, whose digest the chain must tell. The head reached.
 pub fn fold(store: &dyn Store, state: &mut State, mut each: impl FnMut(&Entry)) -> Result<Head, Error> {
+    let base = store.base()?;
     let mut folded = std::mem::take(state);
-    let head = store.replay(&Head::default(), &mut |entry| {
+    let mut untold = None;
+    if let Some(base) = &base {
+        folded.ledger = ledger_of(base)?;
+        untold = Some(base.digest());
+    }
+    let head = store.replay(&base.map(|base| base.head()).unwrap_or_default(), &mut |entry| {
         each(&entry);
+        if matches!(&entry.record.fact, Fact::Pruned { base, .. } if Some(base) == untold.as_ref()) {
+            untold = None;
+        }
         let event = Event { now: Instant(0), wall: entry.record.at, what: What::Replayed(Box::new(entry.record)) };
         folded = step(std::mem::take(&mut folded), event).0;
-    });
+    })?;
+    if untold.is_some() {
+        return Err(Error::Broken("what stands in place of removed entries is not what was put there".to_owned()));
+    }
     *state = folded;
-    head
+    Ok(head)
 }
 
 impl Core {
@@ -106,6 +120,7 @@ impl Core {
                 self.event(What::Tick);
             }
             self.unstick();
+            self.retain();
             if self.crashed {
                 return;
             }
@@ -186,7 +201,8 @@ impl Core {
         if let Err(error) = appended {
             tracing::error!(%error, "the journal cannot be written: effects stop, watching goes on");
             let unsent = commands.iter().map(|command| command.op).collect();
-            self.stuck = Some(Stuck { records, unsent, replies, again: tokio::time::Instant::now() + limits::JOURNAL_AGAIN });
+            self.wait_for_journal(records);
+            self.stuck = self.stuck.take().map(|stuck| Stuck { unsent, replies, ..stuck });
             return;
         }
         self.crash_if_told(&records);
@@ -199,6 +215,12 @@ impl Core {
         for command in commands {
             self.runtime.spawn(perform(self.agents.clone(), self.queue.clone(), self.life, command));
         }
+    }
+
+    /// These records could not be written, and are tried again.
+    pub(crate) fn wait_for_journal(&mut self, records: Vec<Record>) {
+        let again = tokio::time::Instant::now() + limits::JOURNAL_AGAIN;
+        self.stuck = Some(Stuck { records, unsent: Vec::new(), replies: Vec::new(), again });
     }
 
     fn reply(&mut self, ticket: u64, answer: Result<Option<PlanId>, Fault>) {
@@ -314,6 +336,35 @@ impl Core {
         }
     }
 
+    /// One small step towards less old records, if one is due. None while the journal cannot be written.
+    pub(crate) fn retain(&mut self) {
+        let Some(state) = self.state.as_ref().filter(|_| self.stuck.is_none() && self.keeper.is_due()) else { return };
+        let (ledger, retention) = (&state.ledger, &state.estate.settings.retention);
+        let (wall, store) = (self.clock.wall(), self.held.store.as_mut());
+        if let Some(found) = self.keeper.turn(&mut Known { store, head: &self.head, retention, ledger, wall }) {
+            self.replace(found);
+        }
+    }
+
+    fn replace(&mut self, Replacement { base, record }: Replacement) {
+        // a record is text
+        let Ok((entry, line)) = self.head.next(&record) else { return };
+        match self.held.store.rebase(&self.head, &base, &[line]) {
+            Ok(head) => {
+                self.head = head;
+                self.keep(Arc::new(entry));
+                self.history.forget_before(base.number);
+                tracing::info!(entries = base.number, "old records were removed");
+            }
+            Err(error) => {
+                tracing::error!(%error, "old records could not be removed, and the journal perhaps not be written");
+                // it may be there after all: then it is gone on from. If it is not, no harm is done by a base that does not come
+                self.wait_for_journal(vec![record.clone()]);
+            }
+        }
+        self.event(What::Replayed(Box::new(record)));
+    }
+
     /// Agents may hear of this process once that it began is durable: nothing in `state` is waiting for the journal any more.
     pub(crate) fn introduce_if_known(&self) {
         let Some(state) = self.state.as_ref().filter(|_| self.stuck.is_none() && self.introduction.get().is_none()) else {
@@ -347,6 +398,11 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "retention_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod retention_tests;
 
 #[cfg(test)]
 #[path = "core_tests.rs"]

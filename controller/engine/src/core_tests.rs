@@ -3,29 +3,44 @@
 use super::*;
 use crate::agents::{BMC_AGENT, Ear};
 use contract::gate::{Gate, Identity};
-use journal::chain::Line;
+use journal::chain::{Base, Line};
 use journal::conformance::{sample, sample_meta};
 use journal::sled_store::SledStore;
 use journal::{Meta, Reader};
+use std::sync::atomic::{AtomicU32, Ordering};
 use vocabulary::estate::StoreKind;
 
 /// A real store whose first failing appends come to nothing but an error, with their records in it.
 struct Unflushed {
     store: SledStore,
-    fails: u32,
+    fails: Arc<AtomicU32>,
+}
+
+impl Unflushed {
+    fn answer(&self, head: Head) -> Result<Head, Error> {
+        let left = self.fails.load(Ordering::Relaxed);
+        self.fails.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 0 { Ok(head) } else { Err(Error::Io("flush".into())) }
+    }
 }
 
 impl Store for Unflushed {
     fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error> {
         let head = self.store.append_lines(expected, lines)?;
-        if self.fails == 0 {
-            return Ok(head);
-        }
-        self.fails -= 1;
-        Err(Error::Io("flush".into()))
+        self.answer(head)
     }
     fn head(&self) -> Result<Head, Error> {
         self.store.head()
+    }
+    fn base(&self) -> Result<Option<Base>, Error> {
+        self.store.base()
+    }
+    fn rebase(&mut self, expected: &Head, base: &Base, lines: &[Line]) -> Result<Head, Error> {
+        let head = self.store.rebase(expected, base, lines)?;
+        self.answer(head)
+    }
+    fn sweep(&mut self, limit: usize) -> Result<bool, Error> {
+        self.store.sweep(limit)
     }
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
         self.store.replay(after, each)
@@ -49,12 +64,17 @@ fn nobody(folder: &std::path::Path, meta: &Meta, queue: mpsc::Sender<Message>) -
 }
 
 /// A core on an empty store, whose first append fails.
-fn core(folder: &std::path::Path) -> Core {
+pub(crate) fn core(folder: &std::path::Path) -> Core {
+    core_on(folder, Arc::new(AtomicU32::new(1)))
+}
+
+/// A core on an empty store, whose next appends fail, so many.
+pub(crate) fn core_on(folder: &std::path::Path, fails: Arc<AtomicU32>) -> Core {
     let meta = sample_meta();
     // what is held is the folder; the store in it is another
     journal::create(folder, StoreKind::Sqlite, &meta).unwrap();
     let mut held = journal::open(folder).unwrap();
-    held.store = Box::new(Unflushed { store: SledStore::create(folder, &meta).unwrap(), fails: 1 });
+    held.store = Box::new(Unflushed { store: SledStore::create(folder, &meta).unwrap(), fails });
     let (queue, _) = mpsc::channel(1);
     let agents = nobody(folder, &meta, queue.clone());
     Core {
@@ -76,6 +96,7 @@ fn core(folder: &std::path::Path) -> Core {
         next_ticket: 0,
         stuck: None,
         wake: None,
+        keeper: Keeper::default(),
     }
 }
 
@@ -84,7 +105,7 @@ impl Core {
         self.let_out(numbers.map(sample).collect(), vec![], vec![]);
     }
 
-    fn try_again(&mut self) {
+    pub(crate) fn try_again(&mut self) {
         self.stuck.as_mut().unwrap().again = tokio::time::Instant::now();
         self.unstick();
         assert!(self.stuck.is_none(), "the journal can be written again");

@@ -37,6 +37,11 @@ impl History {
         self.stories.lock().unwrap_or_else(PoisonError::into_inner).plans.get(&plan).copied()
     }
 
+    /// Entries up to this number are not there any more.
+    pub(crate) fn forget_before(&self, number: u64) {
+        self.stories.lock().unwrap_or_else(PoisonError::into_inner).forget_before(number);
+    }
+
     /// Reads from the store; blocks on the disk.
     pub(crate) fn with_reader<T>(&self, read: impl FnOnce(&mut dyn Reader) -> T) -> T {
         read(self.reader.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
@@ -79,8 +84,15 @@ impl Stories {
             Fact::Owned(ownership) => &ownership.plan,
             _ => return,
         };
-        if let Some((_, last)) = self.plans.get_mut(plan) {
-            *last = number;
-        }
+        // one that was sealed before the first entry that is kept is told from there on
+        self.plans.entry(*plan).or_insert((number, number)).1 = number;
+    }
+
+    fn forget_before(&mut self, number: u64) {
+        self.plans.retain(|_, (first, last)| {
+            *first = (*first).max(number + 1);
+            *last > number
+        });
+        self.suspected.values_mut().for_each(|first| *first = (*first).max(number + 1));
     }
 }

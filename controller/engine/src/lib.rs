@@ -16,6 +16,7 @@ pub mod message;
 pub mod pace;
 pub mod perform;
 pub mod polls;
+mod retention;
 mod signs;
 pub mod start;
 pub mod watch;

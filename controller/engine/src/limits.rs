@@ -66,3 +66,17 @@ pub const STUCK_RECORDS: usize = 4096;
 pub const JOURNAL_AGAIN: Duration = Duration::from_millis(500);
 /// The core is woken at least this often.
 pub const IDLE: Duration = Duration::from_millis(250);
+/// How often old records are looked for: a tenth of the time that they are kept for, but no more often than this.
+pub const RETENTION_EVERY_MIN: Duration = Duration::from_secs(1);
+/// And at least this often.
+pub const RETENTION_EVERY_MAX: Duration = Duration::from_secs(86_400);
+/// The first time, so long after the start, unless that is still sooner.
+pub const RETENTION_FIRST: Duration = Duration::from_secs(600);
+/// No more of the kept records go at once than one in so many.
+pub const RETENTION_SHARE: u64 = 10;
+/// And nothing goes unless at least one in so many may: a new base is a large write.
+pub const RETENTION_WORTH: u64 = 100;
+/// So many records are read, or their room freed, in one go.
+pub const RETENTION_SLICE: usize = 250;
+/// Between two such goes.
+pub const RETENTION_PAUSE: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! A backup: one file of JSON lines that holds all that a store is, whichever kind it is: what it is about, the keys beside it, every entry as it
-//! is stored, and an end. A file without its end is none. It holds secrets: it belongs to its owner alone.
+//! is stored (with what older ones come to, where these were removed), and an end. A file without its end is none. It holds secrets: it belongs to its owner alone.
 
-use crate::chain::{Head, Line};
+use crate::chain::{Base, Head, Line};
 use crate::store::{Error, Meta, Reader, Store};
 use pipeline::Record;
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use vocabulary::{Secret, WallTime};
 
-/// The version of this form.
-const VERSION: u32 = 1;
+/// The version of this form: 2 may have a base before its entries.
+const VERSION: u32 = 2;
+/// Versions that are read.
+const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 /// Longest line of a backup, bytes: far above any record.
 pub const LINE_BYTES_MAX: u64 = 64 << 20;
 /// So many entries are appended in one transaction.
@@ -70,20 +72,22 @@ pub struct Backup {
     reader: Box<dyn Reader>,
     at: Head,
     ends: u64,
+    ends_at: Box<dyn Fn() -> u64 + Send>,
     next: Next,
     told: Sha256,
 }
 
 enum Next {
     Header(Box<Header>),
+    Base,
     Entries,
     Nothing,
 }
 
 impl Backup {
-    /// Of all entries up to this number, which are durable.
-    pub fn new(reader: Box<dyn Reader>, ends: u64, header: Header) -> Backup {
-        Backup { reader, at: Head::default(), ends, next: Next::Header(Box::new(header)), told: Sha256::new() }
+    /// Of all entries up to the number that is told when the first of them is about to be read; they are durable.
+    pub fn new(reader: Box<dyn Reader>, ends_at: Box<dyn Fn() -> u64 + Send>, header: Header) -> Backup {
+        Backup { reader, at: Head::default(), ends: 0, ends_at, next: Next::Header(Box::new(header)), told: Sha256::new() }
     }
 
     /// The next lines, ended, with at most so many entries; `None` after the end. Blocks on the disk.
@@ -97,10 +101,22 @@ impl Backup {
             Next::Header(header) => {
                 write(&mut bytes, &header)?;
                 self.told.update(&bytes);
+                self.next = Next::Base;
+            }
+            Next::Base => {
+                let base = self.reader.base()?;
+                // asked later, so that the entry that tells of the base is among them
+                self.ends = (self.ends_at)();
+                if let Some(base) = base {
+                    self.at = base.head();
+                    write(&mut bytes, &base)?;
+                    self.told.update(&bytes);
+                }
             }
             Next::Entries => {
-                let left = usize::try_from(self.ends - self.at.number).unwrap_or(usize::MAX);
+                let left = usize::try_from(self.ends.saturating_sub(self.at.number)).unwrap_or(usize::MAX);
                 let (before, lines) = self.reader.lines(self.at.number, limit.min(left))?;
+                // also where entries were removed while it was being read
                 if left > 0 && (lines.is_empty() || before != self.at) {
                     return Err(Error::Broken(format!("entry {} is missing", self.at.number + 1)));
                 }
@@ -109,7 +125,7 @@ impl Backup {
                     write(&mut bytes, line)?;
                 }
                 self.told.update(&bytes);
-                if self.at.number == self.ends {
+                if self.at.number >= self.ends {
                     write(&mut bytes, &End { entries: self.at.number, sha256: hex(self.told.clone()) })?;
                     self.next = Next::Nothing;
                 }
@@ -174,9 +190,9 @@ impl<R: BufRead> Source<R> {
         let Some(text) = self.text()? else { return Err(self.wrong("the file is empty")) };
         let header: Header = serde_json::from_str(&text).map_err(|_| self.wrong("this is no backup of Understudy"))?;
         self.took(&text);
-        if header.understudy_backup != VERSION {
+        if !READ.contains(&header.understudy_backup) {
             let found = header.understudy_backup;
-            return Err(self.wrong(format!("this is a backup of form {found}, and this version knows form {VERSION}")));
+            return Err(self.wrong(format!("this is a backup of form {found}, and this version knows forms up to {VERSION}")));
         }
         Ok(header)
     }
@@ -195,6 +211,17 @@ impl<R: BufRead> Source<R> {
                 }
                 store.append_lines(&written, &batch)?;
                 return Ok(at);
+            }
+            if at == Head::default()
+                && let Ok(base) = serde_json::from_str::<Base>(&text)
+            {
+                // one of a newer version is found here, and not at the next start
+                pipeline::ledger::Ledger::from_text(&base.ledger).map_err(|error| self.wrong(format!("its base: {error}")))?;
+                self.took(&text);
+                at = store.rebase(&written, &base, &[])?;
+                written = at.clone();
+                progress(written.number);
+                continue;
             }
             let line: Line = serde_json::from_str(&text).map_err(|_| self.wrong("this is no entry"))?;
             // an entry of a newer version is found here, and not at the next start
@@ -228,7 +255,8 @@ mod tests {
     fn backup(store: &dyn Store) -> Vec<u8> {
         let files = BTreeMap::from([("authority.key".to_owned(), Secret::new("key"))]);
         let header = Header::new(WallTime(7), store.meta().clone(), files);
-        let mut backup = Backup::new(store.reader().unwrap(), store.head().unwrap().number, header);
+        let ends = store.head().unwrap().number;
+        let mut backup = Backup::new(store.reader().unwrap(), Box::new(move || ends), header);
         let mut bytes = Vec::new();
         while let Some(more) = backup.more(700).unwrap() {
             bytes.extend(more);
@@ -262,6 +290,58 @@ mod tests {
             let sealed = seal(&mut sled, &store.head().unwrap(), WallTime(7), WallTime(9)).unwrap();
             assert_eq!(sealed.number, u64::from(entries) + 1);
         }
+    }
+
+    /// The same, the oldest entries of which were removed.
+    fn pruned(entries: u32, removed: u64) -> (tempfile::TempDir, SqliteStore) {
+        let (folder, mut store) = filled(entries);
+        let page = store.reader().unwrap().page(removed - 1, 1).unwrap();
+        let hash = page.first().unwrap().hash.clone();
+        let base = Base { number: removed, hash, ledger: pipeline::ledger::Ledger::default().to_text().unwrap() };
+        let head = store.head().unwrap();
+        store.rebase(&head, &base, &head.lines(&[sample(9)]).unwrap()).unwrap();
+        store.sweep(usize::MAX).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn what_stands_for_removed_entries_is_restored_with_the_others() {
+        for (entries, removed) in [(3, 1), (3, 3), (2_500, 1_200)] {
+            let (_folder, store) = pruned(entries, removed);
+            let bytes = backup(&store);
+            let folder = tempfile::tempdir().unwrap();
+            let mut sled = SledStore::create(folder.path(), &sample_meta()).unwrap();
+            assert_eq!(restore(&bytes, &mut sled).unwrap(), store.head().unwrap());
+            assert_eq!(sled.base().unwrap(), store.base().unwrap());
+            assert_eq!(backup(&sled), bytes, "{entries}");
+        }
+        let (_folder, store) = pruned(3, 2);
+        let text = String::from_utf8(backup(&store)).unwrap();
+        let odd = text.replacen("\\\"epoch\\\":0", "\\\"epoch\\\":\\\"x\\\"", 1);
+        assert_ne!(odd, text);
+        let folder = tempfile::tempdir().unwrap();
+        let mut fresh = SqliteStore::create(folder.path(), &sample_meta()).unwrap();
+        let refused = restore(odd.as_bytes(), &mut fresh).map(drop).unwrap_err().to_string();
+        assert!(refused.starts_with("line 2: its base: "), "{refused}");
+    }
+
+    #[test]
+    fn a_backup_of_the_form_before_is_restored() {
+        let (_folder, store) = filled(3);
+        let text = String::from_utf8(backup(&store)).unwrap().replacen("\"understudy_backup\":2", "\"understudy_backup\":1", 1);
+        // it ends as that version would have ended it
+        let (lines, _) = text.trim_end().rsplit_once('\n').unwrap();
+        let told = format!("{lines}\n");
+        let end = End { entries: 3, sha256: hex(Sha256::new().chain_update(told.as_bytes())) };
+        let whole = format!("{told}{}\n", serde_json::to_string(&end).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let mut fresh = SqliteStore::create(folder.path(), &sample_meta()).unwrap();
+        assert_eq!(restore(whole.as_bytes(), &mut fresh).unwrap(), store.head().unwrap());
+        let later = whole.replacen("\"understudy_backup\":1", "\"understudy_backup\":3", 1);
+        let folder = tempfile::tempdir().unwrap();
+        let mut fresh = SqliteStore::create(folder.path(), &sample_meta()).unwrap();
+        let refused = restore(later.as_bytes(), &mut fresh).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("form 3"), "{refused}");
     }
 
     #[test]

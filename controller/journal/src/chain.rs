@@ -1,4 +1,5 @@
-//! The hash chain: each entry carries the SHA-256 of the one before, so that a changed, missing or re-ordered entry shows.
+//! The hash chain: each entry carries the SHA-256 of the one before, so that a changed, missing or re-ordered entry shows. Its oldest part may
+//! have been replaced by what it comes to.
 
 use pipeline::Record;
 use serde::{Deserialize, Serialize};
@@ -39,12 +40,36 @@ impl Line {
 }
 
 /// Where a chain ends.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Head {
     /// The number of the last entry; 0 if there is none.
     pub number: u64,
     /// Its hash.
     pub hash: String,
+}
+
+/// What stands in a store in place of entries that were removed: what they come to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// The number of the last entry that is gone.
+    pub number: u64,
+    /// Its hash: what the first entry that is kept follows.
+    pub hash: String,
+    /// What folding all of them yields, as `pipeline::ledger::Ledger::to_text` writes it.
+    pub ledger: String,
+}
+
+impl Base {
+    /// The head that it ends at.
+    pub fn head(&self) -> Head {
+        Head { number: self.number, hash: self.hash.clone() }
+    }
+
+    /// SHA-256 over all of it, in hex. The chain tells the digest of the base that it follows: [`pipeline::record::Fact::Pruned`].
+    pub fn digest(&self) -> String {
+        hash(self.number, &self.hash, &self.ledger)
+    }
 }
 
 impl Default for Head {

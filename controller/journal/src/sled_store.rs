@@ -1,7 +1,7 @@
 //! The `store: sled` option, on sled 1.0 alpha under the same conformance suite. One append is one key, so that it is there as a whole
-//! or not at all; `flush` returns before the append does.
+//! or not at all; `flush` returns before the append does. It never gets smaller: see `sweep`.
 
-use crate::chain::{Entry, Head, Line};
+use crate::chain::{Base, Entry, Head, Line};
 use crate::store::{Error, Meta, Reader, Store};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -19,9 +19,22 @@ pub struct SledStore {
     meta: Meta,
 }
 
+/// Where the bases are: no append begins with this number.
+const BASES: u64 = 0;
+
 /// One append: entries as number, hash and the exact text that was hashed.
 #[derive(Serialize, Deserialize)]
 struct Batch(Vec<(u64, String, String)>);
+
+/// What stands under [`BASES`]. A key is written as a whole, and two keys are not: the base that comes is written first and counts from when the
+/// entries that were appended after it are there.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bases {
+    now: Option<Base>,
+    /// With the head that the append after it makes.
+    comes: Option<(Base, Head)>,
+}
 
 fn io(error: impl std::fmt::Display) -> Error {
     Error::Io(error.to_string())
@@ -53,12 +66,47 @@ impl SledStore {
         Ok(SledStore { database: connect(directory)?, meta })
     }
 
-    fn last(&self) -> Result<Option<Batch>, Error> {
-        match self.database.last().map_err(io)? {
-            None => Ok(None),
-            Some((_, value)) => serde_json::from_slice(&value).map(Some).map_err(|error| Error::Broken(error.to_string())),
-        }
+    fn write(&self, key: u64, value: &impl Serialize) -> Result<(), Error> {
+        self.database.insert(key.to_be_bytes(), serde_json::to_vec(value).map_err(io)?).map_err(io)?;
+        self.database.flush().map(drop).map_err(io)
     }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(value: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(value).map_err(|error| Error::Broken(error.to_string()))
+}
+
+/// The key of the first append there can be.
+fn first_key() -> [u8; 8] {
+    (BASES + 1).to_be_bytes()
+}
+
+/// The append that holds this entry, if one does; else the first there can be.
+fn append_of(database: &sled::Db<FANOUT>, number: u64) -> Result<Vec<u8>, Error> {
+    let held = database.get_lt(number.saturating_add(1).to_be_bytes()).map_err(io)?.map(|(key, _)| key.to_vec());
+    Ok(held.filter(|key| **key >= first_key()[..]).unwrap_or_else(|| first_key().to_vec()))
+}
+
+/// The end of the last append, whatever the base is.
+fn last(database: &sled::Db<FANOUT>) -> Result<Option<Head>, Error> {
+    let Some(pair) = database.range(first_key()..).next_back() else { return Ok(None) };
+    let Batch(mut entries) = read(&pair.map_err(io)?.1)?;
+    Ok(entries.pop().map(|(number, hash, _)| Head { number, hash }))
+}
+
+fn base(database: &sled::Db<FANOUT>) -> Result<Option<Base>, Error> {
+    let Some(value) = database.get(BASES.to_be_bytes()).map_err(io)? else { return Ok(None) };
+    let Bases { now, comes } = read(&value)?;
+    let Some((base, then)) = comes else { return Ok(now) };
+    // the append that makes it count is the last one with this number, or was followed by others
+    let there = match database.get_lt((then.number + 1).to_be_bytes()).map_err(io)? {
+        Some((key, value)) if *key >= first_key()[..] => {
+            let Batch(entries) = read(&value)?;
+            entries.iter().any(|(number, hash, _)| (*number, hash) == (then.number, &then.hash))
+        }
+        _ => false,
+    };
+    Ok(if there { Some(base) } else { now })
 }
 
 fn connect(directory: &Path) -> Result<sled::Db<FANOUT>, Error> {
@@ -99,24 +147,46 @@ impl Store for SledStore {
             self.database.flush().map_err(io)?;
             return Ok(at);
         };
-        let first = at.number + 1;
         let batch = lines.iter().map(|line| (line.number, line.hash.clone(), line.text.clone())).collect();
-        let value = serde_json::to_vec(&Batch(batch)).map_err(io)?;
-        self.database.insert(first.to_be_bytes(), value).map_err(io)?;
-        self.database.flush().map_err(io)?;
+        self.write(at.number + 1, &Batch(batch))?;
         Ok(last.head())
     }
 
     fn head(&self) -> Result<Head, Error> {
-        let last = self.last()?.and_then(|Batch(mut entries)| entries.pop());
-        Ok(last.map(|(number, hash, _)| Head { number, hash }).unwrap_or_default())
+        let base = base(&self.database)?.map(|base| base.head()).unwrap_or_default();
+        Ok(last(&self.database)?.filter(|last| last.number > base.number).unwrap_or(base))
+    }
+
+    fn base(&self) -> Result<Option<Base>, Error> {
+        base(&self.database)
+    }
+
+    fn rebase(&mut self, expected: &Head, base: &Base, lines: &[Line]) -> Result<Head, Error> {
+        let at = self.head()?;
+        if at != *expected {
+            return Err(Error::HeadMoved { expected: expected.number, found: at.number });
+        }
+        let now = self.base()?;
+        if let Some(last) = lines.last() {
+            self.write(BASES, &Bases { now, comes: Some((base.clone(), last.head())) })?;
+            self.append_lines(expected, lines)?;
+        }
+        self.write(BASES, &Bases { now: Some(base.clone()), comes: None })?;
+        self.head()
+    }
+
+    /// Frees no room: with sled 1.0.0-alpha.124 a power cut in the life after another one may lose the whole database where keys were removed or
+    /// emptied (the power-cut suite, 960 cuts). What a base stands for is told to nobody all the same.
+    fn sweep(&mut self, _limit: usize) -> Result<bool, Error> {
+        Ok(true)
     }
 
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
+        crate::store::not_removed(after, &self.base()?.map(|base| base.head()).unwrap_or_default())?;
         let mut at = after.clone();
-        for pair in self.database.iter() {
+        for pair in self.database.range(append_of(&self.database, after.number)?..) {
             let (_, value) = pair.map_err(io)?;
-            let Batch(entries) = serde_json::from_slice(&value).map_err(|error| Error::Broken(error.to_string()))?;
+            let Batch(entries) = read(&value)?;
             for (number, hash, text) in entries.into_iter().filter(|(number, ..)| *number > after.number) {
                 let (entry, next) = at.verify(&Line { number, hash, text }).map_err(Error::Broken)?;
                 each(entry);
@@ -139,19 +209,19 @@ impl Store for SledStore {
 struct Pages(sled::Db<FANOUT>);
 
 impl Reader for Pages {
+    fn base(&mut self) -> Result<Option<Base>, Error> {
+        base(&self.0)
+    }
+
     fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error> {
+        let base = base(&self.0)?.map(|base| base.head()).unwrap_or_default();
+        let after = after.max(base.number);
+        let mut before = (after == base.number).then_some(base);
         let mut found = Vec::new();
-        // the append that holds the entry before, whose hash is what the first one is verified against
-        let first = self.0.get_lt(after.saturating_add(1).to_be_bytes()).map_err(io)?.map(|(key, _)| key);
-        let pairs = match (&first, after) {
-            (Some(key), _) => self.0.range(key.clone()..),
-            (None, 0) => self.0.iter(),
-            (None, _) => return Ok((Head::default(), found)),
-        };
-        let mut before = (after == 0).then(Head::default);
-        for pair in pairs {
+        // from the append on that holds the entry before, whose hash is what the first one is verified against
+        for pair in self.0.range(append_of(&self.0, after)?..) {
             let (_, value) = pair.map_err(io)?;
-            let Batch(entries) = serde_json::from_slice(&value).map_err(|error| Error::Broken(error.to_string()))?;
+            let Batch(entries) = read(&value)?;
             for (number, hash, text) in entries {
                 if number == after {
                     before = Some(Head { number, hash });

@@ -1,6 +1,6 @@
 //! The default store: SQLite in WAL mode with full synchronisation.
 
-use crate::chain::{Entry, Head, Line};
+use crate::chain::{Base, Entry, Head, Line};
 use crate::store::{Error, Meta, Reader, Store};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,11 @@ use std::time::Duration;
 /// The database's file in the store's directory.
 pub const FILE: &str = "journal.sqlite";
 /// `PRAGMA user_version` of this layout.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
+/// That of the one before, which had no base.
+const WITHOUT_BASE: i64 = 1;
+/// What came with this layout.
+const BASE: &str = "CREATE TABLE base (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, hash TEXT NOT NULL, ledger TEXT NOT NULL) STRICT;";
 
 /// How long a write waits for a foreign hand that holds the database: nobody of ours ever does.
 const BUSY: Duration = Duration::from_millis(200);
@@ -58,6 +62,7 @@ impl SqliteStore {
                  CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), text TEXT NOT NULL) STRICT;",
             )
             .map_err(io)?;
+        transaction.execute_batch(BASE).map_err(io)?;
         transaction.execute("INSERT INTO meta (one, text) VALUES (1, ?1)", params![text]).map_err(io)?;
         transaction.pragma_update(None, "user_version", LAYOUT).map_err(io)?;
         transaction.commit().map_err(io)?;
@@ -68,8 +73,8 @@ impl SqliteStore {
     /// Opens the database and checks its integrity.
     pub fn open(directory: &Path) -> Result<SqliteStore, Error> {
         let path = directory.join(FILE);
-        let connection = SqliteStore::connect(&path)?;
-        let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(io)?;
+        let mut connection = SqliteStore::connect(&path)?;
+        let layout = newest_layout(&mut connection)?;
         if layout != LAYOUT {
             return Err(Error::Broken(format!("layout {layout} is not {LAYOUT}, the one this version knows")));
         }
@@ -89,9 +94,32 @@ fn restrict(path: &Path) -> Result<(), Error> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|error| Error::Io(error.to_string()))
 }
 
-fn head(connection: &Connection) -> Result<Head, Error> {
+/// Brings a database of the layout before to this one. The layout that it has then.
+fn newest_layout(connection: &mut Connection) -> Result<i64, Error> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(io)?;
+    let layout: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(io)?;
+    if layout != WITHOUT_BASE {
+        return Ok(layout);
+    }
+    transaction.execute_batch(BASE).map_err(io)?;
+    transaction.pragma_update(None, "user_version", LAYOUT).map_err(io)?;
+    transaction.commit().map_err(io)?;
+    Ok(LAYOUT)
+}
+
+fn base(connection: &Connection) -> Result<Option<Base>, Error> {
     connection
-        .query_row("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1", [], |row| {
+        .query_row("SELECT number, hash, ledger FROM base", [], |row| {
+            Ok(Base { number: row.get::<_, i64>(0)?.cast_unsigned(), hash: row.get(1)?, ledger: row.get(2)? })
+        })
+        .optional()
+        .map_err(io)
+}
+
+/// Where the base ends; the default head if there is none.
+fn base_head(connection: &Connection) -> Result<Head, Error> {
+    connection
+        .query_row("SELECT number, hash FROM base", [], |row| {
             Ok(Head { number: row.get::<_, i64>(0)?.cast_unsigned(), hash: row.get(1)? })
         })
         .optional()
@@ -99,8 +127,19 @@ fn head(connection: &Connection) -> Result<Head, Error> {
         .map_err(io)
 }
 
-impl Store for SqliteStore {
-    fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error> {
+fn head(connection: &Connection) -> Result<Head, Error> {
+    let base = base_head(connection)?;
+    let last = connection
+        .query_row("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1", [], |row| {
+            Ok(Head { number: row.get::<_, i64>(0)?.cast_unsigned(), hash: row.get(1)? })
+        })
+        .optional()
+        .map_err(io)?;
+    Ok(last.filter(|last| last.number > base.number).unwrap_or(base))
+}
+
+impl SqliteStore {
+    fn write(&mut self, expected: &Head, base: Option<&Base>, lines: &[Line]) -> Result<Head, Error> {
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(io)?;
         let mut at = head(&transaction)?;
         if at != *expected {
@@ -113,8 +152,45 @@ impl Store for SqliteStore {
                 .map_err(io)?;
             at = line.head();
         }
+        if let Some(Base { number, hash, ledger }) = base {
+            transaction
+                .execute(
+                    "INSERT OR REPLACE INTO base (one, number, hash, ledger) VALUES (1, ?1, ?2, ?3)",
+                    params![number.cast_signed(), hash, ledger],
+                )
+                .map_err(io)?;
+            at = head(&transaction)?;
+        }
         transaction.commit().map_err(io)?;
         Ok(at)
+    }
+}
+
+impl Store for SqliteStore {
+    fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error> {
+        self.write(expected, None, lines)
+    }
+
+    fn rebase(&mut self, expected: &Head, base: &Base, lines: &[Line]) -> Result<Head, Error> {
+        self.write(expected, Some(base), lines)
+    }
+
+    fn base(&self) -> Result<Option<Base>, Error> {
+        base(&self.connection)
+    }
+
+    fn sweep(&mut self, limit: usize) -> Result<bool, Error> {
+        let ends = base_head(&self.connection)?.number.cast_signed();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.connection
+            .execute(
+                "DELETE FROM entry WHERE number IN (SELECT number FROM entry WHERE number <= ?1 ORDER BY number LIMIT ?2)",
+                params![ends, limit],
+            )
+            .map_err(io)?;
+        let left = "SELECT EXISTS (SELECT 1 FROM entry WHERE number <= ?1)";
+        let left: bool = self.connection.query_row(left, params![ends], |row| row.get(0)).map_err(io)?;
+        Ok(!left)
     }
 
     fn head(&self) -> Result<Head, Error> {
@@ -122,6 +198,7 @@ impl Store for SqliteStore {
     }
 
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
+        crate::store::not_removed(after, &base_head(&self.connection)?)?;
         let mut at = after.clone();
         walk(&self.connection, after.number, i64::MAX, &mut |line| {
             let (entry, next) = at.verify(&line).map_err(Error::Broken)?;
@@ -144,23 +221,29 @@ impl Store for SqliteStore {
 }
 
 impl Reader for Pages {
+    fn base(&mut self) -> Result<Option<Base>, Error> {
+        base(&self.0)
+    }
+
     fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error> {
-        let hash = match after {
-            0 => Some(Head::default().hash),
-            _ => self
-                .0
-                .query_row("SELECT hash FROM entry WHERE number = ?1", params![after.cast_signed()], |row| row.get(0))
-                .optional()
-                .map_err(io)?,
+        // one look at all: the base may move meanwhile
+        let transaction = self.0.transaction().map_err(io)?;
+        let base = base_head(&transaction)?;
+        let before = if after <= base.number {
+            Some(base)
+        } else {
+            let hash = "SELECT hash FROM entry WHERE number = ?1";
+            let hash = transaction.query_row(hash, params![after.cast_signed()], |row| row.get(0)).optional().map_err(io)?;
+            hash.map(|hash| Head { number: after, hash })
         };
         // after a number that is not there yet comes nothing
-        let Some(hash) = hash else { return Ok((Head::default(), Vec::new())) };
+        let Some(before) = before else { return Ok((Head::default(), Vec::new())) };
         let mut lines = Vec::new();
-        walk(&self.0, after, i64::try_from(limit).unwrap_or(i64::MAX), &mut |line| {
+        walk(&transaction, before.number, i64::try_from(limit).unwrap_or(i64::MAX), &mut |line| {
             lines.push(line);
             Ok(())
         })?;
-        Ok((Head { number: after, hash }, lines))
+        Ok((before, lines))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a store must do.
 
-use crate::chain::{Entry, Head, Line};
+use crate::chain::{Base, Entry, Head, Line};
 use pipeline::Record;
 use serde::{Deserialize, Serialize};
 use vocabulary::{EstateUuid, Lineage, Secret};
@@ -51,7 +51,7 @@ pub enum Error {
 /// A durable, hash-chained list of records.
 ///
 /// Laws: after `append` returns Ok, its records survive a power cut; they are all there or none is; numbers have no gaps;
-/// `append` fails with `HeadMoved`, and changes nothing, if somebody else appended since `expected`.
+/// `append` and `rebase` fail with `HeadMoved`, and change nothing, if somebody else appended since `expected`.
 pub trait Store: Send {
     /// Appends lines that follow the head `expected`, in one transaction. The new head.
     fn append_lines(&mut self, expected: &Head, lines: &[Line]) -> Result<Head, Error>;
@@ -60,9 +60,16 @@ pub trait Store: Send {
         let lines = expected.lines(records).map_err(|error| Error::Io(error.to_string()))?;
         self.append_lines(expected, &lines)
     }
-    /// The end of the chain.
+    /// The end of the chain; that of the base if nothing follows it, and the default one if there is no base either.
     fn head(&self) -> Result<Head, Error>;
-    /// Calls `each` for every entry after `after`, in order, verified against the chain. The head reached.
+    /// What stands in place of entries that were removed, if some were.
+    fn base(&self) -> Result<Option<Base>, Error>;
+    /// Appends lines, and puts a base in place of all entries up to its own number, in one transaction. An entry that is in the place of a base is
+    /// told to nobody any more, whether or not the room that it takes is free yet. The new head.
+    fn rebase(&mut self, expected: &Head, base: &Base, lines: &[Line]) -> Result<Head, Error>;
+    /// Frees the room of entries in whose place a base stands, of so many at most, where the store can. True if no more can be freed.
+    fn sweep(&mut self, limit: usize) -> Result<bool, Error>;
+    /// Calls `each` for every entry after `after`, in order, verified against the chain. The head reached. Nothing before the base is there.
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error>;
     /// What the store is about.
     fn meta(&self) -> &Meta;
@@ -72,8 +79,10 @@ pub trait Store: Send {
 
 /// Reads what is durable, a page at a time, beside the writer.
 pub trait Reader: Send {
-    /// At most `limit` entries after a number as they are stored, in order. The first comes with the hash of the entry before it. Reads no
-    /// others, and verifies none.
+    /// What stands in place of entries that were removed, if some were.
+    fn base(&mut self) -> Result<Option<Base>, Error>;
+    /// At most `limit` entries after a number, or after the base if that is later, as they are stored, in order. The first comes with the hash of
+    /// the entry before it. Reads no others, and verifies none.
     fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error>;
     /// At most `limit` entries after a number, in order, each verified against the one before it. Reads no others.
     fn page(&mut self, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
@@ -86,4 +95,12 @@ pub trait Reader: Send {
         }
         Ok(entries)
     }
+}
+
+/// That entries after this head are all there.
+pub(crate) fn not_removed(after: &Head, base: &Head) -> Result<(), Error> {
+    if after.number < base.number {
+        return Err(Error::Broken(format!("entries up to {} were removed, and {} was asked for", base.number, after.number + 1)));
+    }
+    Ok(())
 }

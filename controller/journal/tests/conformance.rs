@@ -12,6 +12,8 @@ fn every_store_passes_every_law() {
             ("refuses a moved head", refuses_a_moved_head),
             ("is made once", is_made_once),
             ("is read beside its writer", is_read_beside_its_writer),
+            ("puts a base in place of old entries", puts_a_base_in_place_of_old_entries),
+            ("begins with a base", begins_with_a_base),
         ] {
             let directory = tempfile::tempdir().unwrap();
             law(maker, directory.path()).unwrap_or_else(|why| panic!("{}: {name}: {why}", maker.name));

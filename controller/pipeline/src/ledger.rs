@@ -3,11 +3,14 @@
 mod adopted;
 mod controllers;
 mod memories;
+mod pairs;
 mod persons;
+mod retention;
 mod sites;
 mod times;
 
 pub use memories::Overruled;
+pub use retention::{Pruned, ROWS_KEPT};
 pub use sites::ColdStart;
 pub use times::{Start, Usual};
 
@@ -16,6 +19,7 @@ use crate::ladder::Ladder;
 use crate::plan::{Body, Kind, Plan};
 use crate::record::{Consent, Ended, Fact, Ownership, Record, Subject};
 use crate::stage::Stage;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vocabulary::estate::Mode;
 use vocabulary::power::Identity;
@@ -24,8 +28,10 @@ use vocabulary::{
     AgentId, ControllerLife, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
 };
 
-/// Everything that survives a restart.
-#[derive(Clone, PartialEq, Debug, Default)]
+/// Everything that survives a restart. Stores keep it as JSON in place of records that were removed: a field that is added later is empty in what
+/// older versions wrote, and one that is renamed makes it unreadable.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Ledger {
     /// The last epoch drawn. One counter for the whole estate.
     pub epoch: Epoch,
@@ -36,6 +42,7 @@ pub struct Ledger {
     /// Servers.
     pub servers: BTreeMap<ServerId, ServerRow>,
     /// Who owns each volume: the key makes a second owner unwritable.
+    #[serde(with = "pairs")]
     pub volumes: BTreeMap<VolumeId, (ServerId, MachineId, Epoch)>,
     /// Ceilings of tiers.
     pub ceilings: BTreeMap<TierId, Mode>,
@@ -48,8 +55,10 @@ pub struct Ledger {
     /// Those that are open: who looks for one does not walk through years of others.
     open: BTreeSet<PlanId>,
     /// Parts of fences that are not confirmed yet, with the reason.
+    #[serde(with = "pairs")]
     pub orders: BTreeMap<(PlanId, MachineId, String), String>,
     /// The newest command that an agent's gate ever confirmed to keep, by agent and resource; number 0 where it is only its epoch.
+    #[serde(with = "pairs")]
     pub confirmed: BTreeMap<(String, Resource), OpId>,
     /// Machines whose BMC tells of failures to come.
     pub foretold: BTreeMap<MachineId, Foretold>,
@@ -58,10 +67,12 @@ pub struct Ledger {
     /// Agents whose gates know more than this store, and are only observed.
     pub overruled: BTreeMap<String, Overruled>,
     /// What a person holds: servers, or (`None`) the whole estate.
+    #[serde(with = "pairs")]
     pub holds: BTreeMap<Option<ServerId>, Hold>,
     /// What persons have agreed to lately, oldest first. Whether it still holds, `consent` says.
     pub consents: Vec<Consented>,
     /// What somebody works on.
+    #[serde(with = "pairs")]
     pub maintenance: BTreeMap<Subject, Maintenance>,
     /// The estate's counter when an agent was last seeded: a person has vouched for what it kept of before.
     pub seeded: BTreeMap<String, Epoch>,
@@ -71,10 +82,13 @@ pub struct Ledger {
     pub cold_starts: BTreeMap<SiteId, ColdStart>,
     /// The backup that this store was made from, until what happened since was adopted.
     pub restored: Option<Restored>,
+    /// Up to where records were removed, where some were.
+    pub pruned: Option<Pruned>,
 }
 
 /// A backup.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Restored {
     /// How many entries it had.
     pub entries: u64,
@@ -83,7 +97,8 @@ pub struct Restored {
 }
 
 /// A hold.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Hold {
     /// Who.
     pub principal: String,
@@ -106,7 +121,8 @@ pub fn may_hold(given: WallTime, now: WallTime) -> bool {
 }
 
 /// That a person agreed to something.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Consented {
     /// To what.
     pub to: Consent,
@@ -117,7 +133,8 @@ pub struct Consented {
 }
 
 /// What would be done if enough persons agree.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Proposal {
     /// The plan.
     pub body: Body,
@@ -128,7 +145,8 @@ pub struct Proposal {
 }
 
 /// A maintenance.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Maintenance {
     /// Who.
     pub principal: String,
@@ -141,7 +159,7 @@ pub struct Maintenance {
 }
 
 /// What a machine is now.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Standing {
     /// Bears no server and no bar.
     #[default]
@@ -160,7 +178,8 @@ pub enum Standing {
 }
 
 /// A machine's row.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct MachineRow {
     /// Set by `machine enroll`.
     pub enrolled: Option<Enrolment>,
@@ -181,7 +200,8 @@ pub struct MachineRow {
 }
 
 /// What enrolment found.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// Identity.
     pub identity: Identity,
@@ -196,7 +216,8 @@ pub struct Enrolment {
 }
 
 /// A server's placement.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Placement {
     /// On which machine.
     pub machine: MachineId,
@@ -205,7 +226,8 @@ pub struct Placement {
 }
 
 /// What a machine's BMC tells of failures to come.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Foretold {
     /// Since when, without a break.
     pub since: WallTime,
@@ -214,7 +236,8 @@ pub struct Foretold {
 }
 
 /// When a server was heard last, since which boot.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Heard {
     /// On which machine.
     pub machine: MachineId,
@@ -225,7 +248,8 @@ pub struct Heard {
 }
 
 /// A server's row.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ServerRow {
     /// Where it is.
     pub placement: Option<Placement>,
@@ -254,7 +278,8 @@ pub struct ServerRow {
 }
 
 /// A plan's row.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PlanRow {
     /// The plan.
     pub plan: Plan,
@@ -382,14 +407,19 @@ impl Ledger {
                 self.apply_site(of_a_site, record.at);
             }
             Fact::Consented { to, principal, .. } => self.apply_consented(to, principal, record.at),
-            Fact::Foretold { machine, signs } if signs.is_empty() => drop(self.foretold.remove(machine)),
-            Fact::Foretold { machine, signs } => {
-                let since = self.foretold.get(machine).map_or(record.at, |row| row.since);
-                self.foretold.insert(machine.clone(), Foretold { since, signs: signs.clone() });
-            }
+            Fact::Foretold { machine, signs } => self.apply_foretold(machine, signs, record.at),
             Fact::Restored { entries, taken, .. } => self.apply_restored(*entries, *taken),
+            Fact::Pruned { entries, before, plans, .. } => self.apply_pruned(*entries, *before, record.at, plans),
             Fact::Adopted { adoption, .. } => self.apply_adopted(adoption),
             about_server => self.apply_server(about_server, record.at),
+        }
+    }
+
+    fn apply_foretold(&mut self, machine: &MachineId, signs: &BTreeMap<String, String>, at: WallTime) {
+        let known = self.foretold.remove(machine);
+        if !signs.is_empty() {
+            let since = known.map_or(at, |row| row.since);
+            self.foretold.insert(machine.clone(), Foretold { since, signs: signs.clone() });
         }
     }
 

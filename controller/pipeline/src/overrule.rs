@@ -25,7 +25,7 @@ fn beyond(ledger: &Ledger, agent: &str, hello: &AgentHello, drawn: Epoch) -> Opt
 fn granted_elsewhere(ledger: &Ledger, agent: &str, entry: &GateEntry) -> Option<String> {
     let seeded = ledger.seeded.get(agent).copied().unwrap_or_default();
     let holder = entry.holder.as_ref().filter(|holder| holder.plan.0 > seeded)?;
-    let owned = ledger.plans.get(&holder.plan).is_some_and(|row| row.owned);
+    let owned = ledger.plans.get(&holder.plan).map_or(ledger.may_have_forgotten(holder.plan), |row| row.owned);
     let (resource, Holder { server, machine, plan }) = (&entry.resource, holder);
     (!owned).then(|| {
         format!(

@@ -165,6 +165,9 @@ pub enum Fact {
     Restored { entries: u64, hash: String, taken: WallTime },
     /// What a restored store has taken from the agents, and who agreed. Its unfinished plans and orders are at an end.
     Adopted { adoption: Box<Adoption>, principals: BTreeSet<String> },
+    /// Records up to this number are no longer kept, being older than that: in their place the store holds what folding them yields, by that
+    /// SHA-256. These plans are forgotten with them.
+    Pruned { entries: u64, before: WallTime, base: String, plans: BTreeSet<PlanId> },
     /// Something a person should know, which changes nothing.
     Alarm { subject: String, code: String, text: String },
 }

@@ -26,6 +26,8 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
     match event.what {
         What::Replayed(record) => {
             state.ledger.apply(&record);
+            let State { ledger, spent, .. } = &mut state;
+            spent.retain(|plan, _| ledger.plans.contains_key(plan));
             return (state, Vec::new());
         }
         What::EstateLoaded(estate) => state.estate = estate,

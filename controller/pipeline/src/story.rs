@@ -103,6 +103,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Closed { plan, result: Err(ended) } => format!("{plan} ended ({}): {}", ended.code, ended.reason),
         Fact::Released { machine, pool, .. } => format!("{machine} is released into pool {pool}"),
         Fact::Foretold { machine, signs } => foretold(machine, signs),
+        Fact::Pruned { entries, .. } => format!("records up to {entries} are no longer kept; what they come to is"),
         Fact::OlderMemory { agent, evidence } => {
             format!("ALARM F1008: the memory of agent {agent} is an older copy: {}", evidence.join("; "))
         }

@@ -18,8 +18,14 @@ impl Coverage {
 
     /// What the records of a world tell.
     pub fn read<'a>(&mut self, facts: impl Iterator<Item = &'a Fact>) {
+        let mut pruned = false;
         for fact in facts {
             match fact {
+                Fact::Pruned { .. } => {
+                    self.met("old records removed");
+                    pruned = true;
+                }
+                Fact::Began { .. } if pruned => self.met("began without old records"),
                 Fact::Entered { stage, .. } => self.met(format!("stage {stage}")),
                 Fact::Suspected { symptom, .. } => self.met(format!("symptom {symptom}")),
                 Fact::Verdict { symptom, .. } => self.met(format!("verdict {symptom}")),

@@ -49,6 +49,13 @@ const TARGETS: u32 = 500_000;
 /// It is between so many seconds: some starts miss it and some do not.
 const TARGET_S: (u64, u64) = (30, 150);
 
+/// Of a million halls so many forget old records within the time that a world lasts.
+const FORGETFUL: u32 = 250_000;
+/// After so many seconds.
+const HISTORY_S: (u64, u64) = (20, 240);
+/// So many of the newest records stay there.
+const RECORDS_STAY: u64 = 30;
+
 /// What a hall has.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Hall {
@@ -122,6 +129,9 @@ pub struct Drawn {
     /// How long an outage may last by the servers' group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recovery_target: Option<Span>,
+    /// How long records are kept, where that is short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<Span>,
     /// Kernels that have crashed are waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     kdump: bool,
@@ -153,6 +163,8 @@ impl Drawn {
         // a chance of its own: what is drawn beside it stays as it was
         let target = Dice::of(seed, "recovery target");
         let recovery_target = target.in_a_million(TARGETS).then(|| Span::seconds(target.between(TARGET_S.0, TARGET_S.1)));
+        let forgets = Dice::of(seed, "history");
+        let history = forgets.in_a_million(FORGETFUL).then(|| Span::seconds(forgets.between(HISTORY_S.0, HISTORY_S.1)));
         Drawn {
             bearing,
             spares,
@@ -167,6 +179,7 @@ impl Drawn {
             local_disks,
             restarted,
             recovery_target,
+            history,
             kdump,
         }
     }
@@ -216,6 +229,9 @@ impl From<&Drawn> for Hall {
             ..plain
         };
         drawn.temper.set(&mut hall.settings);
+        if let Some(history) = drawn.history {
+            hall.settings.retention = Retention { history, at_least: RECORDS_STAY };
+        }
         hall
     }
 }

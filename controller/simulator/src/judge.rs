@@ -15,7 +15,6 @@ use crate::fabric::{Fabric, Hears};
 use crate::limits::{PAGE, SPANS_MAX, TOLD_MAX};
 use crate::store::Platter;
 use guest::records::Record;
-use journal::Reader as _;
 use laws::Breach;
 use oracle::book::Book;
 use oracle::fact::{Change, Key, Ns, Observation, Seen};
@@ -407,7 +406,8 @@ impl Inner {
 
     /// Reads what the store holds since this was last looked at: intents; and machines that were released have lost nothing any more.
     fn read_store(&mut self) {
-        while let Ok(page) = self.store.page(self.read, PAGE) {
+        loop {
+            let page = self.store.entries_after(self.read, PAGE);
             let Some(last) = page.last() else { return };
             self.read = last.number;
             for entry in page {

@@ -31,7 +31,11 @@ fn text(view: &StatusView, now: u64, look: Look) -> String {
     let estate: String = view.estate.chars().take(8).collect();
     let (servers, machines) = (count(view.servers.len(), "server"), count(view.machines.len(), "machine"));
     let plans = count(view.plans.len(), "open plan");
-    let mut lines = vec![format!("estate {estate}  {servers}, {machines}, {plans}, entry {}", view.revision)];
+    let entries = match view.journal.first {
+        0 | 1 => format!("entry {}", view.revision),
+        first => format!("entries {first} to {}", view.revision),
+    };
+    let mut lines = vec![format!("estate {estate}  {servers}, {machines}, {plans}, {entries}")];
     let told = troubles.len().min(STATUS_TROUBLES);
     let more = usize::from(troubles.len() > told);
     // a blank line and a heading stand before the troubles

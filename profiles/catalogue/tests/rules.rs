@@ -175,13 +175,15 @@ rules! {
     ranges_all_told_2(28): "estate.yaml", "power_every: 1s" => "power_every: 1ms";
         "estate.yaml", "hung_window: 3s" => "hung_window: 600ms";
         "estate.yaml", "settle: 300ms" => "settle: 0s";
-        "estate.yaml", "guard:\n" => "permit_lease: 1s\nguard:\n  site_percent: 101\n  server_per_day: 0\n";
+        "estate.yaml", "guard:\n" => "permit_lease: 1s\nretention: {history: 0s}\nguard:\n  site_percent: 101\n  server_per_day: 0\n";
         "tier.yaml", "rank: 1 " => "rank: 0 ";
         "machines/m1.yaml", "level: 2" => "level: 9";
         "machines/m1.yaml", "certificate: enrol " => "certificate: maybe ";
         "servers/web1.yaml", "vlan: 20," => "vlan: 20, mtu: 64000,";
     lab_only(29, Production): "site.yaml", "One" => "One";
     lab_only_proof_2(29, Production): "estate.yaml", "settle: 300ms" => "proof: power-only\n  settle: 10s";
+    lab_only_history_3(29, Production): "estate.yaml", "settle: 300ms" => "settle: 10s";
+        "estate.yaml", "guard:\n" => "retention: {history: 7d, at_least: 100}\nguard:\n";
     no_volumes(30): "servers/web1.yaml", "volumes:\n  - {name: root, storage: store1, volume: web1-root, access: exclusive}" => "volumes: []";
     root_not_exclusive_2(30): "servers/web1.yaml", "access: exclusive" => "access: shared";
     roles_twice_3(30): "servers/web1.yaml", "role: production, vlan: 20, address: 10.20.0.11/24" => "role: storage, vlan: 20, address: 10.20.0.11/24";

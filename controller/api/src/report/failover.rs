@@ -11,7 +11,7 @@ use axum::extract::{Path, State as Extension};
 use journal::Entry;
 use pipeline::record::Fact;
 use pipeline::stage::Stage;
-use vocabulary::{PlanId, ServerId};
+use vocabulary::{Fault, PlanId, ServerId};
 
 /// Most entries that a failover's story reads, from its first suspicion on.
 const STORY: u64 = 100_000;
@@ -47,8 +47,22 @@ pub async fn failover_report(Extension(context): Extension<Context>, Path(id): P
 }
 
 async fn begun(context: &Context, id: PlanId) -> Result<FailoverView, Problem> {
-    let plan = context.engine.query(move |state| present::plan(state, id)).await?.ok_or_else(|| Problem(missing("failover")))?;
+    let found = move |state: &pipeline::State| present::plan(state, id).ok_or_else(|| state.ledger.may_have_forgotten(id));
+    let plan = context
+        .engine
+        .query(found)
+        .await?
+        .map_err(|forgotten| Problem(if forgotten { too_old(id) } else { missing("failover") }))?;
     Ok(FailoverView { plan, suspected: None, verdict: None, evidence: Vec::new(), proof: None, operations: Vec::new() })
+}
+
+fn too_old(id: PlanId) -> Fault {
+    let message = format!("{id}, if it was a failover, is older than what is kept of the journal");
+    Fault::new(
+        56,
+        message,
+        "look at a backup of that time; `retention: {history: ...}` in the estate's settings says how long records are kept",
+    )
 }
 
 /// The first and last entry of its story that are read.

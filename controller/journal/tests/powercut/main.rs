@@ -11,7 +11,8 @@ mod tap;
 mod tests {
     use crate::disk::{Chance, Disk, FATES, Fate, Manner};
     use crate::tap::{self, Op};
-    use journal::chain::Head;
+    use journal::Store;
+    use journal::chain::{Base, Head};
     use journal::conformance::{sample, sample_meta};
     use pipeline::Record;
     use pipeline::record::Fact;
@@ -27,6 +28,10 @@ mod tests {
     const APPENDS: u64 = 60;
     /// Lives of the store: closed and opened in between.
     const LIVES: u64 = 3;
+    /// In a life's appends, one in so many comes with a base.
+    const PRUNES_EVERY: u64 = 13;
+    /// So many entries stay then.
+    const KEPT: u64 = 5;
     /// One cut in so many is followed by another in the life after it.
     const AGAIN_EVERY: usize = 3;
     /// The tap is one for the process.
@@ -48,12 +53,19 @@ mod tests {
     fn live(store: &Path, acknowledged: u64, appends: u64) -> Result<u64, String> {
         let mut held = journal::open(store).map_err(|error| format!("does not open: {error}"))?;
         let mut entries = Vec::new();
-        let replayed = held.store.replay(&Head::default(), &mut |entry| entries.push(entry));
+        let base = held.store.base().map_err(|error| format!("does not tell its base: {error}"))?;
+        if let Some(odd) = base.as_ref().filter(|base| base.ledger != stands_for(base.number)) {
+            return Err(format!("base {} is not what was put there", odd.number));
+        }
+        let ends = base.map(|base| base.head()).unwrap_or_default();
+        let first = ends.number + 1;
+        let replayed = held.store.replay(&ends, &mut |entry| entries.push(entry));
         let mut head = replayed.map_err(|error| format!("does not replay: {error}"))?;
         if held.store.head().map_err(|error| error.to_string())? != head {
             return Err("head and replay disagree".into());
         }
-        let changed = entries.iter().zip(1..).find(|(entry, number)| entry.number != *number || entry.record != record(*number));
+        let changed =
+            entries.iter().zip(first..).find(|(entry, number)| entry.number != *number || entry.record != record(*number));
         if let Some((entry, _)) = changed {
             return Err(format!("entry {} is not what was appended", entry.number));
         }
@@ -65,11 +77,33 @@ mod tests {
             return Err(format!("{} are there, a part of an append or more than was asked for", head.number));
         }
         tap::acknowledged(head.number);
-        for _ in 0..appends {
-            head = held.store.append(&head, &batch(head.number + 1)).map_err(|error| format!("does not append: {error}"))?;
+        for n in 1..=appends {
+            let records = batch(head.number + 1);
+            head = if n % PRUNES_EVERY == 0 {
+                prune(held.store.as_mut(), &head, &records).map_err(|error| format!("does not prune: {error}"))?
+            } else {
+                held.store.append(&head, &records).map_err(|error| format!("does not append: {error}"))?
+            };
             tap::acknowledged(head.number);
+            if n % 3 == 0 {
+                held.store.sweep(7).map_err(|error| format!("does not sweep: {error}"))?;
+            }
         }
         Ok(head.number)
+    }
+
+    /// Appends records, and puts a base in place of all but the newest entries.
+    fn prune(store: &mut dyn Store, head: &Head, records: &[Record]) -> Result<Head, journal::Error> {
+        let number = head.number - KEPT;
+        let entry = store.reader()?.page(number - 1, 1)?.into_iter().next();
+        let hash = entry.ok_or_else(|| journal::Error::Broken(format!("entry {number} is not there")))?.hash;
+        let lines = head.lines(records).map_err(|error| journal::Error::Io(error.to_string()))?;
+        store.rebase(head, &Base { number, hash, ledger: stands_for(number) }, &lines)
+    }
+
+    /// What stands for entries up to this number: larger than many pages.
+    fn stands_for(number: u64) -> String {
+        format!("up to {number} {}", "y".repeat(30_000))
     }
 
     /// Makes a store and lets it live; everything that happened.

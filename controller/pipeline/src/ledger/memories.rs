@@ -3,10 +3,12 @@
 
 use super::Ledger;
 use crate::record::{Fact, Raised};
+use serde::{Deserialize, Serialize};
 use vocabulary::{Epoch, OpId};
 
 /// What an agent's gate knows more than this store.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Overruled {
     /// The highest epoch that was ours there.
     pub drawn: Epoch,

@@ -4,6 +4,7 @@ use super::Ledger;
 use crate::plan::{Kind, Plan};
 use crate::record::{Consent, Fact};
 use crate::start_order::{StartOrder, Turn};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use vocabulary::{PlanId, ServerId, SiteId, WallTime};
 
@@ -11,7 +12,8 @@ use vocabulary::{PlanId, ServerId, SiteId, WallTime};
 const WAITS_FOR_TURN: &str = "F0214";
 
 /// The start of a site: under way until `ended`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ColdStart {
     /// What was agreed to.
     pub order: StartOrder,

@@ -3,6 +3,7 @@
 
 use super::{Heard, Ledger};
 use crate::record::Fact;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use vocabulary::{MachineId, ServerId, Span};
 
@@ -14,7 +15,8 @@ const STARTS_MAX: usize = 16;
 const LONGEST: Span = Span::seconds(4 * 3_600);
 
 /// One start of a server, by the clock of the life of the controller that powered its machine on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Start {
     /// On which machine.
     pub machine: MachineId,

@@ -28,6 +28,7 @@ mod plugins;
 mod reload;
 mod reseed;
 mod restart;
+mod retention;
 mod signs;
 mod target;
 mod why;

@@ -1,7 +1,7 @@
 //! The screen, drawn from fixed views.
 
 use super::*;
-use api::view::{HeldView, LateView, MaintenanceView, PollsView};
+use api::view::{HeldView, JournalView, LateView, MaintenanceView, PollsView};
 use std::collections::BTreeMap;
 
 pub(crate) const NOW: u64 = 1_767_225_600_000;
@@ -73,6 +73,7 @@ fn view(servers: Vec<ServerView>, machines: Vec<MachineView>) -> StatusView {
     StatusView {
         estate,
         revision: 57,
+        journal: JournalView { first: 12, history_ms: 86_400_000, at_least: 40, removed_at: Some(NOW) },
         blind: false,
         restored: None,
         unheard: Vec::new(),

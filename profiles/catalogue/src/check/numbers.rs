@@ -28,6 +28,10 @@ const READS: std::ops::RangeInclusive<u32> = 3..=100;
 const FRESH: (Span, Span) = (Span::seconds(5), Span::seconds(600));
 /// How long a permit may live without a controller.
 const LEASE: (Span, Span) = (Span::seconds(60), Span::seconds(30 * 86_400));
+/// How long records may be kept: what is reported of a month, and no end.
+const HISTORY: (Span, Span) = (Span::seconds(30 * 86_400), Span::seconds(100 * 365 * 86_400));
+/// Shortest in a lab.
+const HISTORY_LAB_MIN: Span = Span::seconds(1);
 /// Longest time between two failovers of one server that can be asked for.
 const INTERVAL_MAX: Span = Span::seconds(7 * 86_400);
 /// How many people may have to agree.
@@ -90,6 +94,12 @@ fn guard(desk: &mut Desk<'_>) {
             desk.tell_settings(&[field("guard"), field(key)], word);
         }
     }
+    let history = desk.estate.settings.retention.history;
+    span(desk, &["retention", "history"], history, HISTORY_LAB_MIN, HISTORY.1);
+    if history >= HISTORY_LAB_MIN && history < HISTORY.0 {
+        let message = format!("history is {history}: only a lab may forget what was recorded within {}", HISTORY.0);
+        lab_only(desk, ["retention", "history"], message, &format!("write {} or more, or leave it out", HISTORY.0));
+    }
     let people = desk.estate.settings.consent.people;
     if !PEOPLE.contains(&people) {
         let remedy = format!("write a number from {} to {}", PEOPLE.start(), PEOPLE.end());
@@ -111,7 +121,7 @@ fn fencing(desk: &mut Desk<'_>) {
     if settle >= SETTLE_LAB_MIN && settle < SETTLE_MIN {
         let message =
             format!("settle is {settle}: only a lab may go below {SETTLE_MIN}, where Off means that nothing runs any more");
-        lab_only(desk, "settle", message, &format!("write {SETTLE_MIN} or more, or leave it out"));
+        lab_only(desk, ["fencing", "settle"], message, &format!("write {SETTLE_MIN} or more, or leave it out"));
     }
     if !READS.contains(&reads) {
         let message = format!("reads is {reads}");
@@ -120,18 +130,18 @@ fn fencing(desk: &mut Desk<'_>) {
     }
     if proof != ProofChoice::Any {
         let message = "only a lab may leave out a proof set, to measure the other".to_owned();
-        lab_only(desk, "proof", message, "leave `proof:` out, or write `any`");
+        lab_only(desk, ["fencing", "proof"], message, "leave `proof:` out, or write `any`");
     }
 }
 
-fn lab_only(desk: &mut Desk<'_>, key: &str, message: String, remedy: &str) {
+fn lab_only(desk: &mut Desk<'_>, path: [&str; 2], message: String, remedy: &str) {
     let severity = match desk.flavor {
         Some(Flavor::Lab) => return,
         Some(Flavor::Production) => Severity::Error,
         None => Severity::Warning,
     };
     let word = Word { severity, code: codes::LAB_ONLY, message, remedy: remedy.to_owned() };
-    desk.tell_settings(&[field("fencing"), field(key)], word);
+    desk.tell_settings(&path.map(field), word);
 }
 
 fn machines(desk: &mut Desk<'_>) {

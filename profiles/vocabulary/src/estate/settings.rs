@@ -23,6 +23,8 @@ pub struct Settings {
     pub consent: Consent,
     /// How long a boot service serves a permit without hearing from a controller.
     pub permit_lease: PermitLease,
+    /// What is kept of what was recorded.
+    pub retention: Retention,
     /// Servers that the controller itself needs in order to work. Must be empty: `estate check` refuses the loop.
     pub depends_on: Vec<ServerId>,
 }
@@ -133,6 +135,22 @@ pub struct Consent {
 impl Default for Consent {
     fn default() -> Self {
         Consent { people: 1 }
+    }
+}
+
+/// What is kept of what was recorded. What follows from older records is kept for ever: where everything is, what is barred, who agreed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Records that are older are removed, and with them the reports of what ended before.
+    pub history: Span,
+    /// But so many of the newest stay, however old they are.
+    pub at_least: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { history: Span::seconds(400 * 86_400), at_least: 10_000 }
     }
 }
 

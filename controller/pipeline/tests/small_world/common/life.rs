@@ -24,6 +24,7 @@ pub enum Act {
     AgentsReturn,
     AnswersLost(u32),
     CoreRestarts,
+    Prune,
     Release(usize),
     FailOver(usize),
     Stop(usize),
@@ -64,6 +65,7 @@ pub fn act() -> impl Strategy<Value = Act> {
         Just(Act::AgentsReturn),
         (1..5u32).prop_map(Act::AnswersLost),
         Just(Act::CoreRestarts),
+        Just(Act::Prune),
         machine.clone().prop_map(Act::Release),
         server.clone().prop_map(Act::FailOver),
         server.clone().prop_map(Act::Stop),
@@ -137,12 +139,11 @@ pub fn apply(world: &mut World, act: &Act) {
                 box_.ready_at = ready_at;
             }
         }
-        Act::AgentDies(n) => {
-            world.dead_agents.insert(agents()[*n].clone());
-        }
+        Act::AgentDies(n) => drop(world.dead_agents.insert(agents()[*n].clone())),
         Act::AgentsReturn => world.dead_agents.clear(),
         Act::AnswersLost(n) => world.lost_answers = *n,
         Act::CoreRestarts => world.boot_core(),
+        Act::Prune => world.prune(),
         Act::Release(n) => {
             world.intent(Intent::ReleaseMachine { machine: machine(*n) });
         }

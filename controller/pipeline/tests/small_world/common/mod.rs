@@ -7,10 +7,12 @@ mod facts;
 mod frames;
 pub mod gate;
 mod outlets;
+mod records;
 mod watching;
 
 use pipeline::effect::{Agent, Command};
 use pipeline::event::{Event, Intent, What};
+use pipeline::ledger::Ledger;
 use pipeline::record::{Fact, Record};
 use pipeline::{Effect, State, step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -197,10 +199,14 @@ impl World {
     /// Starts a core on the records there are: what a restart of the controller does.
     pub fn boot_core(&mut self) {
         let mut state = State::new();
-        for record in &self.records {
+        // as a store gives it back that has put half of it together
+        let (old, kept) = self.records.split_at(self.records.len() / 2);
+        state.ledger = Ledger::from_text(&self.folded(old).to_text().unwrap()).unwrap();
+        for record in kept {
             let event = Event { now: Instant(0), wall: record.at, what: What::Replayed(Box::new(record.clone())) };
             state = step(state, event).0;
         }
+        assert_eq!(state.ledger, self.folded(&self.records), "it is the same from a base on");
         self.state = Some(state);
         self.queue.clear();
         self.wake = None;
