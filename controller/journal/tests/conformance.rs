@@ -59,3 +59,22 @@ fn a_second_process_is_refused_by_name() {
     drop(held);
     journal::open(directory.path()).unwrap();
 }
+
+#[test]
+fn a_database_of_the_layout_before_is_brought_to_this_one_and_a_later_one_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = (STORES[0].create)(directory.path(), &sample_meta()).unwrap();
+    let head = store.append(&Head::default(), &[sample(1), sample(2), sample(3)]).unwrap();
+    drop(store);
+    let raw = |sql: &str| {
+        let raw = rusqlite::Connection::open(directory.path().join(journal::sqlite_store::FILE)).unwrap();
+        raw.execute_batch(sql).unwrap();
+    };
+    raw("DROP TABLE base; PRAGMA user_version = 1;");
+    for _ in 0..2 {
+        let store = (STORES[0].open)(directory.path()).unwrap();
+        assert_eq!((store.head().unwrap(), store.base().unwrap()), (head.clone(), None));
+    }
+    raw("PRAGMA user_version = 3;");
+    assert!(matches!((STORES[0].open)(directory.path()), Err(Error::Broken(why)) if why.contains("layout 3")));
+}
