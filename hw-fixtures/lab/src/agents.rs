@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::bmc::password_file;
 use crate::names::{
-    self, BMC_USER, BMCS, BOOT_SERVICE, IMAGE, Machine, PDU, PDU_ADDRESS, PDU_SERIAL, PORTAL, ROLES, Role, SERVERS,
-    STORAGE_AGENT, SWITCH_AGENT, TGT_CONTROL, volume,
+    self, BMC_USER, BMCS, BOOT_SERVICE, IMAGE, Machine, OVS_BRIDGE, OVS_FOLDER, OVS_SYSTEM, PDU, PDU_ADDRESS, PDU_SERIAL, PORTAL,
+    Role, SERVERS, STORAGE_AGENT, SWITCH_AGENT, TGT_CONTROL, volume,
 };
 use crate::packages::{PackageError, Packages};
 use crate::services::{Ready, Service};
@@ -50,11 +50,25 @@ pub fn target(number: u8) -> String {
 /// The configuration of the switch's agent.
 #[must_use]
 pub fn switch(machines: u8) -> Value {
-    let ports: Vec<_> = (1..=machines).flat_map(|number| ROLES.map(|role| format!("p{}", Machine(number).port(role)))).collect();
+    let ports: Vec<_> = names::machine_ports(machines).map(|(_, port)| port).collect();
     json!({
         "bundle": guest::switch::BUNDLE, "listen": SWITCH_LISTEN, "state_dir": guest::switch::STATE,
         "devices": {
             "switch": {"switch": SWITCH_AGENT, "driver": {"linux-bridge": {"bridge": guest::switch::BRIDGE, "ports": ports}}},
+            "vantage": true, "vantage_source": {"interface": SWITCH_VANTAGE.0, "address": SWITCH_VANTAGE.1},
+        },
+    })
+}
+
+/// The configuration of the switch's agent beside Open vSwitch.
+#[must_use]
+pub fn switch_beside(run: &Path, machines: u8) -> Value {
+    let ports: Vec<_> = names::machine_ports(machines).map(|(_, port)| port).collect();
+    let driver = json!({"bridge": OVS_BRIDGE, "ports": ports, "run-dir": OVS_FOLDER, "system-id": OVS_SYSTEM});
+    json!({
+        "bundle": bundle(run, SWITCH_AGENT), "listen": SWITCH_LISTEN, "state_dir": folder(run, SWITCH_AGENT),
+        "devices": {
+            "switch": {"switch": SWITCH_AGENT, "driver": {"open-vswitch": driver}},
             "vantage": true, "vantage_source": {"interface": SWITCH_VANTAGE.0, "address": SWITCH_VANTAGE.1},
         },
     })
@@ -162,6 +176,9 @@ mod tests {
         assert_eq!(ports.len(), 9);
         assert!(ports.contains(&json!("p9")) && !ports.contains(&json!("u10")));
         assert_eq!(config["bundle"], "/var/lib/understudy/bundle.json");
+        let beside = switch_beside(Path::new("/r"), 3);
+        assert_eq!(beside["devices"]["switch"]["driver"]["open-vswitch"]["ports"], json!(ports));
+        assert_eq!((&beside["listen"], &beside["bundle"]), (&config["listen"], &json!("/r/agents/sw1/bundle.json")));
     }
 
     #[test]

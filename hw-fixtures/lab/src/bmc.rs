@@ -124,10 +124,17 @@ pub fn config(qemu: &Qemu, machines: u8, uefi: Option<&UefiCode>, env: &[(String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::SwitchKind;
 
     #[test]
     fn the_file_says_what_the_simulator_needs_and_no_password() {
-        let qemu = Qemu { program: "/p/qemu".into(), firmware_folders: vec![], run: "/r".into(), post_ms: 0 };
+        let qemu = Qemu {
+            program: "/p/qemu".into(),
+            firmware_folders: vec![],
+            run: "/r".into(),
+            post_ms: 0,
+            switch: SwitchKind::Machine,
+        };
         let env = [("LD_LIBRARY_PATH".to_owned(), "/p/lib".to_owned())];
         let value = serde_json::to_value(config(&qemu, 3, None, &env)).unwrap();
         let third = &value["machines"][2];

@@ -21,6 +21,7 @@ use crate::exec::{Exec, run};
 use crate::facts::Facts;
 use crate::limits::{CALLERS_MAX, REQUEST_BYTES_MAX};
 use crate::names::Machine;
+use crate::open_vswitch::Hand;
 use crate::qemu::machine_files;
 use crate::reply::{Reply, write_reply};
 use crate::services::{Service, ServiceError, Services};
@@ -80,7 +81,7 @@ pub enum Request {
         /// See `guest::hand::parse`.
         line: String,
     },
-    /// Lay a file onto the switch's small disk: `bundle.json` makes its agent one of an estate, and starts it.
+    /// Lay a file beside the switch's agent (of a machine, onto its small disk): `bundle.json` makes it one of an estate, and starts it.
     Put {
         /// Its name there.
         name: String,
@@ -121,6 +122,8 @@ pub struct Door {
     pub services: Services,
     /// The switch's facts.
     pub facts: Facts,
+    /// The foreign hand on a switch that is no machine; without it the orders go to the switch's machine.
+    pub hand: Option<Hand>,
     /// The run folder.
     pub run: PathBuf,
     /// What `info` answers.
@@ -207,16 +210,24 @@ impl Door {
             Request::Hand { line } => {
                 guest::hand::parse(&line)
                     .ok_or_else(|| format!("{line:?}: access PORT VID, down PORT, put NAME HEX, kill-agent or reboot"))?;
-                self.facts.order(&line).map(|()| Value::Null).map_err(|error| error.to_string())
+                self.order(&line)
             }
             Request::Put { name, content } => {
                 let line = guest::hand::put_line(&name, content.as_bytes());
                 guest::hand::parse(&line)
                     .ok_or_else(|| format!("{name:?}: a plain file name and a file that is not empty are wanted"))?;
-                self.facts.order(&line).map(|()| Value::Null).map_err(|error| error.to_string())
+                self.order(&line)
             }
             Request::Down => self.down.send(Ending::Asked).map(|()| Value::Null).map_err(|error| error.to_string()),
         }
+    }
+
+    fn order(&self, line: &str) -> Result<Value, String> {
+        let done = match &self.hand {
+            Some(hand) => hand.order(line),
+            None => self.facts.order(line).map_err(|error| error.to_string()),
+        };
+        done.map(|()| Value::Null)
     }
 
     fn machine(&self, name: &str, act: Act) -> Result<Value, String> {

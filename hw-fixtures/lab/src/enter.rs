@@ -18,6 +18,7 @@ use nix::unistd::{Pid, getegid, geteuid};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{DOWN_DEADLINE, READY_POLL, RUN_PATH_BYTES_MAX};
+use crate::names::SwitchKind;
 use crate::qemu::Firmware;
 use crate::services::Service;
 use crate::sys::{Preparation, prepare};
@@ -45,6 +46,8 @@ pub struct Orders {
     pub firmware: Firmware,
     /// How servers boot.
     pub boot: Boot,
+    /// What the switch is.
+    pub switch: SwitchKind,
     /// How much longer than by itself the machines' firmware takes, milliseconds.
     pub post_ms: u16,
     /// Files that go into the switch's root (`etc/understudy/agent.json`...).

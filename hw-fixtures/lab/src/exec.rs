@@ -65,7 +65,7 @@ pub(crate) fn run(services: &Services, exec: Exec, caller: &UnixStream) -> io::R
     if let Some(cwd) = &exec.cwd {
         command.current_dir(cwd);
     }
-    let network = (exec.namespace == Namespace::Hall).then(|| services.hall()).transpose()?;
+    let network = services.network(exec.namespace)?;
     prepare(&mut command, Preparation { network, own_session: true, ..Preparation::default() });
     let mut running =
         services.children().start(&mut command).map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;

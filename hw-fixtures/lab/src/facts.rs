@@ -2,10 +2,11 @@
 //!
 //! Each carries the lab's monotonic time of arrival (`CLOCK_MONOTONIC`, the same for every process of this computer). Nothing is made up:
 //! while the switch is silent, the newest fact just grows old. Only where its machine has lost its power there is a fact without its word:
-//! from the end of its process until its next report no port of a machine forwards, for no agent runs on it that would open one.
+//! from the end of its process until its next report no port of a machine forwards, for no agent runs on it that would open one. Of a switch
+//! that is no machine somebody here looks instead (see `open_vswitch`), and the end of the process that forwards is the same fact.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{FACTS_LINE_BYTES_MAX, FACTS_QUEUE_LINES, READY_POLL};
+use crate::open_vswitch::{Sight, Watcher};
 
 /// One report of the switch, and when it arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,27 @@ struct Known {
     followers: Vec<SyncSender<Fact>>,
     hand: Option<UnixStream>,
     generation: u64,
+}
+
+/// The log of changes.
+struct Changes {
+    log: File,
+    before: BTreeMap<String, Port>,
+}
+
+impl Changes {
+    fn open(log: &Path) -> io::Result<Self> {
+        let log = OpenOptions::new().create(true).append(true).open(log)?;
+        Ok(Self { log, before: BTreeMap::new() })
+    }
+
+    fn note(&mut self, fact: &Fact) -> io::Result<()> {
+        if fact.switch.ports != self.before {
+            self.before.clone_from(&fact.switch.ports);
+            writeln!(self.log, "{}", serde_json::to_string(fact)?)?;
+        }
+        Ok(())
+    }
 }
 
 /// Since when the switch has no power, or has not reported since it has.
@@ -81,6 +104,47 @@ impl Facts {
         facts
     }
 
+    /// Looks at a switch that cannot report by itself, as often as one that is a machine reports, for ever. `forwards` says whether the
+    /// process runs without which nothing is forwarded. A look that tells nothing is no fact. Changes are appended to `log`.
+    #[must_use]
+    pub fn watch(
+        log: PathBuf,
+        looker: impl FnOnce() -> io::Result<Watcher> + Send + 'static,
+        forwards: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
+        let facts = Self::default();
+        let keeper = facts.clone();
+        thread::spawn(move || {
+            if let Err(error) = looker().and_then(|mut watcher| keeper.look_on(&mut || watcher.look(), &forwards, &log)) {
+                tracing::warn!("nobody looks at the switch: {error}");
+            }
+        });
+        facts
+    }
+
+    fn look_on(&self, look: &mut dyn FnMut() -> Sight, forwards: &dyn Fn() -> bool, log: &Path) -> io::Result<()> {
+        let begun = Instant::now();
+        let mut changes = Changes::open(log)?;
+        let mut change = 0;
+        loop {
+            let turn = Instant::now();
+            // asked before the look and after it: what was seen of a process that has died meanwhile is not what is
+            let ports = match (forwards(), look()) {
+                (false, _) if self.newest().is_some() => Some(BTreeMap::new()),
+                (true, Sight::Ports(ports)) if forwards() => Some(ports),
+                _ => None,
+            };
+            if let Some(ports) = ports {
+                change += u64::from(changes.before != ports);
+                let at_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let fact = Fact { monotonic_ns: monotonic_ns(), switch: Snapshot { at_ms, change, ports } };
+                changes.note(&fact)?;
+                self.publish(&fact);
+            }
+            thread::sleep(FACTS_EVERY.saturating_sub(turn.elapsed()));
+        }
+    }
+
     /// While the switch is dark, tells so, as often as it would tell of itself.
     fn tell_dark(&self, dark: &Dark) {
         loop {
@@ -106,9 +170,8 @@ impl Facts {
             known.hand = Some(stream.try_clone()?);
             known.generation += 1;
         }
-        let mut log = OpenOptions::new().create(true).append(true).open(log)?;
+        let mut changes = Changes::open(log)?;
         let mut lines = BufReader::new(stream);
-        let mut before: BTreeMap<String, Port> = BTreeMap::new();
         loop {
             let mut line = Vec::new();
             if lines.by_ref().take(FACTS_LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
@@ -119,10 +182,7 @@ impl Facts {
             let Ok(switch) = serde_json::from_slice::<Snapshot>(&line) else { continue };
             *locked(dark) = None;
             let fact = Fact { monotonic_ns: monotonic_ns(), switch };
-            if fact.switch.ports != before {
-                before.clone_from(&fact.switch.ports);
-                writeln!(log, "{}", serde_json::to_string(&fact)?)?;
-            }
+            changes.note(&fact)?;
             self.publish(&fact);
         }
     }
@@ -182,6 +242,31 @@ impl Facts {
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_switch_that_is_looked_at_is_dark_when_its_process_has_ended_and_silent_when_nothing_is_seen() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let (facts, log) = (Facts::default(), folder.path().join("log"));
+        let (runs, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+        let (keeper, forwards, sees) = (facts.clone(), Arc::clone(&runs), Arc::clone(&seen));
+        thread::spawn(move || {
+            let ports = || Sight::Ports([("p1".to_owned(), Port { up: true, forwarding: true, ..Port::default() })].into());
+            let mut look = || if sees.load(Ordering::SeqCst) { ports() } else { Sight::Silent };
+            let _ = keeper.look_on(&mut look, &|| forwards.load(Ordering::SeqCst), &log);
+        });
+        let within = Duration::from_secs(5);
+        assert!(facts.wait_fresh(FACTS_EVERY * 4).is_none(), "of a process that never ran nothing is known");
+        runs.store(true, Ordering::SeqCst);
+        let first = facts.wait_fresh(within).unwrap().switch;
+        assert!(first.ports["p1"].forwarding && first.change == 1);
+        seen.store(false, Ordering::SeqCst);
+        while facts.wait_fresh(FACTS_EVERY * 4).is_some() {}
+        assert!(facts.newest().unwrap().switch.ports["p1"].forwarding, "what was seen last stands, and grows old");
+        runs.store(false, Ordering::SeqCst);
+        let dark = facts.wait_fresh(within).unwrap().switch;
+        assert!(dark.ports.is_empty() && dark.at_ms > first.at_ms && dark.change == 2);
+    }
 
     #[test]
     fn facts_arrive_noise_does_not_and_orders_go_out() {

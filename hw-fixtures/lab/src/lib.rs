@@ -2,7 +2,7 @@
 //!
 //! It pretends to be equipment and never takes a decision of the product. It touches nothing of the computer but its run folder and its
 //! cache, and leaves nothing running when it ends, however it ends. Floors: `sys` and the pure parts (`names`, `cpio`, `elf`, `qemu`,
-//! `bmc`) at the bottom, then `children`, `services`, `facts`, `ipmi`, then `supervisor`; `enter` and `client` are the caller's side.
+//! `bmc`) at the bottom, then `children`, `services`, `open_vswitch`, `facts`, `ipmi`, then `supervisor`; `enter` and `client` are the caller's side.
 
 pub mod agents;
 pub mod bmc;
@@ -21,6 +21,7 @@ pub mod ipmi;
 pub mod limits;
 pub mod modules;
 pub mod names;
+pub mod open_vswitch;
 pub mod packages;
 pub mod qemu;
 pub mod reply;

@@ -30,6 +30,20 @@ pub const OUTPUT_PIECE_BYTES: usize = 16 * 1024;
 pub const EXEC_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a helper program of the lab itself (ip, mke2fs) may take.
 pub const HELPER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long Open vSwitch's daemon may take to answer what the facts are made of; it usually takes 3 ms for all of it.
+pub const OVS_ANSWER: Duration = Duration::from_millis(500);
+/// The longest such answer, bytes.
+pub const OVS_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// The longest that reading them all may take if they are to be told: the oracle takes no report for older than 30 ms when it is stamped.
+pub const OVS_LOOK_MAX: Duration = Duration::from_millis(25);
+/// So often they are read again before this look counts for nothing.
+pub const OVS_LOOKS: u32 = 4;
+/// How much of one connection the services may have on its way, bytes. Open vSwitch takes frames out of a socket that holds some 90 of them; what
+/// is sent faster while it waits for a processor would be lost, and a boot stand still for seconds again and again.
+pub const OVS_SEND_BYTES: u32 = 48 * 1024;
+/// How often Open vSwitch holds its cached flows against what is in force, milliseconds, and so half of what a change of VLANs takes until it is
+/// believed; the least that it takes, where 500 are usual.
+pub const OVS_REVALIDATE_MS: u32 = 100;
 /// How many datagrams wait in a link's unix socket; the kernel's 10 would lose packets at once.
 pub const LINK_QUEUE_DATAGRAMS: u32 = 512;
 /// Memory of a machine, MiB.

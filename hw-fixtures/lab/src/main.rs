@@ -11,7 +11,7 @@ use lab::client::Client;
 use lab::control::{Act, Request};
 use lab::enter::{Orders, RunFolder, hold_signals, up};
 use lab::exec::Exec;
-use lab::names::{MACHINES, MACHINES_MAX};
+use lab::names::{MACHINES, MACHINES_MAX, SwitchKind};
 use lab::qemu::Firmware;
 use lab::services::{Namespace, Service};
 use lab::volumes::Boot;
@@ -63,7 +63,7 @@ enum Verb {
         #[arg(long)]
         follow: bool,
     },
-    /// Lay a file onto the switch's small disk; `bundle.json` starts its agent
+    /// Lay a file beside the switch's agent; `bundle.json` starts it
     Put {
         #[command(flatten)]
         at: At,
@@ -132,10 +132,13 @@ struct Up {
     /// How servers boot
     #[arg(long, value_enum, default_value = "kernel")]
     boot: Boot,
+    /// What the switch is
+    #[arg(long, value_enum, default_value = "machine")]
+    switch: SwitchKind,
     /// How much longer than by itself the machines' firmware takes, milliseconds
     #[arg(long, default_value_t = 0)]
     post_ms: u16,
-    /// A folder whose files go into the switch's root (etc/understudy/agent.json...)
+    /// A folder whose files go into the root of a switch that is a machine (etc/understudy/agent.json...)
     #[arg(long)]
     switch_files: Option<PathBuf>,
     /// A JSON file with further services: [{name, argv, env, log, ready: {unix|tcp|file: ..}}]
@@ -197,6 +200,9 @@ fn raise(arguments: Up) -> Result<ExitCode, Failed> {
     if arguments.boot == Boot::San && arguments.firmware == Firmware::Uefi {
         return Err("--boot san needs --firmware bios: the lab's boot loader is GRUB for BIOS".into());
     }
+    if arguments.switch != SwitchKind::Machine && arguments.switch_files.is_some() {
+        return Err("--switch-files needs --switch machine: no other switch has a root of its own".into());
+    }
     let services: Vec<Service> = match &arguments.services {
         Some(path) => serde_json::from_slice(&std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?)?,
         None => Vec::new(),
@@ -210,6 +216,7 @@ fn raise(arguments: Up) -> Result<ExitCode, Failed> {
         machines: arguments.machines,
         firmware: arguments.firmware,
         boot: arguments.boot,
+        switch: arguments.switch,
         post_ms: arguments.post_ms,
         switch_files: arguments.switch_files.as_deref().map(absolute).transpose()?,
         visible: arguments.visible.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,

@@ -45,8 +45,78 @@ pub const SWITCH_AGENT: &str = "sw1";
 pub const IMAGE: (&str, &str, &str) = ("web-kernel", "vmlinuz", "server.cpio");
 /// Where the hall's network namespace is to be entered, seen from inside the lab.
 pub const HALL: &str = "/run/netns/hall";
+/// Where the network namespace of the switch's own side is to be entered, seen from inside the lab: the fast switch's agent lives there.
+pub const SWITCH_SIDE: &str = "/run/netns/switch";
 /// Where the links' sockets lie, seen from inside the lab.
 pub const LINKS: &str = "/run/lab";
+
+/// What the switch of a lab is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SwitchKind {
+    /// A QEMU machine with a bridge of the Linux kernel, its agent in it.
+    Machine,
+    /// Open vSwitch in user space, its agent beside it.
+    OpenVswitch,
+}
+
+impl SwitchKind {
+    /// The processes that lose their power with it, in the order in which they start. The agent beside it runs once it has its bundle.
+    #[must_use]
+    pub fn services(self) -> &'static [&'static str] {
+        match self {
+            Self::Machine => &[SWITCH],
+            Self::OpenVswitch => &[OVS_DATABASE, OVS_DAEMON, SWITCH_AGENT],
+        }
+    }
+
+    /// The one without which nothing is forwarded.
+    #[must_use]
+    pub fn forwarder(self) -> &'static str {
+        match self {
+            Self::Machine => SWITCH,
+            Self::OpenVswitch => OVS_DAEMON,
+        }
+    }
+
+    /// Its name as an option's value.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::OpenVswitch => "open-vswitch",
+        }
+    }
+}
+
+/// Open vSwitch's database in the process table.
+pub const OVS_DATABASE: &str = "ovsdb-server";
+/// Open vSwitch's daemon, which forwards, in the process table.
+pub const OVS_DAEMON: &str = "ovs-vswitchd";
+/// Its bridge.
+pub const OVS_BRIDGE: &str = "br0";
+/// The folder of its sockets, seen from inside the lab.
+pub const OVS_FOLDER: &str = "/run/lab/ovs";
+/// Its own name in its database.
+pub const OVS_SYSTEM: &str = "lab";
+/// The VLAN that stands for none where a trunk has to name one: 802.1Q reserves it.
+pub const OVS_NOTHING_VLAN: u16 = 4095;
+/// The switch's own port in the production network.
+pub const OVS_SVI: (&str, u16) = ("s20", 20);
+/// The VLANs of servers, each with an uplink.
+pub const SWITCH_VLANS: [u16; 3] = [10, 20, 30];
+/// Further VLANs of the estate: patrol, parking, quarantine.
+pub const FURTHER_VLANS: [u16; 3] = [97, 98, 99];
+
+/// The ports of so many machines, each with its number.
+pub fn machine_ports(machines: u8) -> impl Iterator<Item = (u8, String)> {
+    (1..=machines).map(Machine).flat_map(|machine| ROLES.map(|role| machine.port(role))).map(|port| (port, format!("p{port}")))
+}
+
+/// The other ports of Open vSwitch, each with its VLAN: the uplinks, and the switch's own port.
+pub fn ovs_uplinks() -> impl Iterator<Item = (&'static str, u16)> {
+    UPLINKS.iter().filter_map(|uplink| uplink.vlan.map(|vid| (uplink.switch_name, vid))).chain([OVS_SVI])
+}
 
 /// A NIC's role, and its place in the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,20 +227,34 @@ pub fn port_mac(port: u8) -> String {
 /// A tap in the services namespace and the switch's NIC behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uplink {
-    /// The tap.
+    /// The services' end: a tap, or an end of a pair where the switch is no machine.
     pub tap: &'static str,
-    /// The MAC address by which the switch names its end.
+    /// The MAC address by which a switch that is a machine names its end.
     pub switch_mac: &'static str,
+    /// The name of the switch's end.
+    pub switch_name: &'static str,
+    /// The VLAN that the switch's end is in; none for management.
+    pub vlan: Option<u16>,
     /// The services' address on it.
     pub address: &'static str,
 }
 
+const fn uplink(
+    tap: &'static str,
+    switch_mac: &'static str,
+    switch_name: &'static str,
+    vlan: Option<u16>,
+    address: &'static str,
+) -> Uplink {
+    Uplink { tap, switch_mac, switch_name, vlan, address }
+}
+
 /// The management network and the three uplinks, in the order of the switch's NICs.
 pub const UPLINKS: [Uplink; 4] = [
-    Uplink { tap: "mgmt0", switch_mac: "52:54:00:ee:00:00", address: "10.255.0.1/24" },
-    Uplink { tap: "prov", switch_mac: "52:54:00:ee:01:10", address: "10.10.0.1/24" },
-    Uplink { tap: "prod", switch_mac: "52:54:00:ee:01:20", address: "10.20.0.1/24" },
-    Uplink { tap: "stor", switch_mac: "52:54:00:ee:01:30", address: "10.30.0.1/24" },
+    uplink("mgmt0", "52:54:00:ee:00:00", "mgmt", None, "10.255.0.1/24"),
+    uplink("prov", "52:54:00:ee:01:10", "u10", Some(10), "10.10.0.1/24"),
+    uplink("prod", "52:54:00:ee:01:20", "u20", Some(20), "10.20.0.1/24"),
+    uplink("stor", "52:54:00:ee:01:30", "u30", Some(30), "10.30.0.1/24"),
 ];
 
 /// The provisioning network's IPv6 address: without a router that answers, iPXE waits 15 s.
@@ -192,6 +276,41 @@ pub fn production_address(number: u8) -> String {
 #[must_use]
 pub fn volume(number: u8) -> String {
     format!("web{number}-root")
+}
+
+/// What `ip -batch` is told in the services namespace so that the cables to a switch that is no machine are there.
+#[must_use]
+pub fn uplink_batch() -> String {
+    let far = |uplink: &Uplink| if uplink.vlan.is_some() { HALL } else { SWITCH_SIDE };
+    let cable = |uplink: &Uplink| {
+        format!("link add {} type veth peer name {} netns {}\n", uplink.tap, uplink.switch_name, namespace_name(far(uplink)))
+    };
+    UPLINKS.iter().map(cable).collect()
+}
+
+/// A network namespace as `ip` calls it.
+fn namespace_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The same in the hall: a tap for each machine port, which stays when its machine goes, and the switch's own cable to its own side.
+#[must_use]
+pub fn hall_batch(machines: u8, svi: &str) -> String {
+    let taps = machine_ports(machines).map(|(_, port)| format!("tuntap add dev {port} mode tap"));
+    let cable = format!("link add {} type veth peer name {svi} netns {}", OVS_SVI.0, namespace_name(SWITCH_SIDE));
+    let up = ovs_uplinks().map(|(port, _)| format!("link set {port} up"));
+    taps.chain([cable]).chain(up).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// The same on the switch's own side: its addresses.
+#[must_use]
+pub fn switch_side_batch(management: &str, svi: (&str, &str)) -> String {
+    let mut lines = vec!["link set lo up".to_owned()];
+    for (device, address) in [("mgmt", management), svi] {
+        lines.push(format!("address add {address}/24 dev {device}"));
+        lines.push(format!("link set {device} up"));
+    }
+    lines.join("\n") + "\n"
 }
 
 /// What `ip -batch` is told so that the services namespace has its addresses.
@@ -233,6 +352,8 @@ mod tests {
     fn the_switch_names_every_nic_it_gets() {
         let names: Vec<_> = UPLINKS.iter().map(|uplink| guest::switch::name_of(uplink.switch_mac).unwrap()).collect();
         assert_eq!(names, ["mgmt", "u10", "u20", "u30"]);
+        assert_eq!(names, UPLINKS.map(|uplink| uplink.switch_name.to_owned()));
+        assert_eq!(ovs_uplinks().map(|(_, vid)| vid).collect::<Vec<_>>(), [10, 20, 30, 20]);
         for port in 1..=12 {
             assert_eq!(guest::switch::name_of(&port_mac(port)), Some(format!("p{port}")));
         }

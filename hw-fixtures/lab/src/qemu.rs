@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use crate::limits::{MACHINE_MEMORY_MIB, MACHINE_TB_MIB, SWITCH_MEMORY_MIB, SWITCH_TB_MIB, UEFI_MEMORY_MIB};
-use crate::names::{Machine, ROLES, Role, UPLINKS, port_mac, switch_cable};
+use crate::names::{Machine, ROLES, Role, SwitchKind, UPLINKS, port_mac, switch_cable};
 
 /// The firmware of the machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
@@ -29,6 +29,8 @@ pub struct Qemu {
     pub run: PathBuf,
     /// How much longer than by itself the machines' firmware takes, milliseconds. QEMU takes no more than this type holds.
     pub post_ms: u16,
+    /// What the machines are cabled to.
+    pub switch: SwitchKind,
 }
 
 /// Files of a machine in the run folder.
@@ -106,7 +108,7 @@ impl Qemu {
             argv.extend(["-boot".to_owned(), format!("menu=on,splash-time={}", self.post_ms)]);
         }
         for role in ROLES {
-            argv.extend(machine_nic(machine, role, uefi.is_some()));
+            argv.extend(machine_nic(machine, role, uefi.is_some(), self.switch));
         }
         argv.push("-chardev".to_owned());
         argv.push(format!("file,id=console,path={},append=on", text(&files.serial)));
@@ -168,7 +170,17 @@ fn cable(id: &str, local: &str, remote: &str) -> String {
     format!("dgram,id={id},local.type=unix,local.path={local},remote.type=unix,remote.path={remote}")
 }
 
-fn machine_nic(machine: Machine, role: Role, uefi: bool) -> Vec<String> {
+/// The machine's end of a cable. To Open vSwitch it is a tap in the hall that is there already, without offloads: what a guest leaves for
+/// hardware to finish would be lost on its way.
+fn machine_cable(machine: Machine, role: Role, switch: SwitchKind) -> String {
+    let (name, port) = (role.name(), machine.port(role));
+    match switch {
+        SwitchKind::Machine => cable(name, &machine.cable(role), &switch_cable(port)),
+        SwitchKind::OpenVswitch => format!("tap,id={name},ifname=p{port},script=no,downscript=no,vhost=off,vnet_hdr=off"),
+    }
+}
+
+fn machine_nic(machine: Machine, role: Role, uefi: bool, switch: SwitchKind) -> Vec<String> {
     let name = role.name();
     let mut device = format!("virtio-net-pci,netdev={name},mac={}", machine.mac(role));
     if role == Role::Provisioning {
@@ -178,7 +190,7 @@ fn machine_nic(machine: Machine, role: Role, uefi: bool) -> Vec<String> {
     if uefi || role != Role::Provisioning {
         device.push_str(",romfile=");
     }
-    vec!["-netdev".to_owned(), cable(name, &machine.cable(role), &switch_cable(machine.port(role))), "-device".to_owned(), device]
+    vec!["-netdev".to_owned(), machine_cable(machine, role, switch), "-device".to_owned(), device]
 }
 
 #[cfg(test)]
@@ -186,7 +198,13 @@ mod tests {
     use super::*;
 
     fn qemu() -> Qemu {
-        Qemu { program: "/p/qemu".into(), firmware_folders: vec!["/p/bios".into()], run: "/r".into(), post_ms: 0 }
+        Qemu {
+            program: "/p/qemu".into(),
+            firmware_folders: vec!["/p/bios".into()],
+            run: "/r".into(),
+            post_ms: 0,
+            switch: SwitchKind::Machine,
+        }
     }
 
     fn after<'a>(argv: &'a [String], flag: &str) -> Vec<&'a str> {
@@ -222,6 +240,15 @@ mod tests {
         let drives = after(&argv, "-drive");
         assert!(drives[0].contains("readonly=on,file=/p/CODE.fd") && drives[1].ends_with("file=/r/m2.vars.fd"));
         assert!(after(&argv, "-device").iter().all(|nic| nic.ends_with(",romfile=")));
+    }
+
+    #[test]
+    fn to_open_vswitch_every_nic_is_a_tap_of_its_port() {
+        let qemu = Qemu { switch: SwitchKind::OpenVswitch, ..qemu() };
+        let argv = qemu.machine(Machine(3), None);
+        let ends = after(&argv, "-netdev");
+        assert_eq!(ends[2], "tap,id=production,ifname=p9,script=no,downscript=no,vhost=off,vnet_hdr=off");
+        assert!(ends.len() == 3 && ends.iter().all(|end| end.starts_with("tap,") && end.ends_with("vnet_hdr=off")));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum Namespace {
     Services,
     /// With the machines.
     Hall,
+    /// On the own side of a switch that is no machine.
+    Switch,
 }
 
 /// What shows that a service is ready.
@@ -141,15 +143,23 @@ pub struct Services {
     children: Children,
     logs: PathBuf,
     hall: Arc<OwnedFd>,
+    switch_side: Option<Arc<OwnedFd>>,
     environment: Arc<Vec<(String, String)>>,
     rows: Arc<(Mutex<BTreeMap<String, Row>>, Condvar)>,
 }
 
 impl Services {
-    /// An empty table; logs go to this folder.
+    /// An empty table; logs go to this folder. A switch that is a machine has no side of its own.
     #[must_use]
-    pub fn new(children: Children, logs: PathBuf, hall: OwnedFd, environment: Vec<(String, String)>) -> Self {
-        Self { children, logs, hall: Arc::new(hall), environment: Arc::new(environment), rows: Arc::default() }
+    pub fn new(
+        children: Children,
+        logs: PathBuf,
+        hall: OwnedFd,
+        switch_side: Option<OwnedFd>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
+        let switch_side = switch_side.map(Arc::new);
+        Self { children, logs, hall: Arc::new(hall), switch_side, environment: Arc::new(environment), rows: Arc::default() }
     }
 
     /// What every process of the lab finds in its environment.
@@ -171,6 +181,18 @@ impl Services {
     /// The hall's namespace.
     pub fn hall(&self) -> io::Result<OwnedFd> {
         self.hall.try_clone()
+    }
+
+    /// What a process of this namespace has to enter; None for the one in which the supervisor lives.
+    pub fn network(&self, namespace: Namespace) -> io::Result<Option<OwnedFd>> {
+        match (namespace, &self.switch_side) {
+            (Namespace::Services, _) => Ok(None),
+            (Namespace::Hall, _) => self.hall().map(Some),
+            (Namespace::Switch, Some(side)) => side.try_clone().map(Some),
+            (Namespace::Switch, None) => {
+                Err(io::Error::other("the switch of this lab is a machine: nothing else runs on its side"))
+            }
+        }
     }
 
     /// Adds a row (or replaces one that does not run), with descriptors that its process gets under their numbers, and starts it.
@@ -233,7 +255,7 @@ impl Services {
         if let Some(cwd) = &service.cwd {
             command.current_dir(cwd);
         }
-        let network = (service.namespace == Namespace::Hall).then(|| self.hall.try_clone()).transpose()?;
+        let network = self.network(service.namespace)?;
         let keep = row.keep.iter().map(AsRawFd::as_raw_fd).collect();
         prepare(&mut command, Preparation { network, keep, own_session: true, die_with_parent: None });
         let running = self.children.start(&mut command)?;

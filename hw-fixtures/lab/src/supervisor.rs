@@ -26,11 +26,13 @@ use crate::cpio::Archive;
 use crate::enter::{ORDERS, Orders};
 use crate::facts::Facts;
 use crate::images::{Maker, add_tree, keep, read, write};
-use crate::inside::{make_hall, make_networks, settle};
+use crate::inside::{Cables, InsideError, address_services, calm, make_hall, make_pairs, make_taps, settle};
 use crate::limits::{SERVICE_LOOK, SWITCH_READY};
 use crate::names::{
-    BMC_SIM, BOOT_SERVICE, IMAGE, Machine, PDU, PORTAL, SERVERS, STORAGE_AGENT, SWITCH, TGT_CONTROL, TGTD, server,
+    BMC_SIM, BOOT_SERVICE, IMAGE, Machine, PDU, PORTAL, SERVERS, STORAGE_AGENT, SWITCH, SWITCH_AGENT, SwitchKind, TGT_CONTROL,
+    TGTD, server,
 };
+use crate::open_vswitch::{self, Hand, Watcher};
 use crate::packages::Packages;
 use crate::qemu::{FACTS_SOCKET, Firmware, Qemu, UefiCode, machine_files};
 use crate::services::{Namespace, Ready, Service, Services};
@@ -133,40 +135,59 @@ impl Lab {
             fs::create_dir_all(run.join(folder))?;
         }
         let hall = make_hall()?;
-        let taps = make_networks(&packages, &children, orders.machines)?;
+        calm()?;
+        let (taps, side) = match cable(&packages, &children, &hall, orders)? {
+            Cables::Taps(taps) => (taps, None),
+            Cables::Pairs(side) => (Vec::new(), Some(side)),
+        };
+        address_services(&packages, &children, orders.machines)?;
         let maker = Maker { packages: &packages, bin_dir: &orders.bin_dir, children: &children };
         let (kernel, _) = packages.kernel()?;
         let server_initrd = keep(&orders.cache, "server.cpio", &maker.server()?)?;
-        switch_initrd(&maker, orders, run)?;
-        volumes::make_switch_disk(&maker, &run.join("switch.disk"))?;
+        match orders.switch {
+            SwitchKind::Machine => {
+                switch_initrd(&maker, orders, run)?;
+                volumes::make_switch_disk(&maker, &run.join("switch.disk"))?;
+            }
+            SwitchKind::OpenVswitch => open_vswitch::make(&packages, &children, run)?,
+        }
         for number in SERVERS {
             volumes::make(&maker, run, number, orders.boot, &kernel, &server_initrd)?;
         }
         for (from, to) in [(&kernel, IMAGE.1), (&server_initrd, IMAGE.2)] {
             fs::copy(from, run.join("images").join(to))?;
         }
-        write_agent_files(run, &packages, orders.machines)?;
+        write_agent_files(orders, &packages)?;
         let qemu = Qemu {
             program: packages.path(&["bin/qemu-system-x86_64"])?,
             firmware_folders: packages.firmware_folders(),
             run: run.clone(),
             post_ms: orders.post_ms,
+            switch: orders.switch,
         };
         let uefi = (orders.firmware == Firmware::Uefi)
             .then(|| packages.path(&["share/OVMF/OVMF_CODE_4M.fd"]).map(UefiCode))
             .transpose()?;
         let environment = environment(&packages, &orders.bin_dir);
-        let services = Services::new(children, run.join("logs"), hall, environment);
-        let facts = Facts::listen(Path::new(FACTS_SOCKET), run.join("logs/switch-facts.log"));
+        let services = Services::new(children, run.join("logs"), hall, side, environment);
+        let facts = facts(orders, &services)?;
         Ok(Self { orders: orders.clone(), packages, qemu, uefi, services, facts, taps, kernel, server_initrd })
     }
 
     /// Starts the switch and the storage, then the BMCs, and waits until the switch reports.
     fn start_parts(&mut self) -> Result<(), Failed> {
         let run = self.orders.run.clone();
-        let row = self.switch_service();
-        // the taps go to the row: QEMU gets them under these very numbers at every start of the switch
-        self.services.add(row, std::mem::take(&mut self.taps))?;
+        match self.orders.switch {
+            SwitchKind::Machine => {
+                let row = self.switch_service();
+                // the taps go to the row: QEMU gets them under these very numbers at every start of the switch
+                self.services.add(row, std::mem::take(&mut self.taps))?;
+            }
+            SwitchKind::OpenVswitch => {
+                let (bin_dir, machines) = (&self.orders.bin_dir, self.orders.machines);
+                open_vswitch::start(&self.packages, &self.services, &run, bin_dir, machines)?;
+            }
+        }
         self.services.add(self.storage_service()?, Vec::new())?;
         self.write_bmc_files()?;
         let bmc_sim = self.orders.bin_dir.join("bmc-sim");
@@ -180,16 +201,18 @@ impl Lab {
     }
 
     fn wait_for_switch(&self) -> Result<(), Failed> {
-        let (start, log) = (Instant::now(), self.orders.run.join("logs/switch.console.log"));
+        let name = self.orders.switch.forwarder();
+        let (start, log) = (Instant::now(), self.orders.run.join(format!("logs/{name}.log")));
         while start.elapsed() < SWITCH_READY {
             if self.facts.wait_fresh(SERVICE_LOOK).is_some() {
                 return Ok(());
             }
-            if let Some(end) = self.services.standing(SWITCH)?.ended {
-                return Err(format!("the switch ended at once ({end}); see logs/switch.log beside {}", log.display()).into());
+            if let Some(end) = self.services.standing(name)?.ended {
+                return Err(format!("the switch ended at once ({end}); see {}", log.display()).into());
             }
         }
-        Err(format!("the switch reported nothing in {} s; see {}", SWITCH_READY.as_secs(), log.display()).into())
+        Err(format!("the switch reported nothing in {} s; see {} and what lies beside it", SWITCH_READY.as_secs(), log.display())
+            .into())
     }
 
     fn switch_service(&self) -> Service {
@@ -237,7 +260,7 @@ impl Lab {
         let run = &self.orders.run;
         let servers = SERVERS.map(|number| json!({"name": server(number), "volume": volumes::volume_file(run, number)}));
         json!({
-            "run": run, "logs": run.join("logs"), "machines": self.orders.machines, "firmware": self.orders.firmware, "boot": self.orders.boot,
+            "run": run, "logs": run.join("logs"), "machines": self.orders.machines, "switch": self.orders.switch, "firmware": self.orders.firmware, "boot": self.orders.boot,
             "packages": self.packages.root(), "environment": self.packages.environment().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
             "bmc_control": bmc::control_socket(run), "bmc_password": bmc::password_file(run), "agents": agents::about(run),
             "kernel": run.join("images").join(IMAGE.1), "initrd": run.join("images").join(IMAGE.2), "cached_initrd": self.server_initrd,
@@ -251,8 +274,12 @@ impl Lab {
         let mine = run.join(".lab.json");
         write(&mine, &serde_json::to_vec_pretty(&info)?)?;
         fs::rename(mine, run.join("lab.json"))?;
-        let door =
-            Door { services: self.services.clone(), facts: self.facts.clone(), run: run.clone(), info: Arc::new(info), down };
+        let hand = match self.orders.switch {
+            SwitchKind::Machine => None,
+            SwitchKind::OpenVswitch => Some(Hand::new(self.services.clone(), run.clone())),
+        };
+        let (services, facts) = (self.services.clone(), self.facts.clone());
+        let door = Door { services, facts, hand, run: run.clone(), info: Arc::new(info), down };
         Ok(door.open(&run.join(SOCKET))?)
     }
 
@@ -281,6 +308,25 @@ fn service(name: &str, argv: Vec<String>, ready: Option<Ready>) -> Service {
     Service { name: name.to_owned(), argv, ready, ..Service::default() }
 }
 
+/// Cables the switch to the services, and where it is no machine, the machines to it.
+fn cable(packages: &Packages, children: &Children, hall: &OwnedFd, orders: &Orders) -> Result<Cables, InsideError> {
+    match orders.switch {
+        SwitchKind::Machine => make_taps(),
+        SwitchKind::OpenVswitch => make_pairs(packages, children, hall, orders.machines),
+    }
+}
+
+/// The switch's facts: its own reports, or what is seen of it.
+fn facts(orders: &Orders, services: &Services) -> std::io::Result<Facts> {
+    let (log, machines) = (orders.run.join("logs/switch-facts.log"), orders.machines);
+    if orders.switch == SwitchKind::Machine {
+        return Ok(Facts::listen(Path::new(FACTS_SOCKET), log));
+    }
+    let (hall, services, name) = (services.hall()?, services.clone(), orders.switch.forwarder());
+    let runs = move || services.standing(name).is_ok_and(|standing| standing.pid.is_some());
+    Ok(Facts::watch(log, move || Watcher::enter(&hall, machines), runs))
+}
+
 /// What every process of the lab finds in its environment: the packages' programs, then ours, then the computer's.
 fn environment(packages: &Packages, bin_dir: &Path) -> Vec<(String, String)> {
     let mut environment = packages.environment();
@@ -304,13 +350,16 @@ fn switch_initrd(maker: &Maker<'_>, orders: &Orders, run: &Path) -> Result<(), F
     Ok(write(&run.join("switch.initrd"), &bytes)?)
 }
 
-/// The configurations of the agents beside the switch's, each in its own folder.
-fn write_agent_files(run: &Path, packages: &Packages, machines: u8) -> Result<(), Failed> {
-    for (name, config) in [
+/// The configurations of the agents that are processes here, each in its own folder.
+fn write_agent_files(orders: &Orders, packages: &Packages) -> Result<(), Failed> {
+    let (run, machines) = (&orders.run, orders.machines);
+    let beside = (orders.switch == SwitchKind::OpenVswitch).then(|| (SWITCH_AGENT, agents::switch_beside(run, machines)));
+    let others = [
         (STORAGE_AGENT, agents::storage(run, packages)?),
         (BOOT_SERVICE, agents::boot(run, packages, machines)?),
         (PDU, agents::outlets(run, machines)),
-    ] {
+    ];
+    for (name, config) in others.into_iter().chain(beside) {
         let folder = agents::folder(run, name);
         fs::create_dir_all(&folder)?;
         write(&folder.join("agent.json"), &serde_json::to_vec_pretty(&config)?)?;

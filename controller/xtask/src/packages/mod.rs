@@ -66,9 +66,9 @@ pub const TABLE: &[Wanted] = &[
     wanted("zstd", "packed initial RAM disks"),
     wanted(
         "openvswitch-switch",
-        "ovsdb-server and ovs-vswitchd, against which the driver of Open vSwitch is tried, with their schema",
+        "ovsdb-server and ovs-vswitchd, the lab's fast switch, against which the driver of Open vSwitch is tried too",
     ),
-    wanted("openvswitch-common", "ovs-ofctl, a foreign hand that stops a port of Open vSwitch past its database"),
+    wanted("openvswitch-common", "ovs-vsctl and ovs-ofctl, foreign hands on Open vSwitch"),
     wanted("dnsmasq-base", "DHCP of the hand-written failover that Understudy is measured against"),
 ];
 

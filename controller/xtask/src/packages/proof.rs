@@ -33,6 +33,8 @@ const PROGRAMS: &[&str] = &[
     "usr/sbin/ovsdb-server",
     "usr/lib/openvswitch-switch/ovs-vswitchd",
     "usr/bin/ovs-ofctl",
+    "usr/bin/ovs-vsctl",
+    "usr/bin/ovsdb-tool",
 ];
 
 /// Programs that answer at once, with the word their answer must hold.
