@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use api::view::{FailoverView, PlanSummary, WatchView};
 use console::style;
 use lab::control::Act;
+use lab::names::SwitchKind;
 use serde::Serialize;
 
 use crate::clock::wall_ms;
@@ -18,6 +19,7 @@ use crate::library;
 use crate::limits::{DRAW, MOVED, RECORDS, SERVES};
 use crate::oracle::Verdict;
 use crate::places::Places;
+use crate::rig::Make;
 use crate::run::{self, Run};
 use crate::screen::Screen;
 use crate::script::Scenario;
@@ -89,15 +91,21 @@ pub struct Wishes<'a> {
     pub json: Option<&'a Path>,
     /// Leave the data centre up afterwards.
     pub keep: bool,
+    /// What the switch is.
+    pub switch: SwitchKind,
 }
 
 /// Shows it; true if the promise was kept.
 pub fn show(places: &Places, wishes: &Wishes<'_>) -> bool {
     let mut screen = Screen::new(wishes.headless);
     screen.say(&format!(
-        "Three machines, a switch and a storage target, all of them QEMU: {SERVER} will run on {MACHINE}, {OTHER} on m2; {SPARE} is the spare."
+        "Three QEMU machines, a storage target (tgt), a switch ({}): {SERVER} will run on {MACHINE}, {OTHER} on m2; {SPARE} is the spare.",
+        match wishes.switch {
+            SwitchKind::Machine => "a Linux bridge, on a QEMU machine too",
+            SwitchKind::OpenVswitch => "Open vSwitch",
+        }
     ));
-    let raised = demo().and_then(|scenario| raise(places, &scenario, &mut screen));
+    let raised = demo().and_then(|scenario| raise(places, &scenario, wishes.switch, &mut screen));
     let good = match raised {
         Ok(mut run) => {
             let outcome = play(&mut run, &mut screen);
@@ -137,7 +145,7 @@ fn demo() -> Done<Scenario> {
 }
 
 /// Raises the data centre on this thread, on which its life hangs; another one shows that time passes.
-fn raise<'a>(places: &'a Places, scenario: &Scenario, screen: &mut Screen) -> Done<Run<'a>> {
+fn raise<'a>(places: &'a Places, scenario: &Scenario, switch: SwitchKind, screen: &mut Screen) -> Done<Run<'a>> {
     let (start, screen, done) = (Instant::now(), Mutex::new(screen), AtomicBool::new(false));
     let lock = || screen.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
@@ -147,7 +155,7 @@ fn raise<'a>(places: &'a Places, scenario: &Scenario, screen: &mut Screen) -> Do
                 std::thread::sleep(DRAW);
             }
         });
-        let raised = run::up(places, scenario, false, &|text| lock().told(text));
+        let raised = run::up(places, scenario, Make { switch, keep: false }, &|text| lock().told(text));
         done.store(true, Ordering::SeqCst);
         raised
     })

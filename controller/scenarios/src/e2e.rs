@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::library;
 use crate::places::Places;
+use crate::rig::Make;
 use crate::run::{self, Run};
 use crate::script::Scenario;
 use crate::signals;
@@ -27,14 +28,14 @@ pub struct Row {
 }
 
 /// Runs scenarios and tells each step as it goes.
-pub fn run_all(places: &Places, scenarios: &[Scenario], keep: bool) -> Vec<Row> {
+pub fn run_all(places: &Places, scenarios: &[Scenario], make: Make) -> Vec<Row> {
     scenarios
         .iter()
         .take_while(|_| !signals::interrupted())
         .map(|scenario| {
-            println!("== {}: {}", scenario.name, scenario.title);
+            println!("== {}: {} (switch: {})", scenario.name, scenario.title, make.switch.word());
             let start = Instant::now();
-            let ended = one(places, scenario, keep, start);
+            let ended = one(places, scenario, make, start);
             let total_s = (start.elapsed().as_secs_f64() * 100.0).round() / 100.0;
             let reason = ended.err().unwrap_or_default();
             let passed = reason.is_empty();
@@ -45,9 +46,9 @@ pub fn run_all(places: &Places, scenarios: &[Scenario], keep: bool) -> Vec<Row> 
         .collect()
 }
 
-fn one(places: &Places, scenario: &Scenario, keep: bool, start: Instant) -> Result<(), String> {
+fn one(places: &Places, scenario: &Scenario, make: Make, start: Instant) -> Result<(), String> {
     let tell = |what: &str| println!("{:7.2} s    {what}", start.elapsed().as_secs_f64());
-    let mut run = run::up(places, scenario, keep, &tell).map_err(|trouble| trouble.to_string())?;
+    let mut run = run::up(places, scenario, make, &tell).map_err(|trouble| trouble.to_string())?;
     for step in &scenario.steps {
         if let Err(trouble) = steps::step(&mut run, step, &tell) {
             if signals::interrupted() {

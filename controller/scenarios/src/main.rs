@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use lab::names::SwitchKind;
 use scenarios::places::Places;
+use scenarios::rig::Make;
 use scenarios::{bench, demo, e2e, eyes, library, run, signals, simulated, storage, world};
 
 const EXIT_USAGE: u8 = 2;
@@ -97,6 +99,9 @@ struct E2e {
     /// Write rows of scenario, passed, total_s, reason
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// What the switch is
+    #[arg(long, value_enum, default_value = "machine")]
+    switch: SwitchKind,
     /// Leave the run folders
     #[arg(long)]
     keep: bool,
@@ -131,6 +136,9 @@ struct Demo {
     /// Leave the data centre up afterwards, to look around
     #[arg(long)]
     keep: bool,
+    /// What the switch is
+    #[arg(long, value_enum, default_value = "machine")]
+    switch: SwitchKind,
     #[command(flatten)]
     places: Where,
 }
@@ -247,7 +255,8 @@ fn demo_verb(arguments: &Demo) -> ExitCode {
         Ok(places) => places,
         Err(text) => return usage(&text),
     };
-    let wishes = demo::Wishes { headless: arguments.headless, json: arguments.json.as_deref(), keep: arguments.keep };
+    let Demo { headless, keep, switch, .. } = *arguments;
+    let wishes = demo::Wishes { headless, json: arguments.json.as_deref(), keep, switch };
     if demo::show(&places, &wishes) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -335,7 +344,7 @@ fn scenarios_verb(arguments: &E2e) -> ExitCode {
         Ok(places) => places,
         Err(text) => return usage(&text),
     };
-    judged(&e2e::run_all(&places, &chosen, arguments.keep), arguments.json.as_deref())
+    judged(&e2e::run_all(&places, &chosen, Make { switch: arguments.switch, keep: arguments.keep }), arguments.json.as_deref())
 }
 
 fn world_verb(arguments: &World) -> ExitCode {

@@ -4,7 +4,7 @@
 //! broken cable. Whatever else stands in that network, the judge with its own frames above all, sees as before.
 
 use lab::agents::{SWITCH_LISTEN, SWITCH_VANTAGE};
-use lab::names::{MACHINES_MAX, Machine, ROLES, SWITCH, UPLINKS};
+use lab::names::{MACHINES_MAX, Machine, ROLES, UPLINKS};
 use vocabulary::{MachineId, ServerId};
 
 use crate::clock::wall_ms;
@@ -62,16 +62,17 @@ fn way(run: &Run<'_>, uplink: usize, to: &str, back: bool) -> Done {
     Err(Trouble::Command { command: words.join(" "), told: output.stdout + &output.stderr })
 }
 
-/// Its machine loses its power and starts again: what it ran with is lost, what lies on its disk is kept.
+/// It loses its power and starts again, its agent with it: what it ran with is lost, what lies on its disk is kept.
 fn switch_restarts(run: &Run<'_>) -> Done {
     let mut hand = run.rig.hand()?;
-    hand.kill(SWITCH)?;
+    let parts = run.rig.switch.services();
+    parts.iter().rev().try_for_each(|part| hand.kill(part).map(drop))?;
     // what it told before its end must not be taken for a report after its start
     until("the switch's end", READY, || {
         let ports = hand.facts()?.map(|fact| fact.switch.ports).unwrap_or_default();
         Ok(if ports.is_empty() { Ok(()) } else { Err("its last report stands".to_owned()) })
     })?;
-    hand.start(SWITCH)?;
+    parts.iter().try_for_each(|part| hand.start(part).map(drop))?;
     until("a report of the switch", SWITCH_UP, || {
         let ports = hand.facts()?.map(|fact| fact.switch.ports).unwrap_or_default();
         Ok(if ports.is_empty() { Err("it is silent".to_owned()) } else { Ok(()) })

@@ -14,7 +14,9 @@ use api::view::MachineView;
 use lab::agents;
 use lab::client::{Client, SOCKET};
 use lab::enter::RunFolder;
-use lab::names::{BMCS, BOOT_SERVICE, Machine, PDU, SERVERS, STORAGE_AGENT, SWITCH_AGENT, production_address, server};
+use lab::names::{
+    BMCS, BOOT_SERVICE, Machine, PDU, SERVERS, STORAGE_AGENT, SWITCH_AGENT, SwitchKind, production_address, server,
+};
 use lab::packages::Packages;
 use lab::services::{Ready, Service};
 use lab::sys::{Preparation, prepare};
@@ -52,6 +54,15 @@ pub struct Serve {
 pub const SERVE: Serve = Serve { name: "serve", state: "state", estate: "estate", socket: "api.sock" };
 const WEB_PORT: u16 = 80;
 
+/// Of what a data centre is made, where a scenario does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct Make {
+    /// What its switch is.
+    pub switch: SwitchKind,
+    /// Its run folder stays.
+    pub keep: bool,
+}
+
 /// Controllers that are not ours.
 #[derive(Default)]
 pub struct Rivals {
@@ -77,6 +88,8 @@ pub struct Rig {
     pub oracle: Oracle,
     /// How it was set up.
     pub setup: Setup,
+    /// What its switch is.
+    pub switch: SwitchKind,
     /// The controller's process.
     pub serve: Serve,
     /// Controllers that are not ours.
@@ -133,18 +146,18 @@ impl Drop for LabProcess {
 
 impl Rig {
     /// Raises a data centre and starts Understudy in it. No server runs yet. `tell` is called at each thing that is done.
-    pub fn raise(places: &Places, name: &str, setup: &Setup, keep: bool, tell: &dyn Fn(&str)) -> Done<Rig> {
+    pub fn raise(places: &Places, name: &str, setup: &Setup, make: Make, tell: &dyn Fn(&str)) -> Done<Rig> {
         let runs = places.runs();
         at(&runs, std::fs::create_dir_all(&runs))?;
         sweep(&runs);
         let run = runs.join(format!("{name}-{}", std::process::id()));
-        let mut lab = start_lab(places, &run, setup, keep)?;
+        let mut lab = start_lab(places, &run, setup, make)?;
         wait_for_door(&mut lab, &run)?;
         tell("switch, storage and BMCs are up");
         match furnish(places, &run, setup, tell) {
             Ok((product, eyes, consoles, oracle)) => {
                 let (setup, rivals) = (setup.clone(), Rivals::default());
-                Ok(Rig { run, product, eyes, consoles, oracle, setup, serve: SERVE, rivals, lab })
+                Ok(Rig { run, product, eyes, consoles, oracle, setup, switch: make.switch, serve: SERVE, rivals, lab })
             }
             Err(trouble) => {
                 let to = places.failed().join(name);
@@ -287,7 +300,7 @@ fn sweep(runs: &Path) {
     }
 }
 
-fn start_lab(places: &Places, run: &Path, setup: &Setup, keep: bool) -> Done<LabProcess> {
+fn start_lab(places: &Places, run: &Path, setup: &Setup, make: Make) -> Done<LabProcess> {
     let program = places.program("understudy-lab");
     let words = memfd_create("words", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(std::io::Error::from);
     let words = at(run, words)?;
@@ -301,7 +314,8 @@ fn start_lab(places: &Places, run: &Path, setup: &Setup, keep: bool) -> Done<Lab
     command.args(["--firmware", if setup.firmware == Firmware::Uefi { "uefi" } else { "bios" }]);
     command.args(["--boot", if setup.method == BootMethod::San { "san" } else { "kernel" }]);
     command.args(["--post-ms", &setup.post.as_millis().to_string()]);
-    if keep {
+    command.args(["--switch", make.switch.word()]);
+    if make.keep {
         command.arg("--keep");
     }
     // however we end, it is asked to end, and tidies up

@@ -13,7 +13,7 @@ use crate::eyes;
 use crate::hand;
 use crate::limits::LOOK;
 use crate::places::Places;
-use crate::rig::{Rig, servers};
+use crate::rig::{Make, Rig, servers};
 use crate::script::Scenario;
 use crate::signals;
 use crate::trouble::{Done, Trouble, at};
@@ -35,8 +35,8 @@ pub struct Run<'a> {
 }
 
 /// Raises the data centre of a scenario and brings every server to its first answer.
-pub fn up<'a>(places: &'a Places, scenario: &Scenario, keep: bool, tell: &dyn Fn(&str)) -> Done<Run<'a>> {
-    let rig = Rig::raise(places, &scenario.name, &scenario.setup, keep, tell)?;
+pub fn up<'a>(places: &'a Places, scenario: &Scenario, make: Make, tell: &dyn Fn(&str)) -> Done<Run<'a>> {
+    let rig = Rig::raise(places, &scenario.name, &scenario.setup, make, tell)?;
     Ok(Run { rig, places, fault: None, before_restart: BTreeMap::new(), pressed: BTreeMap::new(), frozen: None })
 }
 

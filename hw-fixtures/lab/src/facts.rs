@@ -129,9 +129,9 @@ impl Facts {
         loop {
             let turn = Instant::now();
             // asked before the look and after it: what was seen of a process that has died meanwhile is not what is
-            let ports = match (forwards(), look()) {
-                (false, _) if self.newest().is_some() => Some(BTreeMap::new()),
-                (true, Sight::Ports(ports)) if forwards() => Some(ports),
+            let ports = match forwards().then(&mut *look) {
+                None if self.newest().is_some() => Some(BTreeMap::new()),
+                Some(Sight::Ports(ports)) if forwards() => Some(ports),
                 _ => None,
             };
             if let Some(ports) = ports {

@@ -38,6 +38,8 @@ pub const OVS_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 pub const OVS_LOOK_MAX: Duration = Duration::from_millis(25);
 /// So often they are read again before this look counts for nothing.
 pub const OVS_LOOKS: u32 = 4;
+/// So many looks in a row that told nothing are told of, once.
+pub const OVS_MISSED_TOLD: u32 = 12;
 /// How much of one connection the services may have on its way, bytes. Open vSwitch takes frames out of a socket that holds some 90 of them; what
 /// is sent faster while it waits for a processor would be lost, and a boot stand still for seconds again and again.
 pub const OVS_SEND_BYTES: u32 = 48 * 1024;

@@ -17,7 +17,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::actions::outputs;
 use super::control::{Control, Question};
-use crate::limits::{OVS_LOOK_MAX, OVS_LOOKS};
+use crate::limits::{OVS_LOOK_MAX, OVS_LOOKS, OVS_MISSED_TOLD};
 use crate::names::{FURTHER_VLANS, OVS_BRIDGE, OVS_FOLDER, SWITCH_VLANS, machine_ports, ovs_uplinks};
 
 /// A frame for everybody, from nobody, of a protocol for experiments.
@@ -41,14 +41,15 @@ pub enum Sight {
 pub struct Watcher {
     machines: u8,
     control: Option<Control>,
-    told: Option<String>,
+    /// Looks in a row that told nothing.
+    missed: u32,
 }
 
 impl Watcher {
     /// Takes this thread into the hall.
     pub fn enter(hall: &OwnedFd, machines: u8) -> std::io::Result<Self> {
         setns(hall, CloneFlags::CLONE_NEWNET)?;
-        Ok(Self { machines, control: None, told: None })
+        Ok(Self { machines, control: None, missed: 0 })
     }
 
     /// Looks once; again if that took so long that the answer may be old.
@@ -56,18 +57,25 @@ impl Watcher {
         for _ in 0..OVS_LOOKS {
             let begun = Instant::now();
             match self.ports() {
-                Ok(ports) if begun.elapsed() <= OVS_LOOK_MAX => return Sight::Ports(ports),
+                Ok(ports) if begun.elapsed() <= OVS_LOOK_MAX => {
+                    self.missed = 0;
+                    return Sight::Ports(ports);
+                }
                 Ok(_) => {}
                 Err(why) => {
                     self.control = None;
-                    // one that stays is told of once
-                    if self.told.as_ref() != Some(&why) {
-                        tracing::warn!("the switch's facts: {why}");
-                        self.told = Some(why);
-                    }
-                    return Sight::Silent;
+                    return self.miss(&why);
                 }
             }
+        }
+        self.miss("it answers too slowly to be told")
+    }
+
+    /// While it starts and ends it does not answer, which is nothing to tell of.
+    fn miss(&mut self, why: &str) -> Sight {
+        self.missed = self.missed.saturating_add(1);
+        if self.missed == OVS_MISSED_TOLD {
+            tracing::warn!("the switch's facts: nothing was seen {} times in a row: {why}", self.missed);
         }
         Sight::Silent
     }
