@@ -55,6 +55,9 @@ pub struct Demo {
     /// Leave the lab up afterwards, to look around
     #[arg(long)]
     pub keep: bool,
+    /// What the lab's switch is
+    #[arg(long, value_enum, default_value = "machine", conflicts_with = "simulated")]
+    pub switch: Switch,
     /// In a hall of simulated machines on real sockets: without QEMU, without root
     #[arg(long)]
     pub simulated: bool,
@@ -97,8 +100,27 @@ pub struct E2e {
     /// Write rows of scenario, passed, total_s, reason
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// What the lab's switch is
+    #[arg(long, value_enum, default_value = "machine")]
+    pub switch: Switch,
     #[command(flatten)]
     pub consent: Yes,
+}
+
+/// What the lab's switch can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// A QEMU machine with a bridge of the Linux kernel
+    Machine,
+    /// Open vSwitch in user space
+    OpenVswitch,
+}
+
+impl Switch {
+    /// The option as the lab's programs take it.
+    pub fn words(self) -> [&'static str; 2] {
+        ["--switch", if self == Switch::Machine { "machine" } else { "open-vswitch" }]
+    }
 }
 
 /// What can be measured; a name appears here with the issue that brings it.
@@ -160,12 +182,14 @@ mod tests {
         for line in [
             "demo --headless --json out.json",
             "demo --keep --yes",
+            "demo --switch machine",
             "demo --simulated",
             "demo --simulated --machines 40 --headless --json out.json",
             "test",
             "nightly --yes",
             "lab e2e crash hang --json rows.json",
             "lab e2e --list",
+            "lab e2e crash --switch open-vswitch",
             "lab down",
             "bench failover --json rows.json",
             "bench poll",

@@ -62,7 +62,7 @@ pub fn demo(tree: &Tree, demo: &Demo) -> Result<ExitCode> {
         eprintln!("Most of it is the first run's: 80 MB are downloaded and everything is built.");
     }
     let mut command = prepare::scenario_command(tree, "demo");
-    command.args(wishes(demo));
+    command.args(wishes(demo)).args(demo.switch.words());
     prepared(tree, Consent::new(demo.consent.yes), command, EXIT_NOT_READY)
 }
 
@@ -144,7 +144,7 @@ fn list_command(tree: &Tree) -> Command {
 
 fn scenarios(tree: &Tree, e2e: &E2e) -> Command {
     let mut command = prepare::scenario_command(tree, "e2e");
-    command.args(&e2e.scenarios);
+    command.args(&e2e.scenarios).args(e2e.switch.words());
     if let Some(file) = &e2e.json {
         command.arg("--json").arg(file);
     }
