@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cli::Switch;
 use crate::prepare;
 use crate::run;
 use crate::say;
@@ -22,12 +23,13 @@ const GONE_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A moment: its name, and how it is known from the command lines of the run's processes.
-type Moment = (&'static str, fn(&[Trace]) -> bool);
+/// A moment: its name, the switch of the lab, and how it is known from the command lines of the run's processes.
+type Moment = (&'static str, Switch, fn(&[Trace]) -> bool);
 
 const MOMENTS: &[Moment] = &[
-    ("the lab is being raised", |all| all.iter().filter(|trace| trace.pid.is_some()).count() >= 3),
-    ("an operator's command runs", |all| all.iter().any(|trace| trace.pid.is_some() && trace.what.contains("--address"))),
+    ("the lab is being raised", Switch::Machine, |all| all.iter().filter(|trace| trace.pid.is_some()).count() >= 3),
+    ("an operator's command runs", Switch::Machine, |all| is_running(all, "--address")),
+    ("Open vSwitch forwards", Switch::OpenVswitch, |all| is_running(all, "ovs-vswitchd") && is_running(all, "understudy-agent")),
 ];
 
 /// Something of a run.
@@ -37,14 +39,18 @@ struct Trace {
     what: String,
 }
 
+fn is_running(all: &[Trace], word: &str) -> bool {
+    all.iter().any(|trace| trace.pid.is_some() && trace.what.contains(word))
+}
+
 /// Kills a run at each moment; an error names what stayed.
 pub fn check(tree: &Tree) -> Result<()> {
     MOMENTS.iter().try_for_each(|moment| kill_at(tree, moment))
 }
 
-fn kill_at(tree: &Tree, (name, is_now): &Moment) -> Result<()> {
+fn kill_at(tree: &Tree, (name, switch, is_now): &Moment) -> Result<()> {
     let mut command = prepare::scenario_command(tree, "e2e");
-    command.arg(SCENARIO).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg(SCENARIO).args(switch.words()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = run::spawn(&mut command, "the run that is killed")?;
     let start = Instant::now();
     let mark = format!("{SCENARIO}-{}", child.id());
