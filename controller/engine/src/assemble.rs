@@ -120,7 +120,7 @@ where
     };
     core.first_records(&estate, first_life, &controller);
     core.event(What::EstateLoaded(estate.clone()));
-    core.event(What::Started { key: meta.key.clone(), lab: meta.lab, controller });
+    core.event(What::Started { key: meta.key.clone(), lab: meta.lab, controller, lineage: meta.lineage.clone() });
     core.introduce_if_known();
     let (dropped, polls) = (Arc::default(), Arc::default());
     let files = authority.files().map_err(|error| {

@@ -323,7 +323,12 @@ impl Core {
                 self.event(What::EstateLoaded(before.estate));
                 if let Some(life) = before.life {
                     let controller = life.controller.clone();
-                    self.event(What::Started { key: life.key, lab: life.lab, controller: life.controller });
+                    self.event(What::Started {
+                        key: life.key,
+                        lab: life.lab,
+                        controller: life.controller,
+                        lineage: life.lineage,
+                    });
                     if self.introduction.get().is_none() {
                         // what was forgotten with the rest
                         self.note(Fact::Began { controller });

@@ -306,6 +306,7 @@ impl Begun {
             key: Secret::new("0123456789abcdef"),
             lab: true,
             controller: vocabulary::ControllerLife::default(),
+            lineage: vocabulary::Lineage("0".into()),
         });
         eyes
     }

@@ -76,13 +76,8 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     fn over(state: &'a State, now: Instant) -> Look<'a> {
-        let (estate, mut heard, mut absent) = (&state.estate, BTreeMap::new(), BTreeMap::new());
-        let switches = estate.switches.keys().map(|id| Agent::Switch(id.clone()));
-        let storages = estate.storages.keys().map(|id| Agent::Storage(id.clone()));
-        let services = estate.boot_services.keys().map(|id| Agent::Boot(id.clone()));
-        let pdus = estate.pdus.keys().map(|id| Agent::Outlets(id.clone()));
-        let bmcs = estate.bmc_agents.keys().map(|id| Agent::Bmc(Some(id.clone())));
-        for agent in switches.chain(storages).chain(services).chain(pdus).chain(bmcs).map(|agent| agent.to_string()) {
+        let (mut heard, mut absent) = (BTreeMap::new(), BTreeMap::new());
+        for agent in Agent::outside(&state.estate).map(|agent| agent.to_string()) {
             match state.watch.gates.get_key_value(&agent) {
                 None => {
                     absent.insert(agent, "it did not answer".to_owned());

@@ -73,7 +73,7 @@ fn obstacle(state: &State, turn: &Turn, now: Instant) -> Option<String> {
         return Some(format!("{subject} is in maintenance by {}: {}", work.principal, work.reason));
     }
     let past = state.ledger.servers.get(server).map(|row| &row.past);
-    if let Some((agent, why)) = overrule::overruler(state, past.into_iter().flatten(), Some(server)) {
+    if let Some((agent, why)) = overrule::forbids(state, past.into_iter().flatten(), Some(server)) {
         return Some(format!("agent {agent} knows more than this store: {why}"));
     }
     is_served(state, server, now).then(|| "it serves".to_owned())

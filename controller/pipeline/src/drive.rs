@@ -32,7 +32,8 @@ pub fn advance(state: &mut State, work: &mut Work, out: &mut Out) {
     }
     if work.phase != Phase::Orders {
         let machines = work.plan.body().fence.iter().chain([work.plan.target()]);
-        if let Some((agent, evidence)) = overrule::overruler(state, machines, work.plan.server()) {
+        let rivalled = || overrule::rivalled(state).filter(|_| work.phase == Phase::Fence && !begun);
+        if let Some((agent, evidence)) = overrule::overruler(state, machines, work.plan.server()).or_else(rivalled) {
             let reason = format!("agent {agent} knows more than this store: {evidence}");
             return give_up(state, work, out, "F0302", reason, false);
         }

@@ -61,6 +61,21 @@ impl Agent {
     pub fn of_bmc(estate: &Estate, machine: &MachineId) -> Agent {
         Agent::Bmc(estate.bmc_agent_of(machine).cloned())
     }
+
+    /// All agents outside this process that the documents name and that keep a gate.
+    pub fn outside(estate: &Estate) -> impl Iterator<Item = Agent> {
+        let switches = estate.switches.keys().map(|id| Agent::Switch(id.clone()));
+        let storages = estate.storages.keys().map(|id| Agent::Storage(id.clone()));
+        let services = estate.boot_services.keys().map(|id| Agent::Boot(id.clone()));
+        let pdus = estate.pdus.keys().map(|id| Agent::Outlets(id.clone()));
+        let bmcs = estate.bmc_agents.keys().map(|id| Agent::Bmc(Some(id.clone())));
+        switches.chain(storages).chain(services).chain(pdus).chain(bmcs)
+    }
+
+    /// The same, and the one inside.
+    pub fn all(estate: &Estate) -> impl Iterator<Item = Agent> {
+        Agent::outside(estate).chain([Agent::Bmc(None)])
+    }
 }
 
 /// One request to one agent, within one plan. The shell adds estate, lineage, the agent's boot id and expiry, and sends it as it is.

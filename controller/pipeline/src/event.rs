@@ -11,8 +11,8 @@ use vocabulary::power::MachineReading;
 use vocabulary::request::{AgentError, AgentHello, Answer};
 use vocabulary::storage::VolumeReading;
 use vocabulary::{
-    AgentId, BootServiceId, ControllerLife, Instant, MachineId, OpId, PortId, Secret, ServerId, SiteId, Span, TierId, VolumeId,
-    WallTime,
+    AgentId, BootServiceId, ControllerLife, Instant, Lineage, MachineId, OpId, PortId, Secret, ServerId, SiteId, Span, TierId,
+    VolumeId, WallTime,
 };
 
 /// Something that happened, with the shell's clocks at that moment.
@@ -41,6 +41,8 @@ pub enum What {
         lab: bool,
         /// This process, as the journal has it from its beginning.
         controller: ControllerLife,
+        /// That of the store. Agents that obey another one obey no process on a copy of ours.
+        lineage: Lineage,
     },
     /// Something was seen.
     Observed(Observation),

@@ -152,7 +152,7 @@ fn not_held(state: &State, intent: &Intent) -> Result<(), Fault> {
 /// No epoch is drawn against an agent that knows more than this store, not even on an operator's command.
 fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
     let overruler = match intent {
-        Intent::EnrolMachine { machine } | Intent::ReleaseMachine { machine } => overrule::overruler(state, [machine], None),
+        Intent::EnrolMachine { machine } | Intent::ReleaseMachine { machine } => overrule::forbids(state, [machine], None),
         Intent::StartServer { server }
         | Intent::StopServer { server }
         | Intent::RestartServer { server }
@@ -160,7 +160,7 @@ fn not_overruled(state: &State, intent: &Intent) -> Result<(), Fault> {
         | Intent::ApproveFailover { server, .. } => {
             let past = state.ledger.servers.get(server).into_iter().flat_map(|row| &row.past);
             let home = state.estate.servers.get(server).map(|profile| &profile.home);
-            overrule::overruler(state, past.chain(home), Some(server))
+            overrule::forbids(state, past.chain(home), Some(server))
         }
         Intent::EnrolAgent { .. }
         | Intent::ReadoptAgent { .. }

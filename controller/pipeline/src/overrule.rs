@@ -7,7 +7,7 @@ use crate::ledger::Ledger;
 use crate::out::Out;
 use crate::plan::Plan;
 use crate::record::Fact;
-use crate::state::State;
+use crate::state::{Life, State};
 use std::collections::BTreeSet;
 use vocabulary::request::{AgentError, AgentHello, GateEntry, Holder};
 use vocabulary::{ControllerLife, Epoch, MachineId, ServerId};
@@ -40,42 +40,52 @@ fn store_of(hello: &AgentHello) -> String {
     format!("{estate}/{lineage}")
 }
 
-/// The process that an agent obeys in our place. It would obey this one if this store knew that one.
+/// The process on a copy of this store that an agent obeys in our place. It would obey this one if this store knew that one. Whom an agent of
+/// another store obeys says nothing of copies of this one.
 fn rival<'a>(state: &State, hello: &'a AgentHello) -> Option<&'a ControllerLife> {
-    let own = &state.life.as_ref()?.controller;
-    hello.obeys.as_ref().filter(|obeyed| *obeyed != own)
+    let Life { controller, lineage, .. } = state.life.as_ref()?;
+    let of_ours = hello.lineage.as_ref() == Some(lineage);
+    hello.obeys.as_ref().filter(|obeyed| of_ours && *obeyed != controller)
+}
+
+fn obeys(rival: &ControllerLife) -> String {
+    format!("it obeys another process of a controller ({rival}), which this store does not know: it was copied or rolled back")
+}
+
+/// Whom an agent obeys that is not this process, in a sentence.
+fn another(state: &State, hello: &AgentHello) -> Option<String> {
+    if let Some(rival) = rival(state, hello) {
+        return Some(obeys(rival));
+    }
+    let (own, lineage) = (&state.life.as_ref()?.lineage, hello.lineage.as_ref()?);
+    (own != lineage).then(|| format!("it obeys another store (lineage {lineage}), and the lineage of this one is {own}"))
 }
 
 /// An agent that knows more than this store is overruling it, until it says something else or is seeded.
 pub(crate) fn measure(state: &mut State, out: &mut Out, agent: &str, hello: &AgentHello) {
-    let rival = rival(state, hello);
-    let store = store_of(hello) + &rival.map_or_else(String::new, |rival| format!("/{rival}"));
+    let rival = rival(state, hello).cloned();
+    let store = store_of(hello) + &rival.as_ref().map_or_else(String::new, |rival| format!("/{rival}"));
     let first = state.watch.stores.insert(agent.to_owned(), store.clone()).is_none();
     // one that was seeded in this life keeps the counter it was seeded with, which is this life's own
     let seeded = state.watch.readopted.contains_key(agent);
     let drawn = if first && !seeded { state.watch.drawn_before } else { state.ledger.epoch };
-    match state.ledger.overruled.get(agent) {
-        Some(row) if row.until_seeded => {}
-        Some(row)
-            if rival.is_none()
-                && row.store.as_ref() != Some(&store)
-                && beyond(&state.ledger, agent, hello, row.drawn).is_none() =>
-        {
-            out.record(&mut state.ledger, Fact::OverruledNoMore { agent: agent.to_owned() });
+    let row = state.ledger.overruled.get(agent);
+    let drawn = row.map_or(drawn, |row| row.drawn);
+    let by_store = another(state, hello).map(|evidence| (Some(store.clone()), evidence));
+    let found = by_store.or_else(|| beyond(&state.ledger, agent, hello, drawn).map(|evidence| (None, evidence)));
+    let agent = agent.to_owned();
+    let fact = match (row, found) {
+        // what it waits to be seeded for stays the reason, whoever is obeyed meanwhile
+        (Some(row), _) if row.until_seeded && row.rival != rival => {
+            Fact::Overruled { agent, drawn, store: row.store.clone(), rival, evidence: row.evidence.clone() }
         }
-        Some(_) => {}
-        None => {
-            if let Some(rival) = rival {
-                let evidence = format!(
-                    "it obeys another process of a controller ({rival}), which this store does not know: it was copied or rolled back"
-                );
-                let (agent, store) = (agent.to_owned(), Some(store));
-                out.record(&mut state.ledger, Fact::Overruled { agent, drawn, store, evidence });
-            } else if let Some(evidence) = beyond(&state.ledger, agent, hello, drawn) {
-                out.record(&mut state.ledger, Fact::Overruled { agent: agent.to_owned(), drawn, store: None, evidence });
-            }
-        }
-    }
+        (Some(row), _) if row.until_seeded => return,
+        (Some(row), None) if row.store.as_ref() != Some(&store) => Fact::OverruledNoMore { agent },
+        (Some(row), Some((store, evidence))) if row.rival != rival => Fact::Overruled { agent, drawn, store, rival, evidence },
+        (None, Some((store, evidence))) => Fact::Overruled { agent, drawn, store, rival, evidence },
+        (Some(_), _) | (None, None) => return,
+    };
+    out.record(&mut state.ledger, fact);
 }
 
 /// An agent's gate said no to a plan of ours for good. If what it knows is not ours, it overrules this store from here on. True if it is
@@ -92,7 +102,7 @@ pub(crate) fn overruled_by(state: &mut State, out: &mut Out, agent: &Agent, plan
     };
     let agent = agent.to_string();
     if !state.ledger.overruled.contains_key(&agent) {
-        out.record(&mut state.ledger, Fact::Overruled { agent, drawn, store, evidence: evidence.clone() });
+        out.record(&mut state.ledger, Fact::Overruled { agent, drawn, store, rival: None, evidence: evidence.clone() });
     }
     false
 }
@@ -121,4 +131,23 @@ pub fn overruler<'a>(
         let evidence = state.ledger.overruled.get(&agent)?.evidence.clone();
         Some((agent, evidence))
     })
+}
+
+/// An agent of the estate that obeys a process on a copy of this store, and what it said. What that process does where nobody is heard is not known
+/// here: it may start any server.
+pub(crate) fn rivalled(state: &State) -> Option<(String, String)> {
+    let rivals = state.ledger.overruled.iter().filter_map(|(agent, row)| Some((agent, row.rival.as_ref()?)));
+    // one that the documents do not name any more is never heard again
+    let (agent, rival) =
+        rivals.into_iter().find(|(agent, _)| Agent::all(&state.estate).any(|known| known.to_string() == **agent))?;
+    Some((agent.clone(), obeys(rival)))
+}
+
+/// The agent because of which no plan is sealed for these, and what it said: one of theirs overrules this store, or any one obeys a process on a copy.
+pub fn forbids<'a>(
+    state: &State,
+    machines: impl IntoIterator<Item = &'a MachineId>,
+    server: Option<&ServerId>,
+) -> Option<(String, String)> {
+    overruler(state, machines, server).or_else(|| rivalled(state))
 }

@@ -153,8 +153,16 @@ pub enum Fact {
     /// takes away, and nothing it says counts.
     OlderMemory { agent: String, evidence: Vec<String> },
     /// An agent's gate knows what this store never drew: a higher epoch, or another store. Its devices are only observed from here on:
-    /// no epoch is drawn to overtake it. `drawn` is the highest epoch that was ours there; `store` whom it obeys, if that is the cause.
-    Overruled { agent: String, drawn: Epoch, store: Option<String>, evidence: String },
+    /// no epoch is drawn to overtake it. `drawn` is the highest epoch that was ours there; `store` whom it obeys, if that is the cause; `rival`
+    /// the process on a copy of this store that it obeys.
+    Overruled {
+        agent: String,
+        drawn: Epoch,
+        store: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rival: Option<ControllerLife>,
+        evidence: String,
+    },
     /// It says something else now: it may be asked again.
     OverruledNoMore { agent: String },
     /// What a machine's BMC tells of failures to come, by name; empty: nothing any more. Nothing is done by it.

@@ -249,13 +249,13 @@ fn braked(state: &State, server: &ServerId, machine: &MachineId) -> Option<Hold>
     ))
 }
 
-/// An agent that the failover would need knows more than this store: no epoch is drawn against it.
+/// An agent that the failover would need knows more than this store, or any agent obeys a process on a copy of it: no epoch is drawn against it.
 fn overruled(state: &State, server: &ServerId) -> Option<Hold> {
     if let Some(why) = state.ledger.unadopted() {
         return Some(Hold::new("F1105", why, "`understudy adopt`"));
     }
     let row = state.ledger.servers.get(server)?;
-    let (agent, evidence) = overrule::overruler(state, &row.past, Some(server))?;
+    let (agent, evidence) = overrule::forbids(state, &row.past, Some(server))?;
     Some(Hold::new(
         "F0302",
         format!("agent {agent} knows more than this store, so that {server} is only observed: {evidence}"),

@@ -6,7 +6,7 @@ use crate::work::Work;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vocabulary::estate::Estate;
-use vocabulary::{ControllerLife, PlanId, Secret};
+use vocabulary::{ControllerLife, Lineage, PlanId, Secret};
 
 /// Estate, ledger (durable), watch and works (volatile).
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Life {
     pub lab: bool,
     /// This process.
     pub controller: ControllerLife,
+    /// The store's.
+    pub lineage: Lineage,
 }
 
 impl State {

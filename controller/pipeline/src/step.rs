@@ -31,8 +31,8 @@ pub fn step(mut state: State, event: Event) -> (State, Vec<Effect>) {
             return (state, Vec::new());
         }
         What::EstateLoaded(estate) => state.estate = estate,
-        What::Started { key, lab, controller } => {
-            state.life = Some(Life { key, lab, controller });
+        What::Started { key, lab, controller, lineage } => {
+            state.life = Some(Life { key, lab, controller, lineage });
             state.watch.drawn_before = state.ledger.epoch;
             // a clock that was set back while nobody ran makes no word younger
             let wall = out.wall.max(state.ledger.newest);

@@ -44,9 +44,10 @@ fn has_given_up(text: &str) -> bool {
     text.contains("ended (F0302)") && text.contains("knows more than this store") || obeys_another(text)
 }
 
-/// True of a sentence in which a controller records that an agent obeys another process: then it asks nothing of that agent.
+/// True of a sentence in which a controller records that an agent obeys another process, or another store: then it asks nothing of that agent.
 pub fn obeys_another(text: &str) -> bool {
-    text.contains("F0302") && text.contains("obeys another process of a controller")
+    let another = ["obeys another process of a controller", "obeys another store (lineage"];
+    text.contains("F0302") && another.iter().any(|whom| text.contains(whom))
 }
 
 /// Does it.

@@ -83,7 +83,7 @@ impl Ledger {
         let absent =
             adoption.absent.iter().map(|(agent, why)| (agent, format!("it was not heard when this store was adopted: {why}")));
         for (agent, evidence) in heard.chain(absent) {
-            let row = Overruled { drawn: adoption.counter, store: None, evidence, until_seeded: true };
+            let row = Overruled { drawn: adoption.counter, store: None, rival: None, evidence, until_seeded: true };
             self.overruled.insert(agent.clone(), row);
         }
     }

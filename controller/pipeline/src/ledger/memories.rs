@@ -4,7 +4,7 @@
 use super::Ledger;
 use crate::record::{Fact, Raised};
 use serde::{Deserialize, Serialize};
-use vocabulary::{Epoch, OpId};
+use vocabulary::{ControllerLife, Epoch, OpId};
 
 /// What an agent's gate knows more than this store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub struct Overruled {
     pub drawn: Epoch,
     /// The store it obeys, where that is the cause.
     pub store: Option<String>,
+    /// The process on a copy of this store that it obeys, where it does.
+    pub rival: Option<ControllerLife>,
     /// What it said.
     pub evidence: String,
     /// True if nothing that it says later ends this, but its being seeded.
@@ -32,10 +34,10 @@ impl Ledger {
                 self.overruled.remove(agent);
                 self.seeded.insert(agent.clone(), self.epoch);
             }
-            Fact::Overruled { agent, drawn, store, evidence } => {
-                let (drawn, store, evidence) = (*drawn, store.clone(), evidence.clone());
-                let row = Overruled { drawn, store, evidence, until_seeded: false };
-                self.overruled.insert(agent.clone(), row);
+            Fact::Overruled { agent, drawn, store, rival, evidence } => {
+                let until_seeded = self.overruled.get(agent).is_some_and(|row| row.until_seeded);
+                let (drawn, store, rival, evidence) = (*drawn, store.clone(), rival.clone(), evidence.clone());
+                self.overruled.insert(agent.clone(), Overruled { drawn, store, rival, evidence, until_seeded });
             }
             Fact::OverruledNoMore { agent } => {
                 self.overruled.remove(agent);

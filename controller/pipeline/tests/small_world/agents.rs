@@ -17,6 +17,16 @@ fn up(machines: usize, spares: usize) -> World {
     world
 }
 
+/// Three machines and a unit that feeds the second one.
+fn with_a_pdu() -> World {
+    let mut world = World::new(3);
+    world.plug("m2", &["pdu1/1"]);
+    world.take_in();
+    world.run(60_000);
+    world.start_servers();
+    world
+}
+
 fn held(world: &World) -> Option<String> {
     world.state().ledger.servers[&id::<ServerId>("web1")].held.as_ref().map(|(code, ..)| code.clone())
 }
@@ -27,6 +37,11 @@ fn on(world: &World) -> MachineId {
 
 fn sealed(world: &World, kind: Kind) -> usize {
     world.facts.iter().filter(|fact| matches!(fact, Fact::Sealed { plan, .. } if plan.body().kind == kind)).count()
+}
+
+fn say(world: &mut World, agent: &str) {
+    let hello = world.hello(agent);
+    world.tell(hello);
 }
 
 #[test]
@@ -93,6 +108,80 @@ fn a_foreign_lineage_ends_with_a_readopt() {
     world.readopt("sw1");
     world.run_until_served("web1", "m3", 30_000);
     assert_eq!(held(&world), None);
+}
+
+#[test]
+fn whom_an_agent_of_another_store_obeys_is_no_process_on_a_copy_of_ours() {
+    let mut world = up(3, 1);
+    world.gates.obeys.insert("sw1".into(), ControllerLife("theirs".into()));
+    world.gates.lineages.insert("sw1".into(), 7);
+    say(&mut world, "sw1");
+    let evidence = world.state().ledger.overruled["sw1"].evidence.clone();
+    assert!(evidence.contains("another store (lineage 7)") && !evidence.contains("theirs"), "{evidence}");
+    world.readopt("sw1");
+    assert!(world.state().ledger.overruled.is_empty(), "{}", world.story());
+}
+
+/// `pdu1` feeds m2 alone and is needed by no plan of web1, but whoever it obeys may be about to start web1 where this process hears nobody.
+#[test]
+fn while_any_agent_obeys_a_process_on_a_copy_no_plan_is_sealed_for_anybody() {
+    let mut world = with_a_pdu();
+    let rival = |world: &mut World, name: Option<&str>| {
+        match name {
+            Some(name) => world.gates.obeys.insert("pdu1".into(), ControllerLife(name.into())),
+            None => world.gates.obeys.remove("pdu1"),
+        };
+        say(world, "pdu1");
+    };
+    rival(&mut world, Some("copy"));
+    let before = world.state().ledger.epoch;
+    world.power_off(&id("m1"));
+    world.run(60_000);
+    assert_eq!(held(&world).as_deref(), Some("F0302"), "{}", world.story());
+    for intent in [Intent::StopServer { server: id("web2") }, Intent::EnrolMachine { machine: id("m3") }] {
+        world.intent(intent);
+    }
+    let start = Intent::StartFailover { server: id("web1"), reason: "test".into(), hash: None };
+    world.intent(start);
+    world.boot_core();
+    world.run(60_000);
+    assert_eq!(world.state().ledger.epoch, before, "nor after a restart:\n{}", world.story());
+    // another process on that copy is one as well
+    rival(&mut world, Some("copy's next"));
+    assert_eq!(world.state().ledger.overruled["pdu1"].rival, Some(ControllerLife("copy's next".into())));
+    rival(&mut world, None);
+    world.run_until_served("web1", "m3", 30_000);
+}
+
+#[test]
+fn an_agent_that_no_document_names_any_more_holds_nobody() {
+    let mut world = with_a_pdu();
+    world.gates.obeys.insert("pdu1".into(), ControllerLife("copy".into()));
+    say(&mut world, "pdu1");
+    world.power_off(&id("m1"));
+    world.run(20_000);
+    assert_eq!(held(&world).as_deref(), Some("F0302"), "{}", world.story());
+    world.estate.pdus.clear();
+    world.estate.machines.get_mut(&id::<MachineId>("m2")).unwrap().outlets.clear();
+    world.boot_core();
+    world.run_until_served("web1", "m3", 30_000);
+}
+
+#[test]
+fn a_failover_that_has_begun_goes_on_while_an_agent_that_it_does_not_need_obeys_another() {
+    let mut world = with_a_pdu();
+    world.power_off(&id("m1"));
+    let begun = |world: &World| world.state().ledger.open_plan_of(&id("web1")).is_some_and(|row| row.begun);
+    for _ in 0..400 {
+        if begun(&world) {
+            break;
+        }
+        world.run(50);
+    }
+    assert!(begun(&world), "{}", world.story());
+    world.gates.obeys.insert("pdu1".into(), ControllerLife("copy".into()));
+    say(&mut world, "pdu1");
+    world.run_until_served("web1", "m3", 30_000);
 }
 
 #[test]

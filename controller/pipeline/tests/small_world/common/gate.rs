@@ -41,6 +41,8 @@ pub struct Gates {
     pub bars: BTreeMap<Resource, Epoch>,
     /// The lineage of the store that an agent obeys; ours is 0.
     pub lineages: BTreeMap<String, u64>,
+    /// The process that an agent obeys, where it is not ours.
+    pub obeys: BTreeMap<String, ControllerLife>,
     /// Agents whose memory is empty or lost.
     pub untrusted: BTreeSet<String>,
     /// Agents that cannot write their gate file.
@@ -286,7 +288,8 @@ impl World {
         let boot = AgentBootId(self.boots.get(agent).copied().unwrap_or_default().to_string());
         let lineage = Some(Lineage(self.gates.lineages.get(agent).copied().unwrap_or_default().to_string()));
         let trusted = !self.gates.untrusted.contains(agent);
-        let hello = AgentHello { boot, tick: self.now, estate: None, lineage, obeys: None, trusted, entries };
+        let obeys = self.gates.obeys.get(agent).cloned();
+        let hello = AgentHello { boot, tick: self.now, estate: None, lineage, obeys, trusted, entries };
         What::Observed(Observation::Hello { agent: agent.to_owned(), asked: Instant(self.now), hello })
     }
 
@@ -380,6 +383,7 @@ impl World {
         }
         self.gates.floors.insert(agent.to_owned(), floor);
         self.gates.lineages.remove(agent);
+        self.gates.obeys.remove(agent);
         self.gates.untrusted.remove(agent);
         for entry in entries {
             let kept = (agent.to_owned(), entry.resource.clone());

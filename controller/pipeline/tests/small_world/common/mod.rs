@@ -216,6 +216,7 @@ impl World {
             key: Secret::new("0123456789abcdef"),
             lab: self.lab,
             controller: vocabulary::ControllerLife::default(),
+            lineage: vocabulary::Lineage("0".into()),
         });
         let pdus: Vec<Agent> = self.estate.pdus.keys().cloned().map(Agent::Outlets).collect();
         let others = [Agent::Bmc(None), Agent::Switch(id("sw1")), Agent::Storage(id("store1")), Agent::Boot(id("boot1"))];
