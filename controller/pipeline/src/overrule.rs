@@ -1,5 +1,5 @@
 //! When an agent's gate knows more than this store: a higher epoch than was ever drawn here, another store, another plan of the same epoch,
-//! a grant that was never made here. Then this store was rolled back or doubled, and the agent's devices are only observed. Never draws
+//! a grant that was never made here, a command that was never numbered here. Then this store was rolled back or doubled, and the agent's devices are only observed. Never draws
 //! an epoch to overtake a gate, and never lets time end it: another hello does, or an operator.
 
 use crate::effect::Agent;
@@ -10,14 +10,30 @@ use crate::record::Fact;
 use crate::state::{Life, State};
 use std::collections::BTreeSet;
 use vocabulary::request::{AgentError, AgentHello, GateEntry, Holder};
-use vocabulary::{ControllerLife, Epoch, MachineId, ServerId};
+use vocabulary::{ControllerLife, Epoch, MachineId, PlanId, ServerId};
 
 /// What a hello knows that this store never drew or never let happen, if anything. The first hello of this life was asked for before
 /// anything was sent there, so that not even this life's own epochs explain what it keeps.
 fn beyond(ledger: &Ledger, agent: &str, hello: &AgentHello, drawn: Epoch) -> Option<String> {
     let highest = hello.entries.iter().filter(|entry| entry.epoch > drawn).max_by_key(|entry| entry.epoch);
     let higher = highest.map(|entry| format!("{} is at {} there, and this store had drawn {drawn}", entry.resource, entry.epoch));
-    higher.or_else(|| hello.entries.iter().find_map(|entry| granted_elsewhere(ledger, agent, entry)))
+    let told = |entry| granted_elsewhere(ledger, agent, entry).or_else(|| done_elsewhere(ledger, agent, entry));
+    higher.or_else(|| hello.entries.iter().find_map(told))
+}
+
+/// A command of one of our plans that this store never numbered. Nothing leaves before its number is durable, so somebody else has gone on with that
+/// plan. What the agent kept when it was seeded was vouched for.
+fn done_elsewhere(ledger: &Ledger, agent: &str, entry: &GateEntry) -> Option<String> {
+    let seeded = ledger.seeded.get(agent).copied().unwrap_or_default();
+    let (plan, done) = (PlanId(entry.epoch), entry.done?);
+    let next = ledger.plans.get(&plan).filter(|_| entry.epoch > seeded)?.next_op;
+    (done >= next).then(|| {
+        format!(
+            "{} has command {done} of plan {plan} there, and this store numbered none beyond {}",
+            entry.resource,
+            next.saturating_sub(1)
+        )
+    })
 }
 
 /// A grant of a plan that by this store never owned its target. Nothing is granted before that is durable, so the store has lost it since.

@@ -153,6 +153,30 @@ fn while_any_agent_obeys_a_process_on_a_copy_no_plan_is_sealed_for_anybody() {
     world.run_until_served("web1", "m3", 30_000);
 }
 
+/// A store was put back to between two commands of a plan, and the plan went on before that: its epoch tells nothing.
+#[test]
+fn a_command_of_our_plan_that_this_store_never_numbered_was_another_ones() {
+    for agent in ["sw1", "store1", "boot1"] {
+        let mut world = up(3, 1);
+        let epoch = world.state().ledger.servers[&id::<ServerId>("web1")].placement.as_ref().unwrap().epoch;
+        let next = world.state().ledger.plans[&PlanId(epoch)].next_op;
+        let kept = world.epochs.iter().find(|((of, _), at)| of == agent && **at == epoch).unwrap().0.clone();
+        world.gates.done.insert(kept.clone(), next - 1);
+        say(&mut world, agent);
+        assert!(world.state().ledger.overruled.is_empty(), "{agent}: {}", world.story());
+        world.gates.done.insert(kept, next);
+        say(&mut world, agent);
+        world.power_off(&id("m1"));
+        world.run(30_000);
+        assert_eq!(held(&world).as_deref(), Some("F0302"), "{agent}: {}", world.story());
+        assert_eq!(sealed(&world, Kind::Failover), 0);
+        // a person vouches for what it keeps
+        world.readopt(agent);
+        say(&mut world, agent);
+        world.run_until_served("web1", "m3", 30_000);
+    }
+}
+
 #[test]
 fn an_agent_that_no_document_names_any_more_holds_nobody() {
     let mut world = with_a_pdu();
