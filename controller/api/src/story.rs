@@ -61,7 +61,8 @@ fn about(fact: &Fact) -> (Option<String>, Option<String>, Option<String>) {
         Fact::Began { .. } => (None, None, None),
         Fact::AgentEnrolled { agent } => (None, None, Some(agent.to_string())),
         Fact::Ceiling { tier, .. } => (None, None, Some(tier.to_string())),
-        Fact::OlderMemory { agent, .. }
+        Fact::Obeyed { agent, .. }
+        | Fact::OlderMemory { agent, .. }
         | Fact::Overruled { agent, .. }
         | Fact::OverruledNoMore { agent }
         | Fact::Readopted { agent, .. } => (None, None, Some(agent.clone())),

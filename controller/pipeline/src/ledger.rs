@@ -48,8 +48,10 @@ pub struct Ledger {
     pub ceilings: BTreeMap<TierId, Mode>,
     /// Agents that were ever enrolled.
     pub agents: BTreeSet<AgentId>,
-    /// The processes of the controller on this store, the newest last; of many the newest [`controllers::CONTROLLERS_KEPT`].
+    /// The processes of the controller on this store, the newest last; of many the newest [`controllers::CONTROLLERS_KEPT`], and those that agents obey.
     pub controllers: VecDeque<ControllerLife>,
+    /// The process on this store that each agent obeyed when it was heard last.
+    pub obeyed: BTreeMap<String, ControllerLife>,
     /// All plans.
     pub plans: BTreeMap<PlanId, PlanRow>,
     /// Those that are open: who looks for one does not walk through years of others.
@@ -370,7 +372,7 @@ impl Ledger {
             | Fact::OutletsFed { .. }
             | Fact::OutletsDoubted { .. }
             | Fact::OffContradicted { .. }) => self.apply_mains(of_a_machine),
-            Fact::Began { controller } => self.apply_began(controller),
+            of_a_controller @ (Fact::Began { .. } | Fact::Obeyed { .. }) => self.apply_controller(of_a_controller),
             Fact::AgentEnrolled { agent } => {
                 self.agents.insert(agent.clone());
             }

@@ -84,6 +84,7 @@ pub fn hello(state: &mut State, out: &mut Out, agent: &str, asked: Instant, hell
     }
     // what was asked for before it was seeded says nothing of what it knows since
     let seeded = seeded_since(state, agent, asked);
+    overrule::note(state, out, agent, hello);
     if !seeded {
         overrule::measure(state, out, agent, hello);
     }

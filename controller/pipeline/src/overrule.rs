@@ -77,6 +77,17 @@ fn another(state: &State, hello: &AgentHello) -> Option<String> {
     (own != lineage).then(|| format!("it obeys another store (lineage {lineage}), and the lineage of this one is {own}"))
 }
 
+/// Keeps the name of the process that an agent obeys, where it is one on this store: one that this store forgot would be obeyed for ever.
+pub(crate) fn note(state: &mut State, out: &mut Out, agent: &str, hello: &AgentHello) {
+    let of_ours = state.life.as_ref().is_some_and(|life| hello.lineage.as_ref() == Some(&life.lineage));
+    let Some(controller) = hello.obeys.clone().filter(|obeyed| of_ours && state.ledger.controllers.contains(obeyed)) else {
+        return;
+    };
+    if state.ledger.obeyed.get(agent) != Some(&controller) {
+        out.record(&mut state.ledger, Fact::Obeyed { agent: agent.to_owned(), controller });
+    }
+}
+
 /// An agent that knows more than this store is overruling it, until it says something else or is seeded.
 pub(crate) fn measure(state: &mut State, out: &mut Out, agent: &str, hello: &AgentHello) {
     let rival = rival(state, hello).cloned();

@@ -39,6 +39,8 @@ pub enum Fact {
     Intended { principal: String, what: String },
     /// A process of the controller began. Agents obey one process at a time, and let its place be taken only by one on a store that knows it.
     Began { controller: ControllerLife },
+    /// An agent obeys this process of the controller, whose name must not be forgotten while it does.
+    Obeyed { agent: String, controller: ControllerLife },
     /// The estate in force changed: hash over all documents.
     Estate { revision: String },
     /// A machine was taken in.

@@ -59,6 +59,7 @@ pub fn sentence(fact: &Fact) -> String {
             format!("{machine} is enrolled{dark}{warning}")
         }
         Fact::Began { controller } => format!("a controller begins ({controller})"),
+        Fact::Obeyed { agent, controller } => format!("agent {agent} obeys controller {controller}"),
         Fact::AgentEnrolled { agent } => format!("agent {agent} is enrolled"),
         Fact::Ceiling { tier, mode } => format!("ceiling of tier {tier} is {mode:?}").to_lowercase(),
         Fact::Desired { server, running: true } => format!("{server} is to run"),

@@ -178,6 +178,27 @@ fn a_command_of_our_plan_that_this_store_never_numbered_was_another_ones() {
 }
 
 #[test]
+fn whom_an_agent_obeys_is_recorded_once_and_outlives_a_thousand_starts_that_reach_nobody() {
+    let mut world = up(3, 1);
+    let began = |world: &mut World, name: String| {
+        let record = pipeline::Record { at: WallTime(world.now), fact: Fact::Began { controller: ControllerLife(name) } };
+        world.records.push(record);
+    };
+    began(&mut world, "first".to_owned());
+    world.boot_core();
+    world.gates.obeys.insert("sw1".into(), ControllerLife("first".into()));
+    world.gates.obeys.insert("store1".into(), ControllerLife("of nobody".into()));
+    (0..3).for_each(|_| say(&mut world, "sw1"));
+    say(&mut world, "store1");
+    let obeyed: Vec<&Fact> = world.facts.iter().filter(|fact| matches!(fact, Fact::Obeyed { .. })).collect();
+    assert_eq!(obeyed.len(), 1, "once, and not whom this store does not know: {obeyed:?}");
+    (0..1_100).for_each(|number| began(&mut world, format!("life {number}")));
+    world.boot_core();
+    let controllers = &world.state().ledger.controllers;
+    assert!(controllers.contains(&ControllerLife("first".into())) && controllers.len() < 1_100);
+}
+
+#[test]
 fn an_agent_that_no_document_names_any_more_holds_nobody() {
     let mut world = with_a_pdu();
     world.gates.obeys.insert("pdu1".into(), ControllerLife("copy".into()));
