@@ -147,6 +147,8 @@ pub struct Choice {
     pub on: Option<MachineId>,
     /// In what time; `None` if that cannot be said, and it is not open then.
     pub predicted: Option<Prediction>,
+    /// So much of the outage it waited for others: it is not left out for that.
+    pub waited: Span,
     /// Whom it waits for, or why it is not open.
     pub open: Result<Needs, String>,
 }
@@ -239,21 +241,22 @@ impl Ladder {
 }
 
 /// Puts the rungs in order. What is predicted to serve sooner comes before what takes longer, and what needs nobody before what waits for a person,
-/// whose time is not predictable. A rung that would miss the target, by recorded times, is skipped while another would meet it; what is only
-/// assumed skips nothing. Where all would miss it none is skipped.
+/// whose time is not predictable. A rung that would miss the target is skipped while another would meet it, both by recorded times: what is only assumed
+/// is neither skipped, nor does it skip another. Where all would miss it none is skipped.
 pub fn ladder(mut choices: Vec<Choice>, target: Option<Span>, lasted: Option<Span>) -> Ladder {
     choices.sort_by_key(|choice| choice.way);
     let total = |choice: &Choice| choice.predicted.as_ref().map_or(Span(u64::MAX), Prediction::total);
     let misses = |choice: &Choice| match (target, lasted) {
-        (Some(target), Some(lasted)) => lasted.0.saturating_add(total(choice).0) > target.0,
+        (Some(target), Some(lasted)) => lasted.0.saturating_sub(choice.waited.0).saturating_add(total(choice).0) > target.0,
         _ => false,
     };
     let (mut open, closed): (Vec<Choice>, Vec<Choice>) = choices.into_iter().partition(|choice| choice.open.is_ok());
     open.sort_by_key(|choice| (choice.open.clone().ok(), total(choice)));
     let all_miss = open.iter().all(misses);
     let is_recorded = |choice: &Choice| choice.predicted.as_ref().is_some_and(Prediction::is_recorded);
+    let another_would = open.iter().any(|choice| !misses(choice) && is_recorded(choice));
     let (skipped, left): (Vec<Choice>, Vec<Choice>) =
-        open.into_iter().partition(|choice| !all_miss && misses(choice) && is_recorded(choice));
+        open.into_iter().partition(|choice| another_would && misses(choice) && is_recorded(choice));
     let mut rungs = Vec::new();
     for (place, choice) in left.iter().enumerate() {
         let others: Vec<&Choice> = left.iter().filter(|other| other.way != choice.way).collect();
@@ -277,7 +280,7 @@ pub fn ladder(mut choices: Vec<Choice>, target: Option<Span>, lasted: Option<Spa
 }
 
 fn placed(choice: &Choice, stands: Stands, why: String) -> Rung {
-    let Choice { way, on, predicted, open } = choice.clone();
+    let Choice { way, on, predicted, open, .. } = choice.clone();
     Rung { way, on, predicted, needs: open.ok(), stands, why }
 }
 
@@ -309,7 +312,8 @@ mod tests {
         let source = if recorded { Source::Recorded { times: 3 } } else { Source::Assumed };
         let share = Share { part: Part::Start, lasts: Span::seconds(seconds), source };
         let on = Some("m1".parse().unwrap());
-        Choice { way, on, predicted: Some(Prediction { shares: vec![share] }), open: open.map_err(str::to_owned) }
+        let predicted = Some(Prediction { shares: vec![share] });
+        Choice { way, on, predicted, waited: Span(0), open: open.map_err(str::to_owned) }
     }
 
     fn restart(seconds: u64) -> Choice {
@@ -360,6 +364,16 @@ mod tests {
         let assumed = choice(Way::Restart, 600, false, Ok(Needs::Nobody));
         let found = order(vec![assumed, replace(60, Needs::Person)], 100, 0);
         assert_eq!((found[0].0, found[1].1), (Way::Restart, Stands::Follows));
+        let spare = choice(Way::Replace, 60, false, Ok(Needs::Person));
+        let found = order(vec![restart(600), spare], 100, 0);
+        assert_eq!((found[0].0, found[1].1), (Way::Restart, Stands::Follows), "nor may the spare's time be assumed");
+    }
+
+    #[test]
+    fn what_waited_for_others_is_not_skipped_for_that() {
+        let after = |seconds| Choice { waited: Span::seconds(seconds), ..restart(80) };
+        let found = |seconds| order(vec![after(seconds), replace(20, Needs::Person)], 100, 70)[0].0;
+        assert_eq!((found(0), found(49), found(50)), (Way::Replace, Way::Replace, Way::Restart));
     }
 
     #[test]
@@ -397,7 +411,7 @@ mod tests {
                 Stands::Follows => prop_assert_eq!(first.needs, Some(Needs::Nobody)),
                 Stands::Skipped => {
                     let over = lasted.unwrap().0;
-                    prop_assert!(rest.predicted.as_ref().unwrap().is_recorded());
+                    prop_assert!([rest, first].iter().all(|rung| rung.predicted.as_ref().unwrap().is_recorded()));
                     prop_assert!(over.saturating_add(total(rest).0) > target.unwrap().0);
                     prop_assert!(over.saturating_add(total(first).0) <= target.unwrap().0);
                 }

@@ -30,11 +30,17 @@ fn ladder(
         way: Way::Restart,
         on: Some(placement.machine.clone()),
         predicted: Some(predict::restart(state, server, &placement.machine)),
+        waited: restart::waited(state, server, &placement.machine, now, wall),
         open: in_place(state, server, symptom, now, wall).map(|()| Needs::Nobody),
     };
-    let target = state.estate.servers.get(server).and_then(|profile| state.estate.groups.get(&profile.group)?.recovery_target);
+    let target = target(state, server);
     let lasted = symptom.and_then(|_| lasted(state, server, now));
     ladder::ladder(vec![in_place, replacement(state, server, symptom, onto, now)], target, lasted)
+}
+
+/// How long an outage may last, where its group says so.
+fn target(state: &State, server: &ServerId) -> Option<Span> {
+    state.estate.groups.get(&state.estate.servers.get(server)?.group)?.recovery_target
 }
 
 /// Since when nobody sees the server well any more.
@@ -72,7 +78,7 @@ fn replacement(state: &State, server: &ServerId, symptom: Option<&Symptom>, onto
     });
     let needs = if by_itself { Needs::Nobody } else { Needs::Person };
     let open = predicted.as_ref().map(|_| needs).map_err(Clone::clone);
-    Choice { way: Way::Replace, on: spare, predicted: predicted.ok(), open }
+    Choice { way: Way::Replace, on: spare, predicted: predicted.ok(), waited: Span(0), open }
 }
 
 /// What `s4_place` refuses to plan is no rung.
@@ -84,6 +90,8 @@ fn moves(state: &State, server: &ServerId) -> bool {
 /// Why a service that could be restarted where it is, is not: that would miss the recovery target, and a spare would not. Once a spare would miss
 /// it too, nobody having answered, the restart is no worse than anything else.
 pub(super) fn skipped(state: &State, server: &ServerId, symptom: &Symptom, now: Instant, wall: WallTime) -> Option<Hold> {
+    // looking for a spare is work, and this is asked several times a second
+    target(state, server)?;
     let ladder = ladder(state, server, Some(symptom), None, (now, wall));
     ladder.rung(Way::Restart).filter(|rung| rung.stands == Stands::Skipped)?;
     let spent = ladder.first()?.predicted.as_ref().map_or(Span(0), Prediction::total).0;

@@ -9,7 +9,7 @@ use crate::reseed;
 use crate::s1_detect::{self, Kind, Symptom, symptom};
 use crate::state::State;
 use vocabulary::estate::{Mode, ServiceDown};
-use vocabulary::{Instant, PlanId, ServerId, Span, WallTime};
+use vocabulary::{Instant, MachineId, PlanId, ServerId, Span, WallTime};
 
 /// What is to be done about a service that is ill.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +85,17 @@ fn crowded(state: &State) -> Option<String> {
     let settings = &state.estate.settings.guard;
     let most = (settings.site_count as usize).max(state.estate.servers.len() * settings.site_percent as usize / 100);
     (ill > most).then(|| format!("{ill} services are ill at once, more than {most}: it is something that they share"))
+}
+
+/// How long a restart that is due has waited for others alone, one being made at a time.
+pub(super) fn waited(state: &State, server: &ServerId, machine: &MachineId, now: Instant, wall: WallTime) -> Span {
+    let Ok(since) = s1_detect::ill_since(state, server, machine, now) else { return Span(0) };
+    let due = now.since(since).0.saturating_sub(state.estate.settings.detection.hung_window.0);
+    let from = wall.0.saturating_sub(due);
+    let plans = state.ledger.plans.values().rev().filter(|row| row.plan.body().kind == plan::Kind::Restart);
+    let others = plans.filter(|row| row.plan.server() != Some(server));
+    let open = |row: &PlanRow| row.times.1.unwrap_or(wall).0.min(wall.0).saturating_sub(row.times.0.0.max(from));
+    Span(others.map(open).fold(0, u64::saturating_add).min(due))
 }
 
 /// One restart that did not help is no reason for the next.
