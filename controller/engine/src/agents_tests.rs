@@ -205,3 +205,78 @@ async fn a_grant_does_not_leave_for_a_life_whose_gate_is_an_older_copy() {
     drop(agents);
     assert!(core.await.unwrap().ledger.older.contains_key("store1"));
 }
+
+/// Counts what may change something.
+struct Counting(Gate<Volume>, Arc<std::sync::atomic::AtomicUsize>);
+
+#[async_trait]
+impl Client for Counting {
+    async fn call(&self, request: Request) -> Result<Answer, AgentError> {
+        self.1.fetch_add(usize::from(!request.action.is_read()), std::sync::atomic::Ordering::Relaxed);
+        self.0.call(request).await
+    }
+}
+
+/// A core that was started as this process, stepped by what the shell tells it.
+async fn core_of(controller: &str, mut told: mpsc::Receiver<Message>) -> pipeline::State {
+    use pipeline::event::{Event, What};
+    let (key, lineage) = (vocabulary::Secret::new("0123456789abcdef"), ids().1);
+    let started = What::Started { key, lab: true, controller: vocabulary::ControllerLife(controller.into()), lineage };
+    let mut state = pipeline::State::new();
+    let step = |state, what| pipeline::step(state, Event { now: vocabulary::Instant(1), wall: WallTime(1), what }).0;
+    state = step(state, started);
+    while let Some(message) = told.recv().await {
+        match message {
+            Message::Event(what) => state = step(state, what),
+            Message::Query(question) => question(&state),
+            _ => panic!("nothing else is told"),
+        }
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_second_process_on_a_copy_is_refused_and_asks_for_nothing_from_then_on() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let gate = life(&folder.path().join("gate"));
+    let agent = Agent::Storage("store1".parse().unwrap());
+    let volume = VolumeId { storage: "store1".parse().unwrap(), volume: "web1-root".parse().unwrap() };
+    let advance = |epoch| {
+        let stamp = Stamp { plan: PlanId(epoch), step: "test", op: OpId { epoch, number: 1 } };
+        (stamp, Action::AdvanceEpoch { resources: vec![Resource::Volume(volume.clone())] })
+    };
+    let asked = |agents: &mut Agents| {
+        let asked = Arc::<std::sync::atomic::AtomicUsize>::default();
+        let client = Arc::new(Counting(gate.clone(), asked.clone()));
+        agents.links.get_mut(&agent).unwrap().client = client;
+        asked
+    };
+    let (mut first, told) = agents(folder.path(), Host(Arc::new(std::sync::Mutex::new(gate.clone()))));
+    let (of_first, first_core) = (asked(&mut first), tokio::spawn(core_of("this one", told)));
+    let (stamp, action) = advance(Epoch(1));
+    first.change(&agent, &stamp, action, Duration::from_secs(5)).await.unwrap();
+
+    // another process knows the first one, which has drawn more since that copy was made
+    let (mut second, told) = agents(other.path(), Host(Arc::new(std::sync::Mutex::new(gate.clone()))));
+    let before = vec![vocabulary::ControllerLife("this one".into())];
+    second.introduction =
+        Arc::new(std::sync::OnceLock::from((vocabulary::ControllerLife("copy".into()), before, Epoch::default())));
+    let (of_second, second_core) = (asked(&mut second), tokio::spawn(core_of("copy", told)));
+    let (stamp, action) = advance(Epoch(2));
+    let refused = second.change(&agent, &stamp, action.clone(), Duration::from_secs(5)).await;
+    assert!(matches!(&refused, Err(AgentError::Refused { reason }) if reason.contains("F0302")), "{refused:?}");
+    let read = second.read_for_plan(&agent, &stamp, Action::ReadVolume { volume: volume.clone() }, Duration::from_secs(5)).await;
+    assert!(matches!(&read, Err(AgentError::Foreign { .. })), "nor is it told what a plan could rest on: {read:?}");
+    let count = |of: &std::sync::atomic::AtomicUsize| of.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!((count(&of_first), count(&of_second)), (1, 0));
+
+    // were its core to ask all the same, the gate does not obey
+    let life = second.life(&agent, &second.links[&agent], true, Duration::from_secs(5)).await.unwrap();
+    let sent =
+        call(&second.links[&agent], second.stamped(&life, &stamp, action, Duration::from_secs(5)), Duration::from_secs(5)).await;
+    assert!(matches!(&sent, Err(AgentError::Foreign { .. })), "{sent:?}");
+    assert_eq!(gate.entries()[0].epoch, Epoch(1));
+    drop((first, second));
+    assert!(first_core.await.unwrap().ledger.overruled.is_empty());
+    assert_eq!(second_core.await.unwrap().ledger.overruled["store1"].rival, Some(vocabulary::ControllerLife("this one".into())));
+}

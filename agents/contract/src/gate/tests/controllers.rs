@@ -111,3 +111,36 @@ async fn a_store_that_is_behind_takes_nobodys_place() {
     assert!(command(&bench, "a", 5, 2).await.is_ok());
     assert_eq!(introduce_to(&bench, lineage(), "b", &["a"], 5).await.obeys, Some(life("b")));
 }
+
+/// A person says whom to obey while the copy lives on: the copy is refused at once, and gets the place back only if its store is no more behind
+/// than the one that was seeded from. Whatever it is, one process is obeyed at a time.
+#[tokio::test]
+async fn an_agent_that_is_seeded_obeys_the_copy_no_more_nor_takes_back_what_it_knew() {
+    let bench = Bench::new();
+    introduce(&bench, "a", &[]).await;
+    assert_eq!(introduce_to(&bench, lineage(), "copy", &["a"], 4).await.obeys, Some(life("copy")));
+    assert!(command(&bench, "copy", 4, 1).await.is_ok(), "it has bars of its own there by now");
+    let seed = |floor| Readopt {
+        estate: estate(),
+        lineage: lineage(),
+        controller: Some(life("a")),
+        floor: Epoch(floor),
+        entries: vec![],
+        ports: vec![],
+    };
+    assert!(bench.gate.readopt(seed(3)).await.is_err(), "by a store that is behind the copy it is not seeded");
+    assert!(command(&bench, "a", 4, 2).await.is_err());
+    let barred = bench.hello().await.entries[0].barred;
+    let hello = bench.gate.readopt(seed(9)).await.unwrap();
+    assert_eq!((hello.obeys, hello.entries[0].barred), (Some(life("a")), barred), "what the copy barred stays barred");
+    assert_eq!(barred, Some(Epoch(4)));
+
+    assert!(matches!(command(&bench, "copy", 9, 3).await, Err(AgentError::Foreign { .. })));
+    assert_eq!(introduce_to(&bench, lineage(), "copy", &["a"], 4).await.obeys, Some(life("a")), "it started before");
+    let next = introduce_to(&bench, lineage(), "copy's next", &["copy", "a"], 8).await;
+    assert_eq!(next.obeys, Some(life("a")), "nor does one after it that is behind");
+    assert!(command(&bench, "a", 9, 4).await.is_ok());
+    let bench = bench.restart();
+    assert!(matches!(command(&bench, "copy", 9, 5).await, Err(AgentError::Foreign { .. })), "over a restart as well");
+    assert!(command(&bench, "a", 9, 6).await.is_ok());
+}
