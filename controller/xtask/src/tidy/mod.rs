@@ -7,6 +7,7 @@ mod floors;
 mod imports;
 mod manifest;
 mod modules;
+mod promises;
 mod ratchet;
 mod source;
 mod walk;
@@ -35,6 +36,7 @@ pub enum Law {
     FunctionLength,
     Vendors,
     FaultPages,
+    Promises,
     Unfinished,
     ForeignWords,
     Ratchet,
@@ -53,6 +55,7 @@ impl Law {
             Law::FunctionLength => "function-length",
             Law::Vendors => "vendors",
             Law::FaultPages => "fault-pages",
+            Law::Promises => "promises",
             Law::Unfinished => "unfinished",
             Law::ForeignWords => "foreign-words",
             Law::Ratchet => "ratchet",
@@ -114,6 +117,7 @@ fn breaches(tree: &Tree) -> Result<(Vec<Breach>, usize)> {
     found.extend(sources.iter().flat_map(files::check));
     found.extend(words::check(&files, &sources));
     found.extend(faults::check(&files, &sources));
+    found.extend(promises::check(&files, &crates));
     let mut kept = ratchet::apply(&files, found);
     kept.sort();
     Ok((kept, files.texts.len()))

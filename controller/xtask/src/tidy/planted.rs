@@ -205,3 +205,29 @@ fn an_empty_house_is_no_proof() {
     assert!(breaches(&Tree::at(&folder)).is_err());
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn a_promise_that_nothing_measures_is_found() {
+    let house = House::sound("promises");
+    house.put("controller/pipeline/tests/small/main.rs", "//! Tests.\nmod guard;\n");
+    house.put("controller/pipeline/tests/small/guard.rs", "//! Tests.\n#[test]\nfn it_holds() {}\n");
+    house.put("controller/scenarios/kill.txt", "title Killed\n");
+    let page = |row: &str| house.put("controller/docs/SPECIFICATION.md", &format!("# Promises\n\n| a | 0 | {row} |\n"));
+    for sound in [
+        "`cargo test -p pipeline --test small`; `cargo xtask lab e2e kill`",
+        "`cargo test -p pipeline --test small guard::`, `cargo test -p pipeline --test small it_holds`",
+        "`cargo xtask test`",
+    ] {
+        page(sound);
+        assert_eq!(house.found(), [], "{sound}");
+    }
+    for unsound in [
+        "`cargo test -p pipeline --test guard`",
+        "`cargo test -p pipelines --test small`",
+        "`cargo test -p pipeline --test small brakes::`",
+        "`cargo xtask lab e2e killed`",
+    ] {
+        page(unsound);
+        house.expect(Law::Promises, "controller/docs/SPECIFICATION.md", 3);
+    }
+}
