@@ -31,10 +31,17 @@ enum Doing {
     Sweeping,
 }
 
-/// What old records come to, as far as they were read.
+/// Old records that are read: first up to where they may go, then what these come to.
 struct Reading {
     reader: Box<dyn Reader>,
+    /// Up to this number it is known what may go.
+    seen: u64,
+    /// The last one that may go, of these.
+    cut: u64,
+    /// True once `cut` is final.
+    is_cut: bool,
     ledger: Ledger,
+    /// How far the ledger has come.
     at: Head,
     /// Where the base ended when it was begun.
     base: u64,
@@ -42,6 +49,8 @@ struct Reading {
     most: u64,
     /// Nor one that is not older than this.
     before: WallTime,
+    /// When it was begun.
+    now: WallTime,
 }
 
 /// What a turn needs to know.
@@ -105,18 +114,39 @@ impl Reading {
         let ledger = base.as_ref().map(ledger_of).transpose()?.unwrap_or_default();
         let before = WallTime(known.wall.0.saturating_sub(known.retention.history.0));
         let reader = known.store.reader()?;
-        Ok(Some(Reading { reader, ledger, base: at.number, most: at.number + most, at, before }))
+        let base = at.number;
+        let (seen, cut, is_cut, most, now) = (base, base, false, base + most, known.wall);
+        Ok(Some(Reading { reader, seen, cut, is_cut, ledger, at, base, most, before, now }))
     }
 
-    /// Reads a slice. True once there is nothing more that may go.
+    /// Reads a slice. True once there is nothing more to read.
     fn more(&mut self) -> Result<bool, Error> {
+        if !self.is_cut {
+            self.is_cut = self.look()?;
+            return Ok(false);
+        }
         let page = self.reader.page(self.at.number, limits::RETENTION_SLICE)?;
-        for entry in &page {
-            if entry.number > self.most || entry.record.at >= self.before {
-                return Ok(true);
-            }
+        let gone = page.iter().take_while(|entry| entry.number <= self.cut);
+        for entry in gone {
             self.ledger.apply(&entry.record);
             self.at = Head { number: entry.number, hash: entry.hash.clone() };
+        }
+        Ok(page.is_empty() || self.at.number >= self.cut)
+    }
+
+    /// Looks a slice further for the last record that may go; true once it is found. One from the future was written by a clock that was ahead: it
+    /// goes with an old one that comes after it, and stops nothing.
+    fn look(&mut self) -> Result<bool, Error> {
+        let page = self.reader.page(self.seen, limits::RETENTION_SLICE)?;
+        for entry in &page {
+            let at = entry.record.at;
+            if entry.number > self.most || (self.before <= at && at <= self.now) {
+                return Ok(true);
+            }
+            self.seen = entry.number;
+            if at < self.before {
+                self.cut = entry.number;
+            }
         }
         Ok(page.is_empty())
     }
@@ -144,16 +174,18 @@ impl Keeper {
     /// One small step. What it gives has to be put into the store.
     pub(crate) fn turn(&mut self, known: &mut Known<'_>) -> Option<Replacement> {
         let doing = std::mem::replace(&mut self.doing, Doing::Resting);
+        let sweeping = matches!(doing, Doing::Sweeping);
         let (next, found) = self.step(doing, known).unwrap_or_else(|error| {
             tracing::error!(%error, "old records could not be removed; it is tried again");
-            (Doing::Resting, None)
+            self.due = Instant::now() + limits::RETENTION_FIRST;
+            (if sweeping { Doing::Sweeping } else { Doing::Resting }, None)
         });
         let pause = match (&next, self.looked) {
             (Doing::Resting, false) => every(known.retention).min(limits::RETENTION_FIRST),
             (Doing::Resting, true) => every(known.retention),
             _ => limits::RETENTION_PAUSE,
         };
-        self.due = Instant::now() + pause;
+        self.due = self.due.max(Instant::now() + pause);
         self.doing = next;
         found
     }

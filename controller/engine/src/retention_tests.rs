@@ -141,3 +141,30 @@ async fn a_base_that_was_changed_is_found() {
     let refused = fold(core.held.store.as_ref(), &mut State::new(), |_| {});
     assert!(matches!(refused, Err(Error::Broken(why)) if why.contains("not what was put there")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_clock_that_was_ahead_go_with_those_after_them_and_stop_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut core, wall, _) = aged(folder.path());
+    let far = WallTime(36_500 * DAY_MS);
+    for number in 0..30 {
+        core.let_out(vec![Record { at: far, ..sample(number) }], vec![], vec![]);
+    }
+    for number in 0..100 {
+        core.let_out(vec![Record { at: WallTime((OLD + number) * HOUR_MS), ..sample(number) }], vec![], vec![]);
+    }
+    // of the hundred, the first fifty are old
+    let now = 30 * DAY_MS + (OLD + 50) * HOUR_MS;
+    for day in 0..60 {
+        // the days go by for the keeper, and not for the records
+        wall.store(now + day % 2 * DAY_MS, Ordering::Relaxed);
+        a_day(&mut core).await;
+    }
+    assert!((OLD + 30 + 50..=OLD + 30 + 74).contains(&base(&core)), "{}", base(&core));
+    // by a clock that is behind all of it is from the future, and nothing goes
+    let before = base(&core);
+    wall.store(HOUR_MS, Ordering::Relaxed);
+    a_day(&mut core).await;
+    a_day(&mut core).await;
+    assert_eq!(base(&core), before);
+}

@@ -16,6 +16,10 @@ const VERSION: u32 = 2;
 const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 /// Longest line of a backup, bytes: far above any record.
 pub const LINE_BYTES_MAX: u64 = 64 << 20;
+/// A base comes in parts of so many bytes.
+const PART_BYTES: usize = 1 << 20;
+/// Largest base, bytes: far above what an estate of 16,000 machines comes to.
+const BASE_BYTES_MAX: usize = 1 << 30;
 /// So many entries are appended in one transaction.
 const BATCH: usize = 1_000;
 
@@ -32,10 +36,17 @@ pub struct Header {
     pub files: BTreeMap<String, Secret>,
 }
 
+/// A part of a base's ledger: all but the last, which comes with the base itself.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    base_part: String,
+}
+
 /// The last line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct End {
-    /// How many entries came before it.
+    /// The number of the last entry before it.
     entries: u64,
     /// SHA-256 of all lines before it, in hex.
     sha256: String,
@@ -74,6 +85,8 @@ pub struct Backup {
     ends: u64,
     ends_at: Box<dyn Fn() -> u64 + Send>,
     next: Next,
+    /// The digest of the base, until the entry that tells of it has come: without that one nobody would start from what is restored.
+    untold: Option<String>,
     told: Sha256,
 }
 
@@ -87,7 +100,15 @@ enum Next {
 impl Backup {
     /// Of all entries up to the number that is told when the first of them is about to be read; they are durable.
     pub fn new(reader: Box<dyn Reader>, ends_at: Box<dyn Fn() -> u64 + Send>, header: Header) -> Backup {
-        Backup { reader, at: Head::default(), ends: 0, ends_at, next: Next::Header(Box::new(header)), told: Sha256::new() }
+        Backup {
+            reader,
+            at: Head::default(),
+            ends: 0,
+            ends_at,
+            next: Next::Header(Box::new(header)),
+            untold: None,
+            told: Sha256::new(),
+        }
     }
 
     /// The next lines, ended, with at most so many entries; `None` after the end. Blocks on the disk.
@@ -105,27 +126,35 @@ impl Backup {
             }
             Next::Base => {
                 let base = self.reader.base()?;
-                // asked later, so that the entry that tells of the base is among them
                 self.ends = (self.ends_at)();
                 if let Some(base) = base {
                     self.at = base.head();
-                    write(&mut bytes, &base)?;
+                    self.untold = Some(base.digest());
+                    write_base(&mut bytes, base)?;
                     self.told.update(&bytes);
                 }
             }
             Next::Entries => {
                 let left = usize::try_from(self.ends.saturating_sub(self.at.number)).unwrap_or(usize::MAX);
                 let (before, lines) = self.reader.lines(self.at.number, limit.min(left))?;
-                // also where entries were removed while it was being read
                 if left > 0 && (lines.is_empty() || before != self.at) {
-                    return Err(Error::Broken(format!("entry {} is missing", self.at.number + 1)));
+                    let next = self.at.number + 1;
+                    return Err(Error::Broken(format!(
+                        "entry {next} is missing: if old entries were removed just now, ask again"
+                    )));
                 }
                 for line in &lines {
+                    if self.untold.as_ref().is_some_and(|digest| line.text.contains(digest)) {
+                        self.untold = None;
+                    }
                     self.at = self.at.check(line).map_err(Error::Broken)?;
                     write(&mut bytes, line)?;
                 }
                 self.told.update(&bytes);
-                if self.at.number >= self.ends {
+                if self.at.number >= self.ends && self.untold.is_some() {
+                    // the base came when the last of them had been counted; the entry that tells of it is one of the next
+                    self.ends = self.at.number + 1;
+                } else if self.at.number >= self.ends {
                     write(&mut bytes, &End { entries: self.at.number, sha256: hex(self.told.clone()) })?;
                     self.next = Next::Nothing;
                 }
@@ -135,9 +164,18 @@ impl Backup {
     }
 }
 
-/// True if this line is the end of a backup.
-pub fn is_end(line: &str) -> bool {
-    serde_json::from_str::<End>(line).is_ok()
+/// The number of the last entry, if this line is the end of a backup.
+pub fn ends_with(line: &str) -> Option<u64> {
+    serde_json::from_str::<End>(line).ok().map(|end| end.entries)
+}
+
+fn write_base(bytes: &mut Vec<u8>, mut base: Base) -> Result<(), Error> {
+    while base.ledger.len() > PART_BYTES {
+        let end = base.ledger.floor_char_boundary(PART_BYTES);
+        let rest = base.ledger.split_off(end);
+        write(bytes, &Part { base_part: std::mem::replace(&mut base.ledger, rest) })?;
+    }
+    write(bytes, &base)
 }
 
 fn hex(told: Sha256) -> String {
@@ -200,6 +238,7 @@ impl<R: BufRead> Source<R> {
     /// Appends every entry to an empty store, verified. The head at the end, which the backup's own end confirms.
     pub fn entries(&mut self, store: &mut dyn Store, mut progress: impl FnMut(u64)) -> Result<Head, Unusable> {
         let (mut at, mut written, mut batch) = (Head::default(), Head::default(), Vec::new());
+        let (mut parts, mut untold) = (String::new(), None);
         loop {
             let Some(text) = self.text()? else { return Err(self.wrong("the end is missing: the file is not whole")) };
             if let Ok(end) = serde_json::from_str::<End>(&text) {
@@ -209,25 +248,42 @@ impl<R: BufRead> Source<R> {
                 if end.sha256 != hex(self.read.clone()) {
                     return Err(self.wrong("the file was changed after it was written"));
                 }
+                if untold.is_some() {
+                    return Err(self.wrong("no entry tells of the base: whoever started from it could not know that it is whole"));
+                }
                 store.append_lines(&written, &batch)?;
                 return Ok(at);
             }
-            if at == Head::default()
-                && let Ok(base) = serde_json::from_str::<Base>(&text)
-            {
-                // one of a newer version is found here, and not at the next start
-                pipeline::ledger::Ledger::from_text(&base.ledger).map_err(|error| self.wrong(format!("its base: {error}")))?;
-                self.took(&text);
-                at = store.rebase(&written, &base, &[])?;
-                written = at.clone();
-                progress(written.number);
-                continue;
+            if at == Head::default() {
+                if let Ok(Part { base_part }) = serde_json::from_str(&text) {
+                    self.took(&text);
+                    parts += &base_part;
+                    if parts.len() > BASE_BYTES_MAX {
+                        return Err(self.wrong(format!("its base has more than {BASE_BYTES_MAX} bytes")));
+                    }
+                    continue;
+                }
+                if let Ok(mut base) = serde_json::from_str::<Base>(&text) {
+                    self.took(&text);
+                    base.ledger = std::mem::take(&mut parts) + &base.ledger;
+                    // one of a newer version is found here, and not at the next start
+                    pipeline::ledger::Ledger::from_text(&base.ledger)
+                        .map_err(|error| self.wrong(format!("its base: {error}")))?;
+                    untold = Some(base.digest());
+                    at = store.rebase(&written, &base, &[])?;
+                    written = at.clone();
+                    progress(written.number);
+                    continue;
+                }
             }
             let line: Line = serde_json::from_str(&text).map_err(|_| self.wrong("this is no entry"))?;
             // an entry of a newer version is found here, and not at the next start
             let (_, next) = at.verify(&line).map_err(|reason| self.wrong(reason))?;
             at = next;
             self.took(&text);
+            if untold.as_ref().is_some_and(|digest| line.text.contains(digest)) {
+                untold = None;
+            }
             batch.push(line);
             if batch.len() >= BATCH {
                 written = store.append_lines(&written, &batch)?;
@@ -251,6 +307,8 @@ mod tests {
     use crate::conformance::{sample, sample_meta};
     use crate::sled_store::SledStore;
     use crate::sqlite_store::SqliteStore;
+    use pipeline::record::Fact;
+    use std::collections::BTreeSet;
 
     fn backup(store: &dyn Store) -> Vec<u8> {
         let files = BTreeMap::from([("authority.key".to_owned(), Secret::new("key"))]);
@@ -297,9 +355,14 @@ mod tests {
         let (folder, mut store) = filled(entries);
         let page = store.reader().unwrap().page(removed - 1, 1).unwrap();
         let hash = page.first().unwrap().hash.clone();
-        let base = Base { number: removed, hash, ledger: pipeline::ledger::Ledger::default().to_text().unwrap() };
+        let mut ledger = pipeline::ledger::Ledger::default();
+        // of many parts, which are cut within letters of many bytes
+        let old = (0..removed * 20).map(|n| (format!("sw{n}"), vec!["\u{2192} \"odd\"".repeat(20)]));
+        ledger.older.extend(old);
+        let base = Base { number: removed, hash, ledger: ledger.to_text().unwrap() };
         let head = store.head().unwrap();
-        store.rebase(&head, &base, &head.lines(&[sample(9)]).unwrap()).unwrap();
+        let fact = Fact::Pruned { entries: removed, before: WallTime(0), base: base.digest(), plans: BTreeSet::new() };
+        store.rebase(&head, &base, &head.lines(&[Record { at: WallTime(9), fact }]).unwrap()).unwrap();
         store.sweep(usize::MAX).unwrap();
         (folder, store)
     }
@@ -315,6 +378,27 @@ mod tests {
             assert_eq!(sled.base().unwrap(), store.base().unwrap());
             assert_eq!(backup(&sled), bytes, "{entries}");
         }
+        // a backup whose end was counted just before the base came has the entry that tells of it all the same
+        let (_folder, store) = pruned(5, 2);
+        let header = Header::new(WallTime(7), store.meta().clone(), BTreeMap::new());
+        let mut early = Backup::new(store.reader().unwrap(), Box::new(|| 4), header);
+        let mut bytes = Vec::new();
+        while let Some(more) = early.more(700).unwrap() {
+            bytes.extend(more);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut whole = SledStore::create(folder.path(), &sample_meta()).unwrap();
+        assert_eq!(restore(&bytes, &mut whole).unwrap(), store.head().unwrap());
+        // and one that lacks it is refused where it is restored, and not where it is needed
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let told = lines.get(..lines.len() - 2).unwrap().join("\n") + "\n";
+        let end = End { entries: 5, sha256: hex(Sha256::new().chain_update(told.as_bytes())) };
+        let lacking = format!("{told}{}\n", serde_json::to_string(&end).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let mut fresh = SledStore::create(folder.path(), &sample_meta()).unwrap();
+        let refused = restore(lacking.as_bytes(), &mut fresh).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("no entry tells of the base"), "{refused}");
         let (_folder, store) = pruned(3, 2);
         let text = String::from_utf8(backup(&store)).unwrap();
         let odd = text.replacen("\\\"epoch\\\":0", "\\\"epoch\\\":\\\"x\\\"", 1);

@@ -5,6 +5,7 @@ use crate::chain::{Base, Entry, Head, Line};
 use crate::store::{Error, Meta, Reader, Store};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The database's folder in the store's directory.
 pub const FOLDER: &str = "journal.sled";
@@ -17,6 +18,30 @@ const FANOUT: usize = 1024;
 pub struct SledStore {
     database: sled::Db<FANOUT>,
     meta: Meta,
+    ends: BaseEnds,
+}
+
+/// Where the base ends, known without reading it; shared with those who read beside the writer.
+#[derive(Clone, Default)]
+struct BaseEnds(Arc<Mutex<Head>>);
+
+impl BaseEnds {
+    fn of(database: &sled::Db<FANOUT>) -> Result<BaseEnds, Error> {
+        let ends = BaseEnds::default();
+        ends.look(database)?;
+        Ok(ends)
+    }
+
+    /// Reads it anew.
+    fn look(&self, database: &sled::Db<FANOUT>) -> Result<(), Error> {
+        let found = base(database)?.map(|base| base.head()).unwrap_or_default();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
+    }
+
+    fn get(&self) -> Head {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Where the bases are: no append begins with this number.
@@ -56,14 +81,26 @@ impl SledStore {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
         settle(directory)?;
-        Ok(SledStore { database, meta: meta.clone() })
+        let ends = BaseEnds::default();
+        Ok(SledStore { database, meta: meta.clone(), ends })
     }
 
     /// Opens the database.
     pub fn open(directory: &Path) -> Result<SledStore, Error> {
         let text = std::fs::read_to_string(directory.join(META)).map_err(io)?;
         let meta = serde_json::from_str(&text).map_err(|error| Error::Broken(error.to_string()))?;
-        Ok(SledStore { database: connect(directory)?, meta })
+        let database = connect(directory)?;
+        let ends = BaseEnds::of(&database)?;
+        Ok(SledStore { database, meta, ends })
+    }
+
+    fn put(&mut self, expected: &Head, base: &Base, lines: &[Line]) -> Result<(), Error> {
+        let now = self.base()?;
+        if let Some(last) = lines.last() {
+            self.write(BASES, &Bases { now, comes: Some((base.clone(), last.head())) })?;
+            self.append_lines(expected, lines)?;
+        }
+        self.write(BASES, &Bases { now: Some(base.clone()), comes: None })
     }
 
     fn write(&self, key: u64, value: &impl Serialize) -> Result<(), Error> {
@@ -153,7 +190,7 @@ impl Store for SledStore {
     }
 
     fn head(&self) -> Result<Head, Error> {
-        let base = base(&self.database)?.map(|base| base.head()).unwrap_or_default();
+        let base = self.ends.get();
         Ok(last(&self.database)?.filter(|last| last.number > base.number).unwrap_or(base))
     }
 
@@ -166,12 +203,10 @@ impl Store for SledStore {
         if at != *expected {
             return Err(Error::HeadMoved { expected: expected.number, found: at.number });
         }
-        let now = self.base()?;
-        if let Some(last) = lines.last() {
-            self.write(BASES, &Bases { now, comes: Some((base.clone(), last.head())) })?;
-            self.append_lines(expected, lines)?;
-        }
-        self.write(BASES, &Bases { now: Some(base.clone()), comes: None })?;
+        let put = self.put(expected, base, lines);
+        // also where it failed: the part that counts may be there
+        self.ends.look(&self.database)?;
+        put?;
         self.head()
     }
 
@@ -182,7 +217,7 @@ impl Store for SledStore {
     }
 
     fn replay(&self, after: &Head, each: &mut dyn FnMut(Entry)) -> Result<Head, Error> {
-        crate::store::not_removed(after, &self.base()?.map(|base| base.head()).unwrap_or_default())?;
+        crate::store::not_removed(after, &self.ends.get())?;
         let mut at = after.clone();
         for pair in self.database.range(append_of(&self.database, after.number)?..) {
             let (_, value) = pair.map_err(io)?;
@@ -201,12 +236,12 @@ impl Store for SledStore {
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, Error> {
-        Ok(Box::new(Pages(self.database.clone())))
+        Ok(Box::new(Pages(self.database.clone(), self.ends.clone())))
     }
 }
 
 /// The same database, read by somebody else.
-struct Pages(sled::Db<FANOUT>);
+struct Pages(sled::Db<FANOUT>, BaseEnds);
 
 impl Reader for Pages {
     fn base(&mut self) -> Result<Option<Base>, Error> {
@@ -214,7 +249,7 @@ impl Reader for Pages {
     }
 
     fn lines(&mut self, after: u64, limit: usize) -> Result<(Head, Vec<Line>), Error> {
-        let base = base(&self.0)?.map(|base| base.head()).unwrap_or_default();
+        let base = self.1.get();
         let after = after.max(base.number);
         let mut before = (after == base.number).then_some(base);
         let mut found = Vec::new();

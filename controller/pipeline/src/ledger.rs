@@ -28,8 +28,8 @@ use vocabulary::{
     AgentId, ControllerLife, Epoch, MachineId, OpId, OutletId, PlanId, PoolId, ServerId, SiteId, Span, TierId, VolumeId, WallTime,
 };
 
-/// Everything that survives a restart. Stores keep it as JSON in place of records that were removed: a field that is added later is empty in what
-/// older versions wrote, and one that is renamed makes it unreadable.
+/// Everything that survives a restart. Stores keep it as JSON in place of records that were removed: a field that is added later, here or in a row, needs
+/// a value where older versions wrote none (`serde(default)`), and one that is renamed makes it unreadable.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ledger {

@@ -41,7 +41,7 @@ fn done_elsewhere(ledger: &Ledger, agent: &str, entry: &GateEntry) -> Option<Str
 fn granted_elsewhere(ledger: &Ledger, agent: &str, entry: &GateEntry) -> Option<String> {
     let seeded = ledger.seeded.get(agent).copied().unwrap_or_default();
     let holder = entry.holder.as_ref().filter(|holder| holder.plan.0 > seeded)?;
-    let owned = ledger.plans.get(&holder.plan).map_or(ledger.may_have_forgotten(holder.plan), |row| row.owned);
+    let owned = ledger.has_owned(holder.plan);
     let (resource, Holder { server, machine, plan }) = (&entry.resource, holder);
     (!owned).then(|| {
         format!(

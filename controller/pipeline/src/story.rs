@@ -104,7 +104,7 @@ pub fn sentence(fact: &Fact) -> String {
         Fact::Closed { plan, result: Err(ended) } => format!("{plan} ended ({}): {}", ended.code, ended.reason),
         Fact::Released { machine, pool, .. } => format!("{machine} is released into pool {pool}"),
         Fact::Foretold { machine, signs } => foretold(machine, signs),
-        Fact::Pruned { entries, .. } => format!("records up to {entries} are no longer kept; what they come to is"),
+        Fact::Restored { .. } | Fact::Pruned { .. } => of_store(fact),
         Fact::OlderMemory { agent, evidence } => {
             format!("ALARM F1008: the memory of agent {agent} is an older copy: {}", evidence.join("; "))
         }
@@ -113,9 +113,6 @@ pub fn sentence(fact: &Fact) -> String {
         }
         Fact::OverruledNoMore { agent } => format!("agent {agent} says something else now, and may be asked again"),
         Fact::Readopted { agent, principal } => format!("{principal} had the memory of agent {agent} seeded from the ledger"),
-        Fact::Restored { entries, .. } => {
-            format!("this store was restored from a backup of {entries} entries; it only observes until it is adopted")
-        }
         Fact::Adopted { adoption, principals } => adopted(adoption, principals),
         Fact::Alarm { code, text, .. } => format!("ALARM {code}: {text}"),
     }
@@ -179,6 +176,16 @@ fn sealed(plan: &Plan) -> String {
             format!("{}: {} of {server} from {} to {} (plan {hash})", plan.id(), body.kind, list(fence), body.target)
         }
         (None, _) => format!("{}: {} of {} (plan {hash})", plan.id(), body.kind, body.target),
+    }
+}
+
+fn of_store(fact: &Fact) -> String {
+    match fact {
+        Fact::Restored { entries, .. } => {
+            format!("this store was restored from a backup of {entries} entries; it only observes until it is adopted")
+        }
+        Fact::Pruned { entries, .. } => format!("records up to {entries} are no longer kept; what they come to is"),
+        _ => String::new(),
     }
 }
 

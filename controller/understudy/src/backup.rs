@@ -75,25 +75,23 @@ async fn write(session: &Session, file: &Path) -> Result<u64, Failure> {
 
 /// Copies line after line, up to the end that only a whole backup has. How many entries there were.
 async fn follow(session: &Session, output: &mut dyn Write, file: &Path) -> Result<u64, Failure> {
-    let (mut lines, mut failed, mut whole) = (0u64, None, false);
+    let (mut failed, mut entries) = (None, None);
     let each = |line: &str| {
-        lines += 1;
         if let Err(error) = output.write_all(line.as_bytes()).and_then(|()| output.write_all(b"\n")) {
             failed = Some(error);
         }
-        whole = journal::backup::is_end(line);
-        failed.is_none() && !whole
+        entries = journal::backup::ends_with(line);
+        failed.is_none() && entries.is_none()
     };
     let followed = session.client.watch(PATH, each).await;
     if let Some(error) = failed {
         return Err(unwritable(file, &error));
     }
-    if !whole {
+    let Some(entries) = entries else {
         followed.map_err(Failure::from)?;
         let message = "the controller ended the backup before its end";
         return Err(Failure::new(Exit::No, Fault::new(74, message, "look at its log, then try again")));
-    }
+    };
     output.flush().map_err(|error| unwritable(file, &error))?;
-    // the first line tells what it is of, the last one that it is whole
-    Ok(lines.saturating_sub(2))
+    Ok(entries)
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use vocabulary::{Epoch, PlanId, ServerId, Span, WallTime};
 
-/// Ended plans that are younger are kept whatever is to be forgotten: limits count what was done within a day.
-pub const ROWS_KEPT: Span = Span::seconds(2 * 86_400);
+/// Ended plans that are younger are kept whatever is to be forgotten: limits count what was done within `guard.server_interval`, 7 days at most.
+pub const ROWS_KEPT: Span = Span::seconds(8 * 86_400);
 
 /// Up to where records were removed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Pruned {
     pub at: WallTime,
     /// No plan above this epoch was forgotten.
     pub plans: Epoch,
+    /// Of the plans that were forgotten, those that gave their target something: agents may keep it.
+    pub owned: BTreeSet<PlanId>,
 }
 
 impl Ledger {
@@ -35,9 +37,15 @@ impl Ledger {
         serde_json::from_str(text)
     }
 
-    /// True if this plan may be one that was forgotten: then nothing follows from its row's not being there.
+    /// True if this plan may be one that was forgotten.
     pub fn may_have_forgotten(&self, plan: PlanId) -> bool {
         self.pruned.as_ref().is_some_and(|pruned| plan.0 <= pruned.plans)
+    }
+
+    /// True if this plan gave its target something, be it forgotten or not.
+    pub fn has_owned(&self, plan: PlanId) -> bool {
+        let forgotten = || self.pruned.as_ref().is_some_and(|pruned| pruned.owned.contains(&plan));
+        self.plans.get(&plan).map_or_else(forgotten, |row| row.owned)
     }
 
     /// The plans that may be forgotten together with the records that this older ledger was folded from: they ended in these, before this time, and
@@ -52,26 +60,37 @@ impl Ledger {
 
     /// Forgets these plans, and that servers were failed over by them.
     pub(super) fn apply_pruned(&mut self, entries: u64, before: WallTime, at: WallTime, forgotten: &BTreeSet<PlanId>) {
-        self.plans.retain(|plan, row| row.is_open() || !forgotten.contains(plan));
+        let Pruned { mut plans, mut owned, .. } = self.pruned.take().unwrap_or_default();
+        self.plans.retain(|plan, row| {
+            let goes = !row.is_open() && forgotten.contains(plan);
+            if goes {
+                plans = plans.max(plan.0);
+            }
+            if goes && row.owned {
+                owned.insert(*plan);
+            }
+            !goes
+        });
         let known: BTreeSet<(&ServerId, WallTime)> =
             self.plans.values().filter_map(|row| Some((row.plan.server()?, row.times.0))).collect();
         for (server, row) in &mut self.servers {
             row.failovers.retain(|made| *made >= before || known.contains(&(server, *made)));
         }
-        let plans = self.pruned.as_ref().map(|pruned| pruned.plans).unwrap_or_default();
-        let plans = forgotten.last().map_or(plans, |newest| plans.max(newest.0));
-        self.pruned = Some(Pruned { entries, before, at, plans });
+        self.pruned = Some(Pruned { entries, before, at, plans, owned });
     }
 
-    /// Plans that something refers to: placements, volumes, bars, orders, starts of sites, what agents have confirmed; the ones that keep a machine
-    /// cut off; and of each server what was tried since it last came into service by a failover.
+    /// Plans that something refers to: placements, volumes, bars, orders (and whatever came after the oldest order, which may pass to it), starts of
+    /// sites, what agents have confirmed; the ones that keep a machine cut off; and of each server what was tried since it last came into service by a
+    /// failover.
     fn needed_plans(&self) -> BTreeSet<PlanId> {
         let placed = self.servers.values().filter_map(|row| row.placement.as_ref()).map(|placement| placement.epoch);
         let volumes = self.volumes.values().map(|(_, _, epoch)| *epoch);
         let confirmed = self.confirmed.values().map(|op| op.epoch);
         let cut = self.machines.values().filter_map(|row| row.cut);
         let mut needed: BTreeSet<PlanId> = placed.chain(volumes).chain(confirmed).chain(cut).map(PlanId).collect();
-        needed.extend(self.orders.keys().map(|(plan, ..)| *plan));
+        if let Some(oldest) = self.orders.keys().map(|(plan, ..)| *plan).min() {
+            needed.extend(self.plans.range(oldest..).map(|(plan, _)| *plan));
+        }
         needed.extend(self.cold_starts.values().flat_map(|start| start.begun.values().copied()));
         for row in self.machines.values() {
             needed.extend(row.outlets_cut);

@@ -1,6 +1,7 @@
 //! What is forgotten with old records, and what never is.
 
 use crate::common::{World, id};
+use pipeline::event::Intent;
 use pipeline::ledger::Ledger;
 use pipeline::record::Fact;
 use proptest::prelude::*;
@@ -21,7 +22,7 @@ fn there_and_back() -> World {
     world.power_off(&id("m1"));
     world.run_until_served("web1", "m3", 60_000);
     world.power_on(&id("m1"));
-    world.intent(pipeline::event::Intent::ReleaseMachine { machine: id("m1") });
+    world.intent(Intent::ReleaseMachine { machine: id("m1") });
     world.run(60_000);
     world
 }
@@ -59,7 +60,7 @@ fn a_machine_in_quarantine_keeps_the_plan_that_fenced_it() {
     world.boot_core();
     world.run(5_000);
     world.power_on(&id("m1"));
-    world.intent(pipeline::event::Intent::ReleaseMachine { machine: id("m1") });
+    world.intent(Intent::ReleaseMachine { machine: id("m1") });
     world.run(60_000);
     assert_eq!(world.state().ledger.standing(&id("m1")), pipeline::ledger::Standing::Free, "{}", world.story());
 }
@@ -82,6 +83,28 @@ fn an_agent_that_keeps_what_a_forgotten_plan_gave_overrules_nobody() {
     world.boot_core();
     world.run(5_000);
     assert!(!world.records.iter().any(|record| matches!(record.fact, Fact::Overruled { .. })), "{}", world.story());
+}
+
+/// What this version's first base looked like, of a world in which much had happened. It is never written anew: stores hold such texts.
+const FIRST: &str = include_str!("../golden/ledger-1.json");
+
+#[test]
+fn a_base_of_the_first_version_is_read_for_ever() {
+    let ledger = Ledger::from_text(FIRST).unwrap_or_else(|error| panic!("what stores hold is unreadable: {error}"));
+    let rows = [
+        ("machines", ledger.machines.len()),
+        ("enrolments", ledger.machines.values().filter(|row| row.enrolled.is_some()).count()),
+        ("placements", ledger.servers.values().filter(|row| row.placement.is_some()).count()),
+        ("plans", ledger.plans.len()),
+        ("confirmed", ledger.confirmed.len()),
+        ("volumes", ledger.volumes.len()),
+        ("holds", ledger.holds.len()),
+        ("maintenance", ledger.maintenance.len()),
+        ("pruned", ledger.pruned.iter().count()),
+    ];
+    let empty: Vec<&str> = rows.iter().filter(|(_, count)| *count == 0).map(|(name, _)| *name).collect();
+    assert_eq!(empty, Vec::<&str>::new(), "the text has some of each");
+    assert_eq!(Ledger::from_text(&ledger.to_text().unwrap()).unwrap(), ledger);
 }
 
 proptest! {

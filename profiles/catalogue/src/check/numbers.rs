@@ -32,6 +32,8 @@ const LEASE: (Span, Span) = (Span::seconds(60), Span::seconds(30 * 86_400));
 const HISTORY: (Span, Span) = (Span::seconds(30 * 86_400), Span::seconds(100 * 365 * 86_400));
 /// Shortest in a lab.
 const HISTORY_LAB_MIN: Span = Span::seconds(1);
+/// So many of the newest stay at least, whatever a clock says.
+const RECORDS_MIN: u64 = 1_000;
 /// Longest time between two failovers of one server that can be asked for.
 const INTERVAL_MAX: Span = Span::seconds(7 * 86_400);
 /// How many people may have to agree.
@@ -99,6 +101,11 @@ fn guard(desk: &mut Desk<'_>) {
     if history >= HISTORY_LAB_MIN && history < HISTORY.0 {
         let message = format!("history is {history}: only a lab may forget what was recorded within {}", HISTORY.0);
         lab_only(desk, ["retention", "history"], message, &format!("write {} or more, or leave it out", HISTORY.0));
+    }
+    let at_least = desk.estate.settings.retention.at_least;
+    if at_least < RECORDS_MIN {
+        let message = format!("at_least is {at_least}: only a lab may forget the newest {RECORDS_MIN} records");
+        lab_only(desk, ["retention", "at_least"], message, &format!("write {RECORDS_MIN} or more, or leave it out"));
     }
     let people = desk.estate.settings.consent.people;
     if !PEOPLE.contains(&people) {
