@@ -135,17 +135,17 @@ impl Reading {
     }
 
     /// Looks a slice further for the last record that may go; true once it is found. One from the future was written by a clock that was ahead: it
-    /// goes with an old one that comes after it, and stops nothing.
+    /// goes if an old one comes after it, be that one among those that may go or not, and stops nothing.
     fn look(&mut self) -> Result<bool, Error> {
         let page = self.reader.page(self.seen, limits::RETENTION_SLICE)?;
         for entry in &page {
             let at = entry.record.at;
-            if entry.number > self.most || (self.before <= at && at <= self.now) {
+            if self.cut >= self.most || (self.before <= at && at <= self.now) {
                 return Ok(true);
             }
             self.seen = entry.number;
             if at < self.before {
-                self.cut = entry.number;
+                self.cut = entry.number.min(self.most);
             }
         }
         Ok(page.is_empty())
